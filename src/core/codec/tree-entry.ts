@@ -1,0 +1,59 @@
+/**
+ * Value of a project tree's entry: what stands at a path.
+ *
+ * | offset | size | type | field |
+ * | --- | --- | --- | --- |
+ * | 0 | 1 | u8 | kind: 0 file, 1 executable file, 2 symlink; bit 7 set: a chunk list follows |
+ * | 1 | 8 | u64 LE | size of the content in bytes (of the target text for a symlink) |
+ * | 9 | 32 | bytes | ObjectId of the content |
+ * | 41 | 32 | bytes | ObjectId of the chunk list, only when bit 7 of the kind is set |
+ */
+import { ByteReader, ByteWriter } from "../base/bytes.ts";
+import type { ObjectId } from "../base/ids.ts";
+
+export type EntryKind = "file" | "executable" | "symlink";
+
+export interface TreeEntry {
+  readonly kind: EntryKind;
+  /** Bytes of content. */
+  readonly size: number;
+  readonly id: ObjectId;
+  /** Present when the content is stored in chunks. */
+  readonly chunks?: ObjectId;
+}
+
+const KINDS: readonly EntryKind[] = ["file", "executable", "symlink"];
+const CHUNKED = 0x80;
+const PLAIN_BYTES = 41;
+const CHUNKED_BYTES = 73;
+
+export function encodeTreeEntry(entry: TreeEntry): Uint8Array {
+  const writer = new ByteWriter(entry.chunks === undefined ? PLAIN_BYTES : CHUNKED_BYTES);
+  writer.u8(KINDS.indexOf(entry.kind) | (entry.chunks === undefined ? 0 : CHUNKED));
+  writer.u64(entry.size).hex(entry.id);
+  if (entry.chunks !== undefined) writer.hex(entry.chunks);
+  return writer.finish();
+}
+
+export function decodeTreeEntry(bytes: Uint8Array): TreeEntry {
+  const reader = new ByteReader(bytes, "tree entry");
+  const tag = reader.u8();
+  const kind = KINDS[tag & ~CHUNKED];
+  if (kind === undefined) throw reader.fail(`unknown kind ${tag}`);
+  const size = reader.safeU64();
+  const id = reader.hex(32) as ObjectId;
+  if ((tag & CHUNKED) === 0) {
+    reader.end();
+    return { kind, size, id };
+  }
+  if (kind === "symlink") throw reader.fail("a symlink has a chunk list");
+  const chunks = reader.hex(32) as ObjectId;
+  reader.end();
+  return { kind, size, id, chunks };
+}
+
+/** Same kind and same content; the chunk list follows from the content. */
+export function sameEntry(a: TreeEntry | undefined, b: TreeEntry | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.id === b.id && a.kind === b.kind;
+}
