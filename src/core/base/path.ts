@@ -18,9 +18,10 @@ const SHORT_NAME = /^(?:mic|git|hg|jj)~\d+$/;
 const DRIVE_LETTER = /^[A-Za-z]:/;
 /** Code points that HFS+ ignores when it compares names, and other invisible ones. */
 const IGNORABLE =
-  /\u00ad|\u034f|[\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8]/g;
+  // biome-ignore lint/suspicious/noMisleadingCharacterClass: single code points, never clusters
+  /[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8]/g;
 /** The two marks of an ordinary name that cannot be a disguise: nothing to fold, nothing to strip. */
-const PLAIN = /^[a-z0-9_-][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*$/i;
+const PLAIN = /^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/;
 
 /** `unsafe-path` (or `too-large`) with the reason, or the path with its type. */
 export function parseTreePath(text: string): TreePath {

@@ -1,0 +1,116 @@
+/**
+ * What every benchmark here shares: whole processes, run alternately with the peer in the same run, measured
+ * by the operating system's own accounting, and compared by the ratio of medians.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const REPOSITORY = fileURLToPath(new URL("../..", import.meta.url));
+export const MIC = process.env["MIC_BINARY"] ?? join(REPOSITORY, "dist/mic");
+
+export interface Measured {
+  readonly wallMs: number;
+  /** User plus system time of the process and the children it waited for. */
+  readonly cpuMs: number;
+  /** Peak resident memory of the largest process, in bytes. */
+  readonly peakBytes: number;
+}
+
+export interface RunOptions {
+  readonly cwd: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Runs a command to its end; a failure stops the benchmark with the command's own words. */
+export function run(command: readonly string[], options: RunOptions): Measured {
+  const start = performance.now();
+  const child = Bun.spawnSync([...command], {
+    cwd: options.cwd,
+    env: { ...process.env, ...options.env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const wallMs = performance.now() - start;
+  if (child.exitCode !== 0) {
+    throw new Error(
+      `${command.join(" ")} in ${options.cwd} exited ${child.exitCode}\n${child.stdout}\n${child.stderr}`,
+    );
+  }
+  const usage = child.resourceUsage;
+  return {
+    wallMs,
+    cpuMs: Number(usage.cpuTime.total) / 1000,
+    peakBytes: usage.maxRSS,
+  };
+}
+
+/** Several commands measured as one: times added, the largest peak. */
+export function runAll(commands: readonly (readonly string[])[], options: RunOptions): Measured {
+  const parts = commands.map((command) => run(command, options));
+  return {
+    wallMs: sum(parts.map((part) => part.wallMs)),
+    cpuMs: sum(parts.map((part) => part.cpuMs)),
+    peakBytes: Math.max(...parts.map((part) => part.peakBytes)),
+  };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+export interface Comparison {
+  readonly name: string;
+  readonly mic: readonly Measured[];
+  readonly peer: readonly Measured[];
+  /** The ratio that is asked for. */
+  readonly bar: number;
+}
+
+const MIB = 1024 * 1024;
+
+/** One line per comparison; returns how many bars were missed. */
+export function report(comparisons: readonly Comparison[], peerName: string): number {
+  const rows = comparisons.map((comparison) => {
+    const mic = median(comparison.mic.map((run) => run.wallMs));
+    const peer = median(comparison.peer.map((run) => run.wallMs));
+    const ratio = mic / peer;
+    const peak = Math.max(...comparison.mic.map((run) => run.peakBytes));
+    const cpu =
+      median(comparison.mic.map((run) => run.cpuMs)) / median(comparison.peer.map((run) => run.cpuMs));
+    return { ...comparison, micMs: mic, peerMs: peer, ratio, cpu, peak, met: ratio <= comparison.bar };
+  });
+  console.log(
+    `${"".padEnd(28)} ${"mic".padStart(10)} ${peerName.padStart(10)} ${"ratio".padStart(7)} ${"bar".padStart(6)} ${"cpu".padStart(6)} ${"mic peak".padStart(9)}`,
+  );
+  for (const row of rows) {
+    console.log(
+      `${row.name.padEnd(28)} ${`${row.micMs.toFixed(1)} ms`.padStart(10)} ${`${row.peerMs.toFixed(1)} ms`.padStart(10)} ${row.ratio.toFixed(3).padStart(7)} ${row.bar.toFixed(2).padStart(6)} ${row.cpu.toFixed(2).padStart(6)} ${`${Math.round(row.peak / MIB)} MiB`.padStart(9)}  ${row.met ? "met" : "MISSED"}`,
+    );
+  }
+  return rows.filter((row) => !row.met).length;
+}
+
+/** A directory in memory, so that the disk is not measured; removed at the end. */
+export function scratch(name: string): Disposable & { readonly path: string } {
+  const path = mkdtempSync(join(process.env["BENCH_DIR"] ?? "/dev/shm", `mic-${name}-`));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** Deterministic generator (mulberry32): the same tree on every machine. */
+export function generator(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
