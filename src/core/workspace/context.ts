@@ -1,0 +1,29 @@
+/** What every workspace command needs from the outside world, passed in by the composition root. */
+import type { Clock } from "../base/clock.ts";
+import type { Random } from "../base/random.ts";
+import type { Forge, Progress } from "../forge/forge.ts";
+
+export interface TaskProgress extends Progress {
+  /** What is going on, for a progress bar: `scanning`, `packing`, `uploading`, `receiving`, `writing`. */
+  readonly task: string;
+}
+
+export interface WorkspaceContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  /**
+   * The forge at an address: an absolute directory, or a URL without the project. The caller keeps and
+   * disposes of it; asking twice for one address gives the same forge.
+   */
+  openForge(address: string): Promise<Forge>;
+  /** `Name <email>` or `user@host`. */
+  readonly author: string;
+  /** Empty when a person works by hand. */
+  readonly agent: string;
+  readonly onProgress?: (progress: TaskProgress) => void;
+  readonly signal?: AbortSignal;
+  /** Something that the user should know and that is no failure; one sentence. */
+  readonly warn?: (message: string) => void;
+  /** How long to wait for another command in the same workspace. Default 10,000. */
+  readonly lockTimeoutMs?: number;
+}

@@ -1,0 +1,221 @@
+/** What workspace commands return: plain data in the shape of the interface's JSON documents. */
+import type { LandingId, ObjectId, Position, ProjectId, SessionId } from "../base/ids.ts";
+import type { TreePath } from "../base/path.ts";
+import type { EntryKind, TreeEntry } from "../codec/tree-entry.ts";
+
+export interface InitResult {
+  /** `org/project`. */
+  readonly project: string;
+  readonly projectId: ProjectId;
+  /** Absolute directory of the embedded forge. */
+  readonly forge: string;
+  readonly position: Position;
+}
+
+export interface CloneResult {
+  readonly project: string;
+  readonly projectId: ProjectId;
+  readonly position: Position;
+  readonly files: number;
+  /** Bytes of content in the files. */
+  readonly bytes: number;
+}
+
+export interface LinkResult {
+  readonly project: string;
+  readonly projectId: ProjectId;
+  readonly position: Position;
+}
+
+export type ChangeOp = "add" | "modify" | "delete" | "mode" | "type";
+
+export interface StatusChange {
+  readonly op: ChangeOp;
+  readonly path: TreePath;
+  /** Absent for a deletion. */
+  readonly kind?: EntryKind;
+  /** Bytes; absent for a deletion. */
+  readonly size?: number;
+}
+
+export interface SkippedPath {
+  readonly path: string;
+  readonly reason: string;
+}
+
+export interface StatusResult {
+  /** `org/project`. */
+  readonly project: string;
+  readonly position: Position;
+  /** The newest position that this workspace has heard of. */
+  readonly latestKnown: Position;
+  /** Tree root at the base. */
+  readonly tree: ObjectId;
+  readonly session: SessionId | null;
+  /** A landing whose outcome is not known yet. */
+  readonly pending: LandingId | null;
+  /** An interrupted command that the next changing command finishes, e.g. `goto`. */
+  readonly unfinished: string | null;
+  readonly changes: readonly StatusChange[];
+  readonly conflicts: readonly TreePath[];
+  readonly skipped: readonly SkippedPath[];
+}
+
+export interface LandOptions {
+  /** Empty only with a session, whose goal is then used. */
+  readonly goal: string;
+  /** Only changes at or below these paths. */
+  readonly paths?: readonly TreePath[];
+  /** Default: the workspace's open session, if any. */
+  readonly session?: SessionId;
+  readonly decisions?: readonly string[];
+  readonly allowEmpty?: boolean;
+  /** New files above LARGE_FILE_BYTES. */
+  readonly allowLarge?: boolean;
+  readonly dryRun?: boolean;
+  /** How often to sync and try again after a conflict. Default 0: never. */
+  readonly syncAttempts?: number;
+  /**
+   * Called with what is about to be landed, before anything is packed; may throw to stop (a secrets check).
+   * `read` gives the content of a file that is added or modified.
+   */
+  readonly review?: (
+    changes: readonly StatusChange[],
+    read: (path: TreePath) => Uint8Array,
+  ) => void | Promise<void>;
+}
+
+export interface LandOutcome {
+  /** The base when `dryRun`. */
+  readonly position: Position;
+  readonly session: SessionId | null;
+  readonly tree: ObjectId;
+  /** Operations landed (or to be landed). */
+  readonly changes: number;
+  /** What was landed (or would be). */
+  readonly landed: readonly StatusChange[];
+  /** Unlanded edits that clash with what others landed; state in the workspace. */
+  readonly conflicts: readonly TreePath[];
+  readonly dryRun: boolean;
+}
+
+export interface GotoOptions {
+  /** Merge unlanded changes into the target as `sync` does. */
+  readonly keep?: boolean;
+  /** Drop all unlanded changes; their content is kept for `undo`. */
+  readonly discard?: boolean;
+  /** Write only these paths as they are at the position; the base stays. */
+  readonly paths?: readonly TreePath[];
+}
+
+export interface GotoResult {
+  readonly position: Position;
+  /** Paths written or removed. */
+  readonly files: number;
+  readonly conflicts: readonly TreePath[];
+}
+
+export interface SyncResult {
+  readonly position: Position;
+  /** Taken from the project. */
+  readonly updated: readonly TreePath[];
+  /** Changed on both sides and merged. */
+  readonly merged: readonly TreePath[];
+  readonly conflicts: readonly TreePath[];
+}
+
+/**
+ * `content`: overlapping text edits, marked in the file. `binary`: both sides changed content that has no
+ * lines. `deleted-by-us`, `deleted-by-them`: one side deleted what the other changed. `kind`: file, executable
+ * or symlink disagree. `directory`: one side's file is the other side's directory. The file of ours is left in
+ * place except for `content`.
+ */
+export type ConflictKind = "content" | "binary" | "deleted-by-us" | "deleted-by-them" | "kind" | "directory";
+
+export interface ConflictSide {
+  readonly entry: TreeEntry;
+  readonly hint: number;
+}
+
+export interface Conflict {
+  readonly path: TreePath;
+  readonly kind: ConflictKind;
+  readonly base: ConflictSide | undefined;
+  /** The workspace's version before the merge. */
+  readonly ours: ConflictSide | undefined;
+  /** The project's version. */
+  readonly theirs: ConflictSide | undefined;
+  /** What the merge left in the file (with markers for `content`); undefined: nothing is there. */
+  readonly written: ConflictSide | undefined;
+}
+
+export interface ConflictContent {
+  readonly base: Uint8Array | undefined;
+  readonly ours: Uint8Array | undefined;
+  readonly theirs: Uint8Array | undefined;
+  /** The file as it is now. */
+  readonly current: Uint8Array | undefined;
+}
+
+export type ResolveStrategy = "ours" | "theirs" | "union" | "mark" | { readonly bytes: Uint8Array };
+
+export interface ResolveResult {
+  readonly resolved: readonly TreePath[];
+  readonly remaining: readonly TreePath[];
+}
+
+export interface RestoreResult {
+  readonly restored: readonly TreePath[];
+}
+
+export interface FileDiff {
+  readonly op: ChangeOp | "rename";
+  readonly path: TreePath;
+  /** Where it was, for a rename. */
+  readonly from?: TreePath;
+  readonly before?: { readonly kind: EntryKind; readonly size: number };
+  readonly after?: { readonly kind: EntryKind; readonly size: number };
+  /** Empty when there is no such side. For a symlink, its target. */
+  readBefore(): Promise<Uint8Array>;
+  readAfter(): Promise<Uint8Array>;
+}
+
+export type OperationKind =
+  | "land"
+  | "goto"
+  | "sync"
+  | "restore"
+  | "resolve"
+  | "revert"
+  | "settle"
+  | "track"
+  | "untrack"
+  | "undo"
+  | "redo";
+
+export interface OperationSummary {
+  /** Counts up from 1 in this workspace. */
+  readonly number: number;
+  readonly kind: OperationKind;
+  /** Unix milliseconds. */
+  readonly timeMs: number;
+  /** One line, e.g. `goto @3`. */
+  readonly description: string;
+  readonly from: Position;
+  readonly to: Position;
+  /** True when it was undone and can be redone. */
+  readonly undone: boolean;
+}
+
+export interface UndoResult {
+  readonly operation: OperationSummary;
+  readonly position: Position;
+  /** Paths written or removed. */
+  readonly files: number;
+}
+
+export interface TrackResult {
+  readonly paths: readonly TreePath[];
+  /** Ignore files that were changed. */
+  readonly ignoreFiles: readonly string[];
+}
