@@ -1,0 +1,80 @@
+/**
+ * Bloom filter over the paths that a segment of operations touched, and over the directories that its puts
+ * need. It is sized by its own number of entries (10 bits each, 7 probes: 0.8 % false positives), so it never
+ * saturates. "No" is certain; "maybe" means: read the operations.
+ *
+ * | offset | size | type | field |
+ * | --- | --- | --- | --- |
+ * | 0 | 1 | u8 | probes k, 7 |
+ * | 1 | m/8 | bytes | bits, least significant first |
+ *
+ * An entry is a tree key with a seed: 0 for a touched path, 1 for an ancestor of a put. Probe i is bit
+ * (h1 + i·h2) mod 2^32 mod m with h1 = MurmurHash3-x86-32(key, 2·seed), h2 = (the same with 2·seed + 1) | 1.
+ * A filter without bits or probes answers "maybe" to everything.
+ */
+const BITS_PER_ENTRY = 10;
+const PROBES = 7;
+
+export type FilterDomain = "touched" | "ancestor";
+
+export function encodePathFilter(touched: readonly Uint8Array[], ancestors: readonly Uint8Array[]): Uint8Array {
+  const entries = touched.length + ancestors.length;
+  const filter = new Uint8Array(1 + Math.ceil((entries * BITS_PER_ENTRY) / 8));
+  filter[0] = PROBES;
+  for (const key of touched) add(filter, key, 0);
+  for (const key of ancestors) add(filter, key, 1);
+  return filter;
+}
+
+/** False only when no entry is `key` in that domain. Never throws, whatever the filter's bytes. */
+export function mayContain(filter: Uint8Array, domain: FilterDomain, key: Uint8Array): boolean {
+  const bits = (filter.length - 1) * 8;
+  if (bits <= 0) return true;
+  const seed = domain === "touched" ? 0 : 2;
+  let hash = murmur3(key, seed);
+  const step = murmur3(key, seed + 1) | 1;
+  for (let probes = filter[0]!; probes > 0; probes--) {
+    const bit = hash % bits;
+    if ((filter[1 + (bit >>> 3)]! & (1 << (bit & 7))) === 0) return false;
+    hash = (hash + step) >>> 0;
+  }
+  return true;
+}
+
+function add(filter: Uint8Array, key: Uint8Array, domain: 0 | 1): void {
+  const bits = (filter.length - 1) * 8;
+  let hash = murmur3(key, domain * 2);
+  const step = murmur3(key, domain * 2 + 1) | 1;
+  for (let probe = 0; probe < PROBES; probe++) {
+    const bit = hash % bits;
+    filter[1 + (bit >>> 3)]! |= 1 << (bit & 7);
+    hash = (hash + step) >>> 0;
+  }
+}
+
+/** MurmurHash3_x86_32 (Appleby, public domain). */
+export function murmur3(key: Uint8Array, seed: number): number {
+  const length = key.length;
+  const blocksEnd = length & ~3;
+  let h = seed;
+  for (let i = 0; i < blocksEnd; i += 4) {
+    let k = key[i]! | (key[i + 1]! << 8) | (key[i + 2]! << 16) | (key[i + 3]! << 24);
+    k = Math.imul(k, 0xcc9e2d51);
+    k = (k << 15) | (k >>> 17);
+    h ^= Math.imul(k, 0x1b873593);
+    h = (h << 13) | (h >>> 19);
+    h = (Math.imul(h, 5) + 0xe6546b64) | 0;
+  }
+  if (length !== blocksEnd) {
+    let k = key[blocksEnd]!;
+    if (length - blocksEnd > 1) k |= key[blocksEnd + 1]! << 8;
+    if (length - blocksEnd > 2) k |= key[blocksEnd + 2]! << 16;
+    k = Math.imul(k, 0xcc9e2d51);
+    k = (k << 15) | (k >>> 17);
+    h ^= Math.imul(k, 0x1b873593);
+  }
+  h ^= length;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
