@@ -1,0 +1,232 @@
+/**
+ * Many processes landing to one project through the binary, calmly and then while being killed.
+ *
+ *   npm run test:concurrency [-- --writers 8 --landings 50 --kills 100]
+ *
+ * Half of the landings touch a path of their own, half one of five shared paths. Afterwards the log must hold
+ * every acknowledged landing at exactly the position that was acknowledged, no refused landing, no landing
+ * twice, positions without a gap, and a tree that is the landings applied in order. Last line:
+ * `N passed, N failed`.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { generator, MIC, scratch } from "../bench/harness.ts";
+import { takeSnapshot } from "./snapshot.ts";
+
+const { values } = parseArgs({
+  options: {
+    writers: { type: "string", default: "8" },
+    landings: { type: "string", default: "50" },
+    kills: { type: "string", default: "100" },
+    seed: { type: "string", default: "1" },
+  },
+});
+const WRITERS = Number(values.writers);
+const LANDINGS = Number(values.landings);
+const KILLS = Number(values.kills);
+const SHARED_PATHS = 5;
+const CONFLICT = 3;
+
+let passed = 0;
+let failed = 0;
+function check(name: string, problems: readonly string[]): void {
+  if (problems.length === 0) {
+    passed++;
+    console.log(`ok      ${name}`);
+    return;
+  }
+  failed++;
+  console.log(`FAILED  ${name}`);
+  for (const line of problems.slice(0, 10)) console.log(`        ${line}`);
+}
+
+type Fate =
+  | { readonly kind: "landed"; readonly position: number }
+  | { readonly kind: "refused" }
+  | { readonly kind: "killed" };
+
+interface Attempt {
+  readonly goal: string;
+  readonly path: string;
+  readonly fate: Fate;
+}
+
+interface Run {
+  readonly code: number | null;
+  readonly killed: boolean;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Decides, before each `land`, whether and after how many milliseconds to kill it. */
+type Executioner = () => number | undefined;
+
+async function mic(cwd: string, args: readonly string[], home: string, killAfterMs?: number): Promise<Run> {
+  const child = Bun.spawn([MIC, ...args], {
+    cwd,
+    env: { ...process.env, MIC_HOME: home, MIC_AUTHOR: "Writer <writer@example.org>" },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const timer = killAfterMs === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), killAfterMs);
+  const [stdout, stderr] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  await child.exited;
+  clearTimeout(timer);
+  return { code: child.exitCode, killed: child.signalCode === "SIGKILL", stdout, stderr };
+}
+
+async function expectDone(
+  cwd: string,
+  args: readonly string[],
+  home: string,
+  allowed: readonly number[] = [0],
+): Promise<Run> {
+  const run = await mic(cwd, args, home);
+  if (run.code === null || !allowed.includes(run.code)) {
+    throw new Error(`mic ${args.join(" ")} in ${cwd} exited ${run.code}\n${run.stdout}\n${run.stderr}`);
+  }
+  return run;
+}
+
+async function writer(
+  index: number,
+  workspace: string,
+  home: string,
+  executioner: Executioner,
+): Promise<Attempt[]> {
+  const attempts: Attempt[] = [];
+  for (let k = 0; k < LANDINGS; k++) {
+    const goal = `writer ${index} landing ${k}`;
+    const shared = k % 2 === 1;
+    const path = shared ? `shared/${(k + index) % SHARED_PATHS}` : `own/${index}/${k}`;
+    mkdirSync(join(workspace, path, ".."), { recursive: true });
+    writeFileSync(join(workspace, path), `${goal}\n`);
+    const run = await mic(workspace, ["land", goal, "--json"], home, executioner());
+    if (run.code === 0) {
+      attempts.push({ goal, path, fate: { kind: "landed", position: JSON.parse(run.stdout).position } });
+    } else if (run.code === CONFLICT) {
+      attempts.push({ goal, path, fate: { kind: "refused" } });
+      // Take what the others landed; the next round writes this writer's own words again.
+      await expectDone(workspace, ["sync"], home, [0, CONFLICT]);
+      await expectDone(workspace, ["resolve", "--theirs"], home);
+    } else if (run.killed) {
+      attempts.push({ goal, path, fate: { kind: "killed" } });
+      await expectDone(workspace, ["sync"], home, [0, CONFLICT]);
+      await expectDone(workspace, ["resolve", "--theirs"], home, [0]);
+      await expectDone(workspace, ["goto", "@latest", "--discard"], home);
+    } else {
+      throw new Error(`${goal} exited ${run.code}\n${run.stdout}\n${run.stderr}`);
+    }
+  }
+  return attempts;
+}
+
+interface LogLine {
+  readonly position: number;
+  readonly goal: string;
+}
+
+function auditLog(attempts: readonly Attempt[], log: readonly LogLine[]): void {
+  const positions = log.map((line) => line.position).sort((a, b) => a - b);
+  check(
+    "positions are dense",
+    positions.flatMap((position, index) =>
+      position === index + 1 ? [] : [`${position} at place ${index + 1}`],
+    ),
+  );
+  const placesOf = new Map<string, number[]>();
+  for (const { goal, position } of log) placesOf.set(goal, [...(placesOf.get(goal) ?? []), position]);
+  const problems: string[] = [];
+  for (const { goal, fate } of attempts) {
+    const places = placesOf.get(goal) ?? [];
+    if (fate.kind === "landed" && (places.length !== 1 || places[0] !== fate.position)) {
+      problems.push(`${goal}: acknowledged @${fate.position}, in the log at [${places}]`);
+    }
+    if (fate.kind === "refused" && places.length !== 0) problems.push(`${goal}: refused, yet at [${places}]`);
+    if (fate.kind === "killed" && places.length > 1) problems.push(`${goal}: killed, twice at [${places}]`);
+  }
+  check("every acknowledged landing has exactly one position and no refused one has any", problems);
+}
+
+async function story(
+  name: string,
+  executioner: Executioner,
+): Promise<{ attempts: Attempt[]; kills: number }> {
+  using directory = scratch("concurrency");
+  const home = join(directory.path, "home");
+  const forge = join(directory.path, "forge");
+  mkdirSync(forge);
+  await expectDone(forge, ["init", "--name", "local/shared"], home);
+  const workspaces = Array.from({ length: WRITERS }, (_, i) => join(directory.path, `writer-${i}`));
+  for (const workspace of workspaces) await expectDone(directory.path, ["clone", forge, workspace], home);
+
+  const started = performance.now();
+  const perWriter = await Promise.all(
+    workspaces.map((workspace, i) => writer(i, workspace, home, executioner)),
+  );
+  const seconds = (performance.now() - started) / 1000;
+  const attempts = perWriter.flat();
+  const count = (kind: Fate["kind"]): number =>
+    attempts.filter((attempt) => attempt.fate.kind === kind).length;
+  console.log(
+    `${name}: ${attempts.length} attempts in ${seconds.toFixed(1)} s: ${count("landed")} landed, ${count("refused")} refused, ${count("killed")} killed`,
+  );
+
+  const logText = (await expectDone(forge, ["log", "--json"], home)).stdout;
+  const log: LogLine[] = logText
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line));
+  auditLog(attempts, log);
+
+  const pathOf = new Map(attempts.map((attempt) => [attempt.goal, attempt.path]));
+  const expected = new Map<string, string>();
+  for (const line of [...log].sort((a, b) => a.position - b.position))
+    expected.set(pathOf.get(line.goal)!, `${line.goal}\n`);
+  const fresh = join(directory.path, "fresh");
+  await expectDone(directory.path, ["clone", forge, fresh], home);
+  const snapshot = takeSnapshot(fresh, () => false);
+  const problems: string[] = [];
+  if (snapshot.size !== expected.size) problems.push(`${snapshot.size} files, expected ${expected.size}`);
+  for (const [path, content] of expected) {
+    const found = snapshot.has(path) ? readFileSync(join(fresh, path), "utf8") : undefined;
+    if (found !== content)
+      problems.push(`${path}: expected ${JSON.stringify(content)}, found ${JSON.stringify(found)}`);
+  }
+  check("the tree is the landings applied in order", problems);
+
+  const reference = [...snapshot].sort().join("\n");
+  const unequal: string[] = [];
+  for (const workspace of workspaces) {
+    await expectDone(workspace, ["sync"], home, [0, CONFLICT]);
+    await expectDone(workspace, ["resolve", "--theirs"], home);
+    await expectDone(workspace, ["goto", "@latest", "--discard"], home);
+    if ([...takeSnapshot(workspace, () => false)].sort().join("\n") !== reference) unequal.push(workspace);
+  }
+  check("all workspaces are equal after a sync", unequal);
+
+  const fsck = await mic(forge, ["fsck", "--json"], home);
+  check("fsck is clean", fsck.code === 0 ? [] : [fsck.stdout, fsck.stderr]);
+  return { attempts, kills: count("killed") };
+}
+
+await story("calm", () => undefined);
+
+const random = generator(Number(values.seed));
+let kills = 0;
+for (let round = 1; kills < KILLS && round <= 10; round++) {
+  // Between process start and a little after a usual landing ends, so that every phase is hit.
+  const result = await story(`killed, round ${round}`, () =>
+    random() < 0.5 ? 5 + random() * 200 : undefined,
+  );
+  kills += result.kills;
+}
+check(`at least ${KILLS} processes were killed while landing`, kills >= KILLS ? [] : [`${kills}`]);
+
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
