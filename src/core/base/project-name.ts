@@ -63,6 +63,7 @@ export function formatProjectName(name: ProjectName): string {
 export function suggestNamePart(text: string): string {
   const cleaned = text
     .normalize("NFKD")
+    .replace(/\p{M}+/gu, "")
     .toLowerCase()
     .replace(/[^a-z0-9._-]+/g, "-")
     .replace(/\.{2,}/g, ".")

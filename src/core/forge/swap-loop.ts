@@ -1,0 +1,63 @@
+/**
+ * Changing one small object that lives under a fixed key: read, change, swap, until the answer is definite.
+ *
+ * A swap can have no answer, and one that is reported lost may still be our own (a request can be delivered
+ * twice). So every attempt starts from what is stored now, and `change` must recognise its own work: it
+ * returns what it was given when there is nothing left to do.
+ */
+import { type Clock, throwIfAborted } from "../base/clock.ts";
+import { MicError } from "../base/errors.ts";
+import { jitterMs, type Random } from "../base/random.ts";
+import type { ObjectStore } from "../store/object-store.ts";
+
+export interface SwapContext {
+  readonly store: ObjectStore;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export interface SwapChange<T> {
+  readonly key: string;
+  /** Names the object in errors: `session 0123…`. */
+  readonly what: string;
+  decode(bytes: Uint8Array): T;
+  encode(value: T): Uint8Array;
+  /** The new value, or `current` itself to leave it. Throws to refuse. Called again after every lost swap. */
+  change(current: T | undefined): T | Promise<T>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const ATTEMPTS_MAX = 60;
+const BACKOFF_BASE_MS = 5;
+const BACKOFF_CAP_MS = 2_000;
+
+/**
+ * Returns the value that is stored when it ends. Errors: whatever `change` throws, `outcome-unknown` when the
+ * store never gave a definite answer, `unreachable` when other writers always came first.
+ */
+export async function swapLoop<T>(context: SwapContext, request: SwapChange<T>): Promise<T> {
+  const { store, clock, random } = context;
+  const { key, what, signal } = request;
+  const options = signal === undefined ? {} : { signal };
+  let uncertain: unknown;
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    throwIfAborted(signal);
+    const stored = await store.get(key, options);
+    const current = stored === undefined ? undefined : request.decode(stored.bytes);
+    const next = await request.change(current);
+    if (next === current) return next;
+    const swap = { key, expected: stored?.etag ?? null, bytes: request.encode(next) };
+    const outcome = await store.commit([], swap, options);
+    if (outcome.kind === "committed") return next;
+    if (outcome.kind === "missing") throw new MicError("not-found", `${what} is gone`);
+    if (outcome.kind === "unknown") uncertain = outcome.cause;
+    await clock.sleep(jitterMs(random, attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS), signal);
+  }
+  if (uncertain !== undefined) {
+    throw new MicError("outcome-unknown", `it is not known whether ${what} was changed`, {
+      hint: "run the command again",
+      cause: uncertain,
+    });
+  }
+  throw new MicError("unreachable", `${what} is changed by others too often`, { hint: "try again" });
+}
