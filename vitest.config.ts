@@ -1,10 +1,13 @@
 import { defineConfig } from "vitest/config";
 
+const report = process.env["MIC_TEST_REPORT"];
+
 export default defineConfig({
   test: {
     include: ["test/**/*.test.{ts,tsx}"],
     pool: "threads",
     testTimeout: 60_000,
-    hookTimeout: 120_000,
+    hookTimeout: 180_000,
+    reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
   },
 });
