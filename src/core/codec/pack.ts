@@ -1,0 +1,345 @@
+/**
+ * Pack: many small objects in one immutable file, named by the BLAKE3-256 of its bytes.
+ *
+ * | offset | size | type | field |
+ * | --- | --- | --- | --- |
+ * | 0 | 4 | bytes | magic `MICP` |
+ * | 4 | 2 | u16 LE | version, 1 |
+ * | 6 | 2 | u16 LE | reserved, 0 |
+ * | 8 | … | bytes | stored frames, one after the other |
+ * | 8 + … | 21 · F | | frame table, in file order |
+ * | | 9 · N | | object table, in the order of the frames and of the objects in each |
+ * | | 32 · N | bytes | ids of the objects, sorted; equal ids in the order of the object table |
+ * | | 4 · N | u32 LE | for each of them its row in the object table |
+ * | | 36 | | trailer |
+ *
+ * Frame table: u32 LE stored bytes, u32 LE raw bytes, u32 LE objects (at least 1), u8 flags (bit 0: zstd; the
+ * others 0), first 8 bytes of the BLAKE3 of the stored bytes. Object table: u32 LE content bytes, u32 LE
+ * sidecar bytes, u8 kind (0 blob, 1 chunk list, 2 node, 3 record, 4 operations). Trailer:
+ *
+ * | offset | size | type | field |
+ * | --- | --- | --- | --- |
+ * | 0 | 4 | u32 LE | F, number of frames |
+ * | 4 | 4 | u32 LE | N, number of objects |
+ * | 8 | 4 | u32 LE | bytes of index and trailer: 21 F + 45 N + 36 |
+ * | 12 | 2 | u16 LE | version, 1 |
+ * | 14 | 2 | u16 LE | reserved, 0 |
+ * | 16 | 16 | bytes | BLAKE3 of the index and the first 16 bytes of the trailer, cut to 16 bytes |
+ * | 32 | 4 | bytes | magic `MICX` |
+ *
+ * Offsets are not stored: frames, and objects inside a frame, follow each other, so a gap or an overlap cannot
+ * be written down. The same object may stand in a pack more than once (two threads packed equal files): the
+ * first copy is the one that is found.
+ */
+import { asBuffer, equalBytes } from "../base/bytes.ts";
+import { corrupt, invariant, MicError } from "../base/errors.ts";
+import { hashBytes, hashObject } from "../base/hash.ts";
+import type { PackId } from "../base/ids.ts";
+import { FRAME_RAW_BYTES_MAX, PACK_BYTES_MAX } from "../base/limits.ts";
+import type { Frame } from "./frame.ts";
+import { OBJECT_KINDS, type PackColumns, PackIndex } from "./pack-index.ts";
+
+export const PACK_MAGIC = "MICP";
+export const PACK_TRAILER_MAGIC = "MICX";
+export const PACK_VERSION = 1;
+export const PACK_HEADER_BYTES = 8;
+export const PACK_TRAILER_BYTES = 36;
+/** Bytes of a frame's checksum: enough to find damage; what proves content is its id. */
+export const FRAME_CHECKSUM_BYTES = 8;
+
+const FRAME_ROW_BYTES = 21;
+const OBJECT_ROW_BYTES = 9;
+const ID_BYTES = 32;
+const RANK_BYTES = ID_BYTES + 4;
+/** First bytes of the trailer that its checksum covers. */
+const TRAILER_COVERED_BYTES = 16;
+const INDEX_CHECKSUM_BYTES = 16;
+const FLAG_COMPRESSED = 1;
+const NO_RANK = 0xffffffff;
+const WHAT = "pack index";
+
+export interface EncodedPack {
+  readonly id: PackId;
+  readonly bytes: Uint8Array;
+  /** Bytes of index and trailer at the end: what `decodePackIndex` takes. */
+  readonly indexLength: number;
+}
+
+/** Bytes of index and trailer. */
+export function packTailLength(frameCount: number, objectCount: number): number {
+  return frameCount * FRAME_ROW_BYTES + objectCount * (OBJECT_ROW_BYTES + RANK_BYTES) + PACK_TRAILER_BYTES;
+}
+
+/** Frames keep their order. Throws `too-large` above PACK_BYTES_MAX. */
+export function encodePack(frames: readonly Frame[]): EncodedPack {
+  let dataEnd = PACK_HEADER_BYTES;
+  let objectCount = 0;
+  for (const frame of frames) {
+    dataEnd += frame.stored.length;
+    objectCount += frame.objects.length;
+  }
+  const indexLength = packTailLength(frames.length, objectCount);
+  if (dataEnd + indexLength > PACK_BYTES_MAX) {
+    throw new MicError("too-large", `a pack of ${dataEnd + indexLength} bytes is above ${PACK_BYTES_MAX}`);
+  }
+  const bytes = Buffer.allocUnsafeSlow(dataEnd + indexLength);
+  bytes.write(PACK_MAGIC, 0, "latin1");
+  bytes.writeUInt32LE(PACK_VERSION, 4);
+
+  const ids = Buffer.allocUnsafe(objectCount * ID_BYTES);
+  let dataAt = PACK_HEADER_BYTES;
+  let frameAt = dataEnd;
+  let objectAt = dataEnd + frames.length * FRAME_ROW_BYTES;
+  let row = 0;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (const frame of frames) {
+    const { stored, objects } = frame;
+    checkFrameShape(frame);
+    bytes.set(stored, dataAt);
+    dataAt += stored.length;
+    view.setUint32(frameAt, stored.length, true);
+    view.setUint32(frameAt + 4, frame.rawLength, true);
+    view.setUint32(frameAt + 8, objects.length, true);
+    view.setUint8(frameAt + 12, frame.compressed ? FLAG_COMPRESSED : 0);
+    bytes.set(frameChecksum(stored), frameAt + 13);
+    frameAt += FRAME_ROW_BYTES;
+    for (const object of objects) {
+      view.setUint32(objectAt, object.length, true);
+      view.setUint32(objectAt + 4, object.sidecarLength, true);
+      view.setUint8(objectAt + 8, OBJECT_KINDS.indexOf(object.kind));
+      objectAt += OBJECT_ROW_BYTES;
+      ids.write(object.id, row * ID_BYTES, ID_BYTES, "hex");
+      row++;
+    }
+  }
+  writeSortedIds(bytes, objectAt, ids, objectCount);
+  writeTrailer(bytes, dataEnd, frames.length, objectCount);
+  return { id: packIdOf(bytes), bytes, indexLength };
+}
+
+export function packIdOf(bytes: Uint8Array): PackId {
+  return hashObject(bytes) as string as PackId;
+}
+
+export function frameChecksum(stored: Uint8Array): Uint8Array {
+  return hashBytes(stored).subarray(0, FRAME_CHECKSUM_BYTES);
+}
+
+/** What a builder of frames must not get wrong; frames from elsewhere go through `verifyFrame` first. */
+function checkFrameShape(frame: Frame): void {
+  let offset = 0;
+  for (const object of frame.objects) {
+    invariant(object.offset === offset, "a frame's objects do not follow each other");
+    offset += object.length + object.sidecarLength;
+  }
+  invariant(frame.objects.length > 0 && offset === frame.rawLength, "a frame's objects do not fill it");
+  invariant(frame.rawLength <= FRAME_RAW_BYTES_MAX, `a frame of ${frame.rawLength} raw bytes`);
+  invariant(
+    frame.compressed ? frame.stored.length < frame.rawLength : frame.stored.length === frame.rawLength,
+    "a frame's stored length",
+  );
+}
+
+function writeSortedIds(bytes: Buffer, start: number, ids: Buffer, count: number): void {
+  const order = sortedRows(ids, count);
+  const rowsAt = start + count * ID_BYTES;
+  for (let rank = 0; rank < count; rank++) {
+    const row = order[rank]!;
+    bytes.set(ids.subarray(row * ID_BYTES, row * ID_BYTES + ID_BYTES), start + rank * ID_BYTES);
+    bytes.writeUInt32LE(row, rowsAt + rank * 4);
+  }
+}
+
+/**
+ * Rows by id, equal ids by row. Sorts numbers made of the first bits of the id above the row, which is native
+ * and without callbacks, then puts right the few ids that share those bits.
+ */
+function sortedRows(ids: Buffer, count: number): Uint32Array {
+  const rowBits = Math.ceil(Math.log2(Math.max(2, count)));
+  const rowFactor = 2 ** rowBits;
+  const shift = Math.max(0, rowBits + 32 - 53);
+  const keys = new Float64Array(count);
+  for (let row = 0; row < count; row++) {
+    keys[row] = (ids.readUInt32BE(row * ID_BYTES) >>> shift) * rowFactor + row;
+  }
+  keys.sort();
+  const rows = new Uint32Array(count);
+  for (let rank = 0; rank < count; rank++) {
+    const row = keys[rank]! % rowFactor;
+    let at = rank;
+    while (at > 0 && compareIds(ids, rows[at - 1]!, row) > 0) {
+      rows[at] = rows[at - 1]!;
+      at--;
+    }
+    rows[at] = row;
+  }
+  return rows;
+}
+
+/** Of the ids in two rows of 32 bytes. */
+function compareIds(ids: Buffer, a: number, b: number): number {
+  const first = ids.readUInt32BE(a * ID_BYTES) - ids.readUInt32BE(b * ID_BYTES);
+  if (first !== 0) return first;
+  return ids.compare(ids, b * ID_BYTES, b * ID_BYTES + ID_BYTES, a * ID_BYTES, a * ID_BYTES + ID_BYTES);
+}
+
+function writeTrailer(bytes: Buffer, indexStart: number, frameCount: number, objectCount: number): void {
+  const start = bytes.length - PACK_TRAILER_BYTES;
+  bytes.writeUInt32LE(frameCount, start);
+  bytes.writeUInt32LE(objectCount, start + 4);
+  bytes.writeUInt32LE(bytes.length - indexStart, start + 8);
+  bytes.writeUInt32LE(PACK_VERSION, start + 12);
+  const covered = start + TRAILER_COVERED_BYTES;
+  bytes.set(hashBytes(bytes.subarray(indexStart, covered)).subarray(0, INDEX_CHECKSUM_BYTES), covered);
+  bytes.write(PACK_TRAILER_MAGIC, covered + INDEX_CHECKSUM_BYTES, "latin1");
+}
+
+/** Refuses anything but the header of a pack of a known version. */
+export function checkPackHeader(bytes: Uint8Array): void {
+  if (bytes.length < PACK_HEADER_BYTES + PACK_TRAILER_BYTES)
+    throw corrupt("pack", "is cut short", bytes.length);
+  const header = asBuffer(bytes);
+  if (header.toString("latin1", 0, 4) !== PACK_MAGIC) throw corrupt("pack", "has another magic", 0);
+  checkVersion(header.readUInt16LE(4), "pack");
+  if (header.readUInt16LE(6) !== 0) throw corrupt("pack", "reserved bytes are set", 6);
+}
+
+function checkVersion(version: number, what: string): void {
+  if (version !== PACK_VERSION) {
+    throw new MicError("unsupported", `${what} version ${version} is not known to this program`, {
+      hint: "use a newer mic",
+    });
+  }
+}
+
+interface Trailer {
+  readonly frameCount: number;
+  readonly objectCount: number;
+  /** Bytes of index and trailer. */
+  readonly tailLength: number;
+}
+
+/** Reads the last PACK_TRAILER_BYTES of a pack: how much of its end `decodePackIndex` needs. */
+export function decodePackTrailer(end: Uint8Array): Trailer {
+  const start = end.length - PACK_TRAILER_BYTES;
+  if (start < 0) throw corrupt(WHAT, "is cut short", end.length);
+  const trailer = asBuffer(end).subarray(start);
+  if (trailer.toString("latin1", PACK_TRAILER_BYTES - 4) !== PACK_TRAILER_MAGIC) {
+    throw corrupt(WHAT, "does not end with its magic", end.length - 4);
+  }
+  checkVersion(trailer.readUInt16LE(12), WHAT);
+  if (trailer.readUInt16LE(14) !== 0) throw corrupt(WHAT, "reserved bytes are set", start + 14);
+  const frameCount = trailer.readUInt32LE(0);
+  const objectCount = trailer.readUInt32LE(4);
+  const tailLength = trailer.readUInt32LE(8);
+  if (tailLength !== packTailLength(frameCount, objectCount)) {
+    throw corrupt(WHAT, `${tailLength} bytes for ${frameCount} frames and ${objectCount} objects`, start);
+  }
+  return { frameCount, objectCount, tailLength };
+}
+
+/**
+ * `tail`: index and trailer, the last `indexLength` bytes of a pack; the pack's frames are not looked at.
+ * Errors: `corrupt`, `unsupported` for another version.
+ */
+export function decodePackIndex(tail: Uint8Array): PackIndex {
+  const { frameCount, objectCount, tailLength } = decodePackTrailer(tail);
+  if (tailLength !== tail.length) throw corrupt(WHAT, `is ${tail.length} bytes long, not ${tailLength}`);
+  const covered = tail.length - PACK_TRAILER_BYTES + TRAILER_COVERED_BYTES;
+  const checksum = hashBytes(tail.subarray(0, covered)).subarray(0, INDEX_CHECKSUM_BYTES);
+  if (!equalBytes(checksum, tail.subarray(covered, covered + INDEX_CHECKSUM_BYTES))) {
+    throw corrupt(WHAT, "does not match its checksum", covered);
+  }
+  const bytes = asBuffer(tail);
+  const objectsAt = frameCount * FRAME_ROW_BYTES;
+  const idsAt = objectsAt + objectCount * OBJECT_ROW_BYTES;
+  const frames = decodeFrameTable(bytes, frameCount, objectCount);
+  const objects = decodeObjectTable(bytes, objectsAt, objectCount, frames);
+  const ids = decodeIds(bytes, idsAt, objectCount);
+  return new PackIndex({ ...frames, ...objects, ...ids }, tailLength);
+}
+
+type FrameColumns = Pick<
+  PackColumns,
+  "frameStored" | "frameRaw" | "frameCompressed" | "frameChecksums" | "frameOffset" | "firstRow"
+>;
+type ObjectColumns = Pick<PackColumns, "objectLength" | "objectSidecar" | "objectKind" | "objectOffset">;
+type IdColumns = Pick<PackColumns, "ids" | "rowOfRank" | "rankOfRow">;
+
+function decodeFrameTable(bytes: Buffer, count: number, objectCount: number): FrameColumns {
+  const frameStored = new Uint32Array(count);
+  const frameRaw = new Uint32Array(count);
+  const frameCompressed = new Uint8Array(count);
+  const frameChecksums = new Uint8Array(count * FRAME_CHECKSUM_BYTES);
+  const frameOffset = new Float64Array(count + 1);
+  const firstRow = new Uint32Array(count + 1);
+  frameOffset[0] = PACK_HEADER_BYTES;
+  for (let i = 0; i < count; i++) {
+    const at = i * FRAME_ROW_BYTES;
+    const stored = bytes.readUInt32LE(at);
+    const raw = bytes.readUInt32LE(at + 4);
+    const objects = bytes.readUInt32LE(at + 8);
+    const flags = bytes[at + 12]!;
+    if (raw > FRAME_RAW_BYTES_MAX) throw corrupt(WHAT, `a frame of ${raw} raw bytes`, at);
+    if (flags > FLAG_COMPRESSED) throw corrupt(WHAT, `unknown flags ${flags}`, at);
+    if (flags === 0 ? stored !== raw : stored >= raw) {
+      throw corrupt(WHAT, `a frame of ${raw} raw and ${stored} stored bytes`, at);
+    }
+    if (objects === 0 || objects > objectCount - firstRow[i]!) {
+      throw corrupt(WHAT, `a frame of ${objects} objects`, at);
+    }
+    frameStored[i] = stored;
+    frameRaw[i] = raw;
+    frameCompressed[i] = flags;
+    frameChecksums.set(bytes.subarray(at + 13, at + FRAME_ROW_BYTES), i * FRAME_CHECKSUM_BYTES);
+    frameOffset[i + 1] = frameOffset[i]! + stored;
+    firstRow[i + 1] = firstRow[i]! + objects;
+  }
+  if (firstRow[count] !== objectCount) throw corrupt(WHAT, `${objectCount} objects, fewer in its frames`);
+  return { frameStored, frameRaw, frameCompressed, frameChecksums, frameOffset, firstRow };
+}
+
+function decodeObjectTable(bytes: Buffer, start: number, count: number, frames: FrameColumns): ObjectColumns {
+  const objectLength = new Uint32Array(count);
+  const objectSidecar = new Uint32Array(count);
+  const objectKind = new Uint8Array(count);
+  const objectOffset = new Uint32Array(count);
+  const { firstRow, frameRaw } = frames;
+  for (let frame = 0; frame < frameRaw.length; frame++) {
+    let offset = 0;
+    for (let row = firstRow[frame]!; row < firstRow[frame + 1]!; row++) {
+      const at = start + row * OBJECT_ROW_BYTES;
+      const kind = bytes[at + 8]!;
+      if (kind >= OBJECT_KINDS.length) throw corrupt(WHAT, `unknown object kind ${kind}`, at + 8);
+      objectLength[row] = bytes.readUInt32LE(at);
+      objectSidecar[row] = bytes.readUInt32LE(at + 4);
+      objectKind[row] = kind;
+      objectOffset[row] = offset;
+      offset += objectLength[row]! + objectSidecar[row]!;
+      if (offset > frameRaw[frame]!) throw corrupt(WHAT, "an object that passes its frame's end", at);
+    }
+    if (offset !== frameRaw[frame]) throw corrupt(WHAT, `objects that do not fill frame ${frame}`);
+  }
+  return { objectLength, objectSidecar, objectKind, objectOffset };
+}
+
+function decodeIds(bytes: Buffer, start: number, count: number): IdColumns {
+  const rowsAt = start + count * ID_BYTES;
+  const ids = Buffer.from(bytes.subarray(start, rowsAt));
+  const rowOfRank = new Uint32Array(count);
+  const rankOfRow = new Uint32Array(count).fill(NO_RANK);
+  for (let rank = 0; rank < count; rank++) {
+    const row = bytes.readUInt32LE(rowsAt + rank * 4);
+    if (row >= count || rankOfRow[row] !== NO_RANK) {
+      throw corrupt(WHAT, `row ${row} is named twice or missing`, rowsAt + rank * 4);
+    }
+    rowOfRank[rank] = row;
+    rankOfRow[row] = rank;
+    if (rank === 0) continue;
+    const order = compareIds(ids, rank - 1, rank);
+    if (order > 0 || (order === 0 && rowOfRank[rank - 1]! > row)) {
+      throw corrupt(WHAT, "unsorted ids", start + rank * ID_BYTES);
+    }
+  }
+  return { ids, rowOfRank, rankOfRow };
+}

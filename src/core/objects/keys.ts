@@ -1,0 +1,127 @@
+/**
+ * The store layout: every key that the forge reads or writes is made here.
+ *
+ * | key | written |
+ * | --- | --- |
+ * | `projects/{project}/head` | compare-and-swap only, never deleted |
+ * | `projects/{project}/meta` | compare-and-swap |
+ * | `projects/{project}/packs/{epoch}/{hh}/{pack}.pack` | immutable |
+ * | `projects/{project}/blobs/{epoch}/{hh}/{id}` | immutable, loose objects |
+ * | `projects/{project}/pages/{epoch}/{hh}/{hash}` | immutable pages that the head spills |
+ * | `projects/{project}/landing-log/level-{1,2,3}/{start}-{hash}` | immutable rollups; `start` has 16 digits |
+ * | `projects/{project}/sessions/{session}.bin` | compare-and-swap |
+ * | `projects/{project}/gc/{name}` | first passes of the collector |
+ * | `names/{org}/{name}` | created if absent, then compare-and-swap; never deleted |
+ *
+ * `hh` is the first two digits of the hash; an epoch is the store's UTC day at the time of the upload.
+ */
+import { MicError } from "../base/errors.ts";
+import {
+  type Epoch,
+  type ObjectId,
+  type PackId,
+  type Position,
+  type ProjectId,
+  parseEpoch,
+  parsePackId,
+  parseProjectId,
+  type SessionId,
+} from "../base/ids.ts";
+
+/** What the parts of a name must look like to be safe in a key; base/project-name.ts says more. */
+const NAME_PART = /^[a-z0-9][a-z0-9._-]*$/;
+const PACK_KEY = /^projects\/[0-9a-f]{32}\/packs\/([^/]+)\/([0-9a-f]{2})\/([0-9a-f]{64})\.pack$/;
+/** Digits of the largest position, so that keys sort as their numbers do. */
+const START_DIGITS = 16;
+
+export const PROJECTS_PREFIX = "projects/";
+export const NAMES_PREFIX = "names/";
+
+export function projectPrefix(project: ProjectId): string {
+  return `${PROJECTS_PREFIX}${project}/`;
+}
+
+export function headKey(project: ProjectId): string {
+  return `${projectPrefix(project)}head`;
+}
+
+export function metaKey(project: ProjectId): string {
+  return `${projectPrefix(project)}meta`;
+}
+
+/** All packs of a project, or those of one epoch. */
+export function packsPrefix(project: ProjectId, epoch?: Epoch): string {
+  const all = `${projectPrefix(project)}packs/`;
+  return epoch === undefined ? all : `${all}${epoch}/`;
+}
+
+export function packKey(project: ProjectId, epoch: Epoch, pack: PackId): string {
+  return `${packsPrefix(project, epoch)}${pack.slice(0, 2)}/${pack}.pack`;
+}
+
+/** The inverse, for listings; `undefined` for a key that is not a pack's. */
+export function parsePackKey(key: string): { readonly epoch: Epoch; readonly pack: PackId } | undefined {
+  const match = PACK_KEY.exec(key);
+  if (match === null || match[2] !== match[3]!.slice(0, 2)) return undefined;
+  return { epoch: parseEpoch(match[1]!), pack: parsePackId(match[3]!) };
+}
+
+export function blobsPrefix(project: ProjectId, epoch?: Epoch): string {
+  const all = `${projectPrefix(project)}blobs/`;
+  return epoch === undefined ? all : `${all}${epoch}/`;
+}
+
+export function blobKey(project: ProjectId, epoch: Epoch, id: ObjectId): string {
+  return `${blobsPrefix(project, epoch)}${id.slice(0, 2)}/${id}`;
+}
+
+/** `hash`: BLAKE3-256 of the page's bytes, 64 hex digits. */
+export function pageKey(project: ProjectId, epoch: Epoch, hash: string): string {
+  return `${projectPrefix(project)}pages/${epoch}/${hash.slice(0, 2)}/${hash}`;
+}
+
+/** `start`: first position of the range. `hash`: BLAKE3-256 of the rollup's bytes. */
+export function rollupKey(project: ProjectId, level: 1 | 2 | 3, start: Position, hash: string): string {
+  const digits = String(start).padStart(START_DIGITS, "0");
+  return `${projectPrefix(project)}landing-log/level-${level}/${digits}-${hash}`;
+}
+
+export function sessionsPrefix(project: ProjectId): string {
+  return `${projectPrefix(project)}sessions/`;
+}
+
+export function sessionKey(project: ProjectId, session: SessionId): string {
+  return `${sessionsPrefix(project)}${session}.bin`;
+}
+
+export function collectorPrefix(project: ProjectId): string {
+  return `${projectPrefix(project)}gc/`;
+}
+
+export function orgPrefix(org: string): string {
+  return `${NAMES_PREFIX}${namePart(org)}/`;
+}
+
+export function nameKey(org: string, name: string): string {
+  return `${orgPrefix(org)}${namePart(name)}`;
+}
+
+/** The inverse, for listings; `undefined` for a key that is not a name's. */
+export function parseNameKey(key: string): { readonly org: string; readonly name: string } | undefined {
+  const parts = key.split("/");
+  const [prefix, org, name] = parts;
+  if (parts.length !== 3 || `${prefix}/` !== NAMES_PREFIX) return undefined;
+  if (!NAME_PART.test(org!) || !NAME_PART.test(name!)) return undefined;
+  return { org: org!, name: name! };
+}
+
+/** The project that a key below `projects/` belongs to. */
+export function projectOfKey(key: string): ProjectId | undefined {
+  const id = /^projects\/([0-9a-f]{32})\//.exec(key)?.[1];
+  return id === undefined ? undefined : parseProjectId(id);
+}
+
+function namePart(part: string): string {
+  if (!NAME_PART.test(part)) throw new MicError("usage", `${JSON.stringify(part)} cannot be part of a name`);
+  return part;
+}
