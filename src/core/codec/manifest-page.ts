@@ -4,7 +4,7 @@
  *
  * | offset | size | type | field |
  * | --- | --- | --- | --- |
- * | 0 | 4 | bytes | magic `MICP` |
+ * | 0 | 4 | bytes | magic `MICG` |
  * | 4 | 2 | u16 LE | version, 1 |
  * | 6 | 1 | u8 | level |
  * | 7 | 1 | u8 | 0 |
@@ -17,7 +17,7 @@ import { MicError } from "../base/errors.ts";
 import { type ManifestPack, PACK_ENTRY_BYTES, readPackEntry, writePackEntry } from "./pack-entry.ts";
 import { PAGE_REF_BYTES, type PageRef, readPageRef, writePageRef } from "./page-ref.ts";
 
-export const PAGE_MAGIC = "MICP";
+export const PAGE_MAGIC = "MICG";
 export const PAGE_VERSION = 1;
 
 export type ManifestPage =
@@ -48,7 +48,8 @@ export function decodeManifestPage(bytes: Uint8Array): ManifestPage {
   const stored = reader.u32();
   if (level === 0) {
     const packs: ManifestPack[] = [];
-    for (let left = reader.count(stored, PACK_ENTRY_BYTES); left > 0; left--) packs.push(readPackEntry(reader));
+    for (let left = reader.count(stored, PACK_ENTRY_BYTES); left > 0; left--)
+      packs.push(readPackEntry(reader));
     reader.end();
     return { level, packs };
   }

@@ -1,0 +1,70 @@
+/** What a project's snapshots share: decoded records and operations, decoded tree nodes, manifest pages. */
+import { hexToBytes } from "../base/bytes.ts";
+import type { ObjectId, ProjectId } from "../base/ids.ts";
+import type { LandingRecord } from "../codec/landing-record.ts";
+import { decodeOperations } from "../codec/operations.ts";
+import type { ObjectReader } from "../objects/object-reader.ts";
+import { PackNodeSource } from "../objects/node-source.ts";
+import { Tree, type TreeContext } from "../prolly/tree.ts";
+import type { NodeSource } from "../prolly/types.ts";
+import type { ObjectStore } from "../store/object-store.ts";
+import type { Operation } from "./forge.ts";
+import { PageCache } from "./manifest.ts";
+import { RecordCache } from "./record-cache.ts";
+
+const RECORD_CACHE_BYTES = 16 << 20;
+/** Open trees kept, each with the nodes that were decoded through it. */
+const TREES_MAX = 8;
+
+export class ProjectCaches {
+  readonly records = new RecordCache(RECORD_CACHE_BYTES);
+  readonly pages: PageCache;
+  readonly #inline = new WeakMap<LandingRecord, readonly Operation[]>();
+  readonly #trees = new Map<ObjectId, Tree>();
+  #context: TreeContext | undefined;
+  #nodes: NodeSource | undefined;
+
+  constructor(store: ObjectStore, project: ProjectId) {
+    this.pages = new PageCache(store, project);
+  }
+
+  /**
+   * The reader of the newest head. It finds whatever older heads named: packs are only added, so all trees
+   * may read through it.
+   */
+  useReader(reader: ObjectReader): void {
+    this.#nodes = new PackNodeSource(reader);
+  }
+
+  tree(root: ObjectId, hint: number, salt: string): Tree {
+    const known = this.#trees.get(root);
+    if (known !== undefined) {
+      this.#trees.delete(root);
+      this.#trees.set(root, known);
+      return known;
+    }
+    this.#context ??= {
+      salt: hexToBytes(salt),
+      nodes: { load: (hash, nodeHint) => this.#nodes!.load(hash, nodeHint) },
+    };
+    const tree = Tree.open({ root, hint }, this.#context);
+    this.addTree(tree);
+    return tree;
+  }
+
+  addTree(tree: Tree): void {
+    this.#trees.set(tree.root, tree);
+    if (this.#trees.size <= TREES_MAX) return;
+    const [oldest] = this.#trees.keys();
+    if (oldest !== undefined) this.#trees.delete(oldest);
+  }
+
+  /** The decoded operations of a record that has them inline. */
+  inlineOperations(record: LandingRecord): readonly Operation[] {
+    const known = this.#inline.get(record);
+    if (known !== undefined || record.operations.kind !== "inline") return known ?? [];
+    const decoded = decodeOperations(record.operations.bytes, record.position);
+    this.#inline.set(record, decoded);
+    return decoded;
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * One project in one process: its newest known head, what was read of it, and the publisher that lands into
+ * it. Any number of these, in any number of processes, may work on the same project: the compare-and-swap of
+ * the head is all that orders them.
+ */
+import { bytesToHex } from "../base/bytes.ts";
+import type { Clock } from "../base/clock.ts";
+import { MicError } from "../base/errors.ts";
+import { EMPTY_ROOT, type PackId, POSITION_ZERO, type Position, type ProjectId } from "../base/ids.ts";
+import type { Random } from "../base/random.ts";
+import { decodeHead, encodeHead, type Head } from "../codec/head.ts";
+import { headKey } from "../objects/keys.ts";
+import { ObjectReader } from "../objects/object-reader.ts";
+import { PackCache } from "../objects/pack-cache.ts";
+import type { ETag, ObjectStore } from "../store/object-store.ts";
+import type { LandRequest, LandResult } from "./forge.ts";
+import { Manifest } from "./manifest.ts";
+import { prepareLanding } from "./prepared-landing.ts";
+import { ProjectCaches } from "./project-caches.ts";
+import { Publisher } from "./publisher.ts";
+import { Snapshot } from "./snapshot.ts";
+import { swapLoop } from "./swap-loop.ts";
+import { UploadedPacks } from "./uploaded-packs.ts";
+
+export interface ProjectStoreOptions {
+  readonly store: ObjectStore;
+  readonly project: ProjectId;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Budget of the pack cache. */
+  readonly cacheBytes: number;
+  /** True when whoever lands is this process itself: content is not hashed again. */
+  readonly trustWriters: boolean;
+  /** How long a landing is retried before it is given up as `outcome-unknown` or `unreachable`. */
+  readonly landTimeoutMs?: number;
+}
+
+interface SignalOption {
+  readonly signal?: AbortSignal;
+}
+
+const LAND_TIMEOUT_MS = 120_000;
+const SALT_BYTES = 8;
+const NONCE_BYTES = 16;
+
+export class ProjectStore {
+  readonly project: ProjectId;
+  readonly #options: ProjectStoreOptions;
+  readonly #cache: PackCache;
+  readonly #caches: ProjectCaches;
+  readonly #uploads: UploadedPacks;
+  readonly #publisher: Publisher;
+  #newest: Snapshot | undefined;
+
+  constructor(options: ProjectStoreOptions) {
+    const { store, project, clock, random, cacheBytes, trustWriters } = options;
+    this.project = project;
+    this.#options = options;
+    this.#cache = new PackCache({ store, project, budgetBytes: cacheBytes });
+    this.#caches = new ProjectCaches(store, project);
+    this.#uploads = new UploadedPacks({ store, project, cache: this.#cache, trustWriters });
+    this.#publisher = new Publisher({
+      store,
+      project,
+      clock,
+      random,
+      trustWriters,
+      cache: this.#cache,
+      caches: this.#caches,
+      uploads: this.#uploads,
+      timeoutMs: options.landTimeoutMs ?? LAND_TIMEOUT_MS,
+      newest: () => this.#newest,
+      refresh: () => this.#refresh({}),
+      adopt: (head, etag) => this.#adopt(head, etag),
+    });
+  }
+
+  /** Writes the first head if there is none. Returns the head that is there now. */
+  async create(request: { readonly salt?: string } = {}): Promise<Head> {
+    const { store, clock, random, project } = this.#options;
+    const fresh = firstHead(random, request.salt);
+    return await swapLoop<Head>(
+      { store, clock, random },
+      {
+        key: headKey(project),
+        what: `the head of project ${project}`,
+        decode: decodeHead,
+        encode: encodeHead,
+        change: (current) => current ?? fresh,
+      },
+    );
+  }
+
+  /**
+   * The project as the store has it now, or newer. Errors: `not-found` without a head, `history-changed` when
+   * the head is older than `atLeast`.
+   */
+  async snapshot(options: { readonly atLeast?: Position; readonly signal?: AbortSignal } = {}): Promise<Snapshot> {
+    const snapshot = await this.#refresh(options);
+    const { position } = snapshot.head;
+    if (options.atLeast !== undefined && position < options.atLeast) {
+      throw new MicError("history-changed", `the project is at ${position}, before ${options.atLeast}`, {
+        hint: "was the store restored from a backup?",
+        data: { position },
+      });
+    }
+    return snapshot;
+  }
+
+  /** Verified unless writers are trusted; durable on return. */
+  async putPack(bytes: Uint8Array, options: SignalOption = {}): Promise<PackId> {
+    return await this.#uploads.put(bytes, options);
+  }
+
+  /**
+   * `landed` and `conflict` are the only final answers. `outcome-unknown` (with `data.landingId`) is settled by
+   * landing again with the same id; other errors say that this attempt did not land.
+   */
+  async land(request: LandRequest, options: SignalOption = {}): Promise<LandResult> {
+    const landing = prepareLanding(request, { trustWriters: this.#options.trustWriters });
+    return await this.#publisher.land(landing, options.signal);
+  }
+
+  /** Reads begun later never give a caller an older head than reads that ended before. */
+  async #refresh(options: SignalOption): Promise<Snapshot> {
+    for (let attempt = 0; ; attempt++) {
+      const known = this.#newest;
+      const read = await this.#read(known, options);
+      const newest = this.#newest;
+      if (read === undefined) {
+        // Unchanged since before this call, unless a concurrent call found something newer.
+        if (newest !== undefined) return newest;
+        continue;
+      }
+      if (newest === undefined || read.head.position >= newest.head.position || (attempt > 0 && newest === known)) {
+        return this.#adopt(read.head, read.etag);
+      }
+      // Older than what a concurrent call found: look again. Older again: the store was put back in time.
+    }
+  }
+
+  async #read(
+    known: Snapshot | undefined,
+    options: SignalOption,
+  ): Promise<{ readonly head: Head; readonly etag: ETag } | undefined> {
+    const { store, project } = this.#options;
+    const key = headKey(project);
+    const { signal } = options;
+    const found =
+      known === undefined
+        ? await store.get(key, signal === undefined ? {} : { signal })
+        : await store.revalidate(key, known.etag, signal === undefined ? {} : { signal });
+    if (found === "unchanged") return undefined;
+    if (found === undefined) {
+      throw new MicError("not-found", `there is no project ${project}`, { data: { project } });
+    }
+    return { head: decodeHead(found.bytes), etag: found.etag };
+  }
+
+  #adopt(head: Head, etag: ETag): Snapshot {
+    if (this.#newest?.etag === etag) return this.#newest;
+    const directory = new Manifest(head, this.#caches.pages);
+    const reader = new ObjectReader(this.#cache, directory);
+    this.#caches.useReader(reader);
+    this.#newest = new Snapshot(this.project, { head, etag, directory, reader }, this.#caches);
+    return this.#newest;
+  }
+}
+
+function firstHead(random: Random, salt: string | undefined): Head {
+  return {
+    position: POSITION_ZERO,
+    root: EMPTY_ROOT,
+    hlc: 0n,
+    leastReader: 1,
+    leastWriter: 1,
+    salt: salt ?? bytesToHex(random.bytes(SALT_BYTES)),
+    nonce: bytesToHex(random.bytes(NONCE_BYTES)),
+    rootHint: 0,
+    ring: [],
+    rollups: [],
+    pages: [],
+    packs: [],
+  };
+}

@@ -1,0 +1,165 @@
+/** A project as of one head: its trees, its log and where its objects are. Everything in it is committed. */
+import { throwIfAborted } from "../base/clock.ts";
+import { corrupt, MicError } from "../base/errors.ts";
+import { EMPTY_ROOT, type LandingId, type ObjectId, type Position, type ProjectId } from "../base/ids.ts";
+import type { Head } from "../codec/head.ts";
+import { decodeLandingRecord, type LandingRecord, type OperationSegment } from "../codec/landing-record.ts";
+import { decodeOperations } from "../codec/operations.ts";
+import type { ManifestPack } from "../codec/pack-entry.ts";
+import type { ObjectReader } from "../objects/object-reader.ts";
+import { Tree } from "../prolly/tree.ts";
+import type { ETag } from "../store/object-store.ts";
+import type { Operation, PositionRef } from "./forge.ts";
+import type { Manifest } from "./manifest.ts";
+import type { ProjectCaches } from "./project-caches.ts";
+
+/** Positions read together from a log. */
+const LOG_PAGE_POSITIONS = 64;
+
+interface SignalOption {
+  readonly signal?: AbortSignal;
+}
+
+export class Snapshot {
+  readonly project: ProjectId;
+  readonly head: Head;
+  readonly etag: ETag;
+  readonly directory: Manifest;
+  readonly reader: ObjectReader;
+  readonly #caches: ProjectCaches;
+
+  constructor(
+    project: ProjectId,
+    state: { readonly head: Head; readonly etag: ETag; readonly directory: Manifest; readonly reader: ObjectReader },
+    caches: ProjectCaches,
+  ) {
+    this.project = project;
+    this.head = state.head;
+    this.etag = state.etag;
+    this.directory = state.directory;
+    this.reader = state.reader;
+    this.#caches = caches;
+  }
+
+  /** The tree of a position. Does no I/O; trees of one project share decoded nodes. */
+  tree(ref: PositionRef & { readonly hint?: number }): Tree {
+    return this.#caches.tree(ref.root, ref.hint ?? ref.position, this.head.salt);
+  }
+
+  headTree(): Tree {
+    const { position, root, rootHint } = this.head;
+    return this.tree({ position, root, hint: rootHint });
+  }
+
+  /** Errors: `out-of-range` beyond the head. */
+  async treeAt(position: Position): Promise<Tree> {
+    if (position === this.head.position) return this.headTree();
+    if (position === 0) return this.tree({ position, root: EMPTY_ROOT });
+    const { root, rootHint } = await this.record(position);
+    return this.tree({ position, root, hint: rootHint });
+  }
+
+  /** Errors: `out-of-range` beyond the head. */
+  async rootAt(position: Position): Promise<ObjectId> {
+    if (position === this.head.position) return this.head.root;
+    if (position === 0) return EMPTY_ROOT;
+    return (await this.record(position)).root;
+  }
+
+  /** Errors: `out-of-range` for 0 and beyond the head. */
+  async record(position: Position): Promise<LandingRecord> {
+    if (position < 1 || position > this.head.position) throw outOfRange(position, this.head.position);
+    const entry = this.directory.recordPack(position);
+    const pack = entry instanceof Promise ? await entry : entry;
+    const records = this.#caches.records.get(pack.pack) ?? (await this.#readRecords(pack));
+    return records[position - pack.first]!;
+  }
+
+  /** The records of (after, upTo], newest first, in pages. */
+  async *records(
+    after: Position,
+    upTo: Position,
+    options: SignalOption = {},
+  ): AsyncIterable<readonly LandingRecord[]> {
+    if (upTo > this.head.position) throw outOfRange(upTo, this.head.position);
+    let position = upTo;
+    while (position > after) {
+      throwIfAborted(options.signal);
+      const packs: ManifestPack[] = [];
+      const least = Math.max(after, position - LOG_PAGE_POSITIONS);
+      for (let next = position; next > least; next = (packs.at(-1)!.first - 1) as Position) {
+        const entry = this.directory.recordPack(next);
+        packs.push(entry instanceof Promise ? await entry : entry);
+      }
+      const read = packs.map((pack) => this.#caches.records.get(pack.pack) ?? this.#readRecords(pack));
+      const page: LandingRecord[] = [];
+      for (const records of await Promise.all(read)) {
+        for (let i = records.length - 1; i >= 0; i--) {
+          const record = records[i]!;
+          if (record.position > after && record.position <= upTo) page.push(record);
+        }
+      }
+      yield page;
+      position = (packs.at(-1)!.first - 1) as Position;
+    }
+  }
+
+  /** Every operation of a landing, in path order. */
+  async operations(of: Position | LandingRecord): Promise<readonly Operation[]> {
+    const record = typeof of === "number" ? await this.record(of) : of;
+    const { operations, position } = record;
+    if (operations.kind === "inline") return this.#caches.inlineOperations(record);
+    const read = operations.segments.map((segment) => this.segment(segment, position));
+    return (await Promise.all(read)).flat();
+  }
+
+  /** One segment of a large landing's operations. */
+  async segment(segment: OperationSegment, position: Position): Promise<readonly Operation[]> {
+    const { content } = await this.reader.read({ id: segment.id, hint: position });
+    const operations = decodeOperations(content, position);
+    if (operations.length !== segment.count) {
+      throw corrupt("operations", `${operations.length} in a segment of ${segment.count}`);
+    }
+    return operations;
+  }
+
+  /**
+   * Where a landing id landed: looked up in the ring, and in the log of (after, head] as far as the ring does
+   * not reach.
+   */
+  async findLanding(
+    landingId: LandingId,
+    after: Position,
+    options: SignalOption = {},
+  ): Promise<LandingRecord | undefined> {
+    const { ring, position: head } = this.head;
+    const index = ring.lastIndexOf(landingId);
+    if (index !== -1) return await this.record((head - (ring.length - 1 - index)) as Position);
+    const beforeRing = (head - ring.length) as Position;
+    if (after >= beforeRing) return undefined;
+    for await (const page of this.records(after, beforeRing, options)) {
+      const found = page.find((record) => record.landingId === landingId);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  async #readRecords(pack: ManifestPack): Promise<readonly LandingRecord[]> {
+    const contents = await this.reader.recordsIn(pack);
+    const records = contents.map(decodeLandingRecord);
+    const isDense = records.every((record, i) => record.position === pack.first + i);
+    if (!isDense || records.length !== pack.last - pack.first + 1) {
+      throw corrupt("pack", `${pack.pack} does not hold the records of ${pack.first} to ${pack.last}`);
+    }
+    const bytes = contents.reduce((sum, content) => sum + content.length, 0);
+    this.#caches.records.add(pack.pack, records, bytes);
+    return records;
+  }
+}
+
+export function outOfRange(position: number, head: number): MicError {
+  return new MicError("out-of-range", `there is no position ${position}; the newest is ${head}`, {
+    hint: "see `mic log`",
+    data: { position, head },
+  });
+}
