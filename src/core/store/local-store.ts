@@ -81,6 +81,18 @@ interface Content {
   readonly file: string | null;
 }
 
+/** What to do under the write lock; the files that its rows no longer name go to `removed`. */
+type TransactionBody<T> = (
+  contents: readonly Content[],
+  removed: string[],
+) => { readonly apply: boolean; readonly result: T };
+
+/** `swept`: a file vanished before its row was written. */
+type TransactionEnd<T> =
+  | { readonly kind: "applied" | "refused"; readonly result: T }
+  | { readonly kind: "swept" }
+  | { readonly kind: "unknown"; readonly cause: unknown };
+
 class LocalStore implements ObjectStore {
   readonly description: string;
   readonly #database: Database;
@@ -120,7 +132,8 @@ class LocalStore implements ObjectStore {
     etag: ETag | undefined,
     options: ReadOptions,
   ): Promise<StoredObject | "unchanged" | undefined> {
-    const known = etag === undefined ? -1 : Number(etag);
+    // Only the exact text of a version is its ETag; no version is below 0.
+    const known = etag !== undefined && String(Number(etag)) === etag ? Number(etag) : -1;
     // SQLite counts from 1; no range is the whole object.
     const first = (options.range?.offset ?? 0) + 1;
     const count = options.range?.length ?? Number.MAX_SAFE_INTEGER;
@@ -243,61 +256,72 @@ class LocalStore implements ObjectStore {
   }
 
   /**
-   * Writes the large ones of `puts` to files, then runs `body` in one immediate transaction, and removes the
-   * files that nothing names afterwards. `body` is synchronous, so nothing else of this process is in its
-   * transaction. Throws `UnknownOutcome` when the commit itself failed.
+   * Writes the large ones of `puts` to files, then runs `body` in a transaction, and removes the files that
+   * nothing names afterwards. Throws `UnknownOutcome` when the commit itself failed.
    */
   async #write<T>(
     puts: readonly Put[],
     signal: AbortSignal | undefined,
-    body: (contents: readonly Content[], removed: string[]) => { apply: boolean; result: T },
+    body: TransactionBody<T>,
   ): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       const contents: Content[] = [];
       const removed: string[] = [];
-      let keep: "old" | "new" | "both" = "old";
+      let end: TransactionEnd<T> | undefined;
       try {
         for (const { key, bytes } of puts) {
           const file = bytes.length >= LARGE_OBJECT_BYTES ? await this.#files.write(bytes) : null;
           contents.push({ key, bytes, file });
         }
-        await this.#wait.run(() => this.#statement("BEGIN IMMEDIATE").run(), signal);
-        let outcome: { apply: boolean; result: T };
-        try {
-          const swept = contents.some(({ file }) => file !== null && !this.#files.isMarked(file));
-          if (swept && attempt < LARGE_WRITE_ATTEMPTS) {
-            this.#rollBack();
-            continue;
-          }
-          if (swept) throw new MicError("unreachable", `files vanish from ${this.description} while written`);
-          outcome = body(contents, removed);
-          if (outcome.apply) for (const file of removed) this.#files.mark(file);
-        } catch (error) {
-          this.#rollBack();
-          throw error;
-        }
-        if (!outcome.apply) {
-          this.#rollBack();
-          return outcome.result;
-        }
-        keep = "both";
-        try {
-          this.#statement("COMMIT").run();
-          keep = "new";
-        } catch (error) {
-          this.#rollBack();
-          // A full disk is noticed before the record that commits is written; any other failure is not.
-          if (errorCode(error) !== "SQLITE_FULL")
-            throw new UnknownOutcome(translateStoreError(error, this.description));
-          keep = "old";
-          throw error;
-        }
-        return outcome.result;
+        end = await this.#wait.run(() => this.#transact(contents, removed, body), signal);
       } catch (error) {
-        throw error instanceof UnknownOutcome ? error : translateStoreError(error, this.description);
+        throw translateStoreError(error, this.description);
       } finally {
-        await this.#settleFiles(contents, removed, keep);
+        // After an unknown outcome files and markers stay: the next open asks the rows.
+        if (end?.kind !== "unknown") await this.#settleFiles(contents, removed, end?.kind === "applied");
       }
+      if (end.kind === "unknown") throw new UnknownOutcome(translateStoreError(end.cause, this.description));
+      if (end.kind !== "swept") return end.result;
+      if (attempt === LARGE_WRITE_ATTEMPTS) {
+        throw new MicError("unreachable", `files vanish from ${this.description} while they are written`);
+      }
+    }
+  }
+
+  /**
+   * One immediate transaction, without a pause in which another call of this process could enter it. Throws
+   * when nothing was applied.
+   */
+  #transact<T>(contents: readonly Content[], removed: string[], body: TransactionBody<T>): TransactionEnd<T> {
+    removed.length = 0;
+    this.#statement("BEGIN IMMEDIATE").run();
+    try {
+      const isSwept = contents.some(({ file }) => file !== null && !this.#files.isMarked(file));
+      const { apply, result } = isSwept ? { apply: false, result: undefined } : body(contents, removed);
+      if (!apply) return isSwept ? { kind: "swept" } : { kind: "refused", result: result as T };
+      for (const file of removed) this.#files.mark(file);
+      try {
+        this.#statement("COMMIT").run();
+      } catch (error) {
+        // A full disk or a lock is noticed before the record that commits is written; other failures are not.
+        if (errorCode(error) !== "SQLITE_FULL" && !isBusy(error)) return { kind: "unknown", cause: error };
+        throw error;
+      }
+      return { kind: "applied", result: result as T };
+    } finally {
+      this.#rollBack();
+    }
+  }
+
+  async #settleFiles(contents: readonly Content[], removed: readonly string[], isApplied: boolean) {
+    for (const { file } of contents) {
+      if (file === null) continue;
+      if (isApplied) await this.#files.unmark(file);
+      else await this.#files.remove(file);
+    }
+    for (const file of removed) {
+      if (isApplied) await this.#files.remove(file);
+      else await this.#files.unmark(file);
     }
   }
 
@@ -305,7 +329,7 @@ class LocalStore implements ObjectStore {
   async #writeOrFail(
     puts: readonly Put[],
     signal: AbortSignal | undefined,
-    body: (contents: readonly Content[], removed: string[]) => { apply: boolean; result: undefined },
+    body: TransactionBody<undefined>,
   ): Promise<void> {
     try {
       await this.#write(puts, signal, body);
@@ -314,22 +338,8 @@ class LocalStore implements ObjectStore {
     }
   }
 
-  /** After an unknown outcome (`both`) files and markers stay: the next open asks the rows. */
-  async #settleFiles(contents: readonly Content[], removed: readonly string[], keep: "old" | "new" | "both") {
-    if (keep === "both") return;
-    for (const { file } of contents) {
-      if (file === null) continue;
-      if (keep === "new") await this.#files.unmark(file);
-      else await this.#files.remove(file);
-    }
-    for (const file of removed) {
-      if (keep === "new") await this.#files.remove(file);
-      else await this.#files.unmark(file);
-    }
-  }
-
+  /** Does nothing after a commit, or an error that ended the transaction by itself. */
   #rollBack(): void {
-    // Some errors end the transaction by themselves.
     if (this.#database.inTransaction) this.#statement("ROLLBACK").run();
   }
 
