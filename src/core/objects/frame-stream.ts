@@ -1,0 +1,290 @@
+/**
+ * Streams many objects out of packs at the speed of the store: what is wanted is grouped by pack and frame,
+ * neighbouring frames are read together, and a few reads are under way while the frames before them are used.
+ * Memory is bounded by the window of references that are planned at a time and by the reads held.
+ */
+import { throwIfAborted } from "../base/clock.ts";
+import { type ObjectId, objectIdToBytes, type PackId } from "../base/ids.ts";
+import { BLOB_FRAME_RAW_BYTES } from "../base/limits.ts";
+import type { Frame, ObjectRef } from "./frame.ts";
+import { FrameBuilder } from "./frame-builder.ts";
+import { type ObjectLookup, objectNotFound, type PackRow } from "./object-lookup.ts";
+import { CachedFrame, type OpenPack } from "./pack-cache.ts";
+import { checkFrameBytes, expandFrame } from "./read-frame.ts";
+
+/** References that are planned together. A frame that is needed on both sides of a cut may be framed again. */
+const WINDOW_REFS = 8192;
+/** Packs that are opened at the same time. */
+const OPEN_WIDTH = 16;
+/** Bytes of one ranged read. */
+const READ_BYTES_MAX = 4 << 20;
+/** Unwanted bytes between two frames that are read through. */
+const GAP_BYTES_MAX = 128 << 10;
+/** Frames between the first need of a read and the last: bounds what is held when packs alternate. */
+const READ_SPAN_FRAMES_MAX = 32;
+/** Reads are started ahead until this many bytes are under way or held. */
+const AHEAD_BYTES_MAX = 8 << 20;
+
+export interface FramesOptions {
+  readonly signal?: AbortSignal;
+  /** Leave re-framed objects uncompressed, for a reader in this process. Default: compressed. */
+  readonly uncompressed?: boolean;
+}
+
+/** One frame, and what is wanted of it. */
+interface FramePlan {
+  readonly pack: OpenPack;
+  readonly frame: number;
+  /** In the order asked. */
+  readonly rows: number[];
+  /** Raw bytes of them. */
+  wanted: number;
+  /** The raw frame, when it is in memory and will be framed again. */
+  cached: CachedFrame | undefined;
+  /** Absent when the bytes are in memory. */
+  read: RangeRead | undefined;
+}
+
+/** Neighbouring frames of one pack in one ranged get. */
+interface RangeRead {
+  readonly pack: OpenPack;
+  readonly firstPlan: number;
+  readonly start: number;
+  end: number;
+  lastFrame: number;
+  /** Plans that still need the bytes. */
+  uses: number;
+  bytes: Promise<Uint8Array> | undefined;
+}
+
+export async function* streamFrames(
+  lookup: ObjectLookup,
+  refs: readonly ObjectRef[],
+  options: FramesOptions,
+): AsyncGenerator<Frame, void, undefined> {
+  const planned = new Set<ObjectId>();
+  const passed = new PassedFrames();
+  for (let from = 0; from < refs.length; from += WINDOW_REFS) {
+    throwIfAborted(options.signal);
+    const window = refs.slice(from, from + WINDOW_REFS);
+    const plans = await planWindow(lookup, window, planned);
+    yield* runPlans(
+      lookup,
+      plans.filter((plan) => !passed.has(plan)),
+      passed,
+      options,
+    );
+  }
+}
+
+/** Stored frames that went out whole, so that a later window does not send them again. */
+class PassedFrames {
+  readonly #frames = new Map<PackId, Set<number>>();
+
+  has(plan: FramePlan): boolean {
+    return this.#frames.get(plan.pack.entry.pack)?.has(plan.frame) ?? false;
+  }
+
+  add(plan: FramePlan): void {
+    const id = plan.pack.entry.pack;
+    const frames = this.#frames.get(id);
+    if (frames === undefined) this.#frames.set(id, new Set([plan.frame]));
+    else frames.add(plan.frame);
+  }
+}
+
+async function planWindow(
+  lookup: ObjectLookup,
+  refs: readonly ObjectRef[],
+  planned: Set<ObjectId>,
+): Promise<FramePlan[]> {
+  await openHintedPacks(lookup, refs);
+  const plans: FramePlan[] = [];
+  const plansOfPack = new Map<OpenPack, Map<number, FramePlan>>();
+  for (const ref of refs) {
+    if (planned.has(ref.id)) continue;
+    planned.add(ref.id);
+    const id = objectIdToBytes(ref.id);
+    const found = lookup.peekRow(id, ref.hint) ?? (await lookup.findRow(id, ref.hint));
+    if (found === undefined) throw objectNotFound(ref.id);
+    addToPlans(found, plans, plansOfPack);
+  }
+  return plans;
+}
+
+function addToPlans(
+  { pack, row }: PackRow,
+  plans: FramePlan[],
+  plansOfPack: Map<OpenPack, Map<number, FramePlan>>,
+): void {
+  let ofPack = plansOfPack.get(pack);
+  if (ofPack === undefined) {
+    ofPack = new Map();
+    plansOfPack.set(pack, ofPack);
+  }
+  const frame = pack.index.frameOfRow(row);
+  let plan = ofPack.get(frame);
+  if (plan === undefined) {
+    plan = { pack, frame, rows: [], wanted: 0, cached: undefined, read: undefined };
+    ofPack.set(frame, plan);
+    plans.push(plan);
+  }
+  plan.rows.push(row);
+  plan.wanted += pack.index.rawLengthOfRow(row);
+}
+
+/** Opens what the hints name, many at a time. A pack that is missing is reported by the lookup that needs it. */
+async function openHintedPacks(lookup: ObjectLookup, refs: readonly ObjectRef[]): Promise<void> {
+  const hints = new Set<number>();
+  for (const ref of refs) hints.add(ref.hint);
+  hints.delete(0);
+  const closed = new Map<PackId, () => Promise<unknown>>();
+  for (const hint of hints) {
+    for (const entry of await lookup.directory.at(hint)) {
+      if (lookup.cache.peek(entry.pack) === undefined) {
+        closed.set(entry.pack, () => lookup.cache.open(entry));
+      }
+    }
+  }
+  const opens = [...closed.values()];
+  for (let from = 0; from < opens.length; from += OPEN_WIDTH) {
+    await Promise.allSettled(opens.slice(from, from + OPEN_WIDTH).map((open) => open()));
+  }
+}
+
+async function* runPlans(
+  lookup: ObjectLookup,
+  plans: readonly FramePlan[],
+  passed: PassedFrames,
+  options: FramesOptions,
+): AsyncGenerator<Frame, void, undefined> {
+  const reads = new ReadAhead(lookup, plans, options.signal);
+  const builder = new FrameBuilder({
+    rawTarget: BLOB_FRAME_RAW_BYTES,
+    ...(options.uncompressed ? { level: "store" } : {}),
+  });
+  for (const plan of plans) {
+    throwIfAborted(options.signal);
+    const { index } = plan.pack;
+    if (passesWhole(plan)) {
+      yield* builder.finish();
+      const stored = await reads.storedBytes(plan);
+      passed.add(plan);
+      yield index.frameWith(plan.frame, stored);
+      continue;
+    }
+    const frame = plan.cached ?? (await expandPlan(reads, plan));
+    for (const row of plan.rows) {
+      const object = frame.read(row);
+      builder.add(object.kind, index.idOfRow(row), object.content, object.sidecar);
+    }
+    yield* builder.takeFull();
+  }
+  yield* builder.finish();
+}
+
+/** At least half of the frame is wanted: sending all of it costs less than making another. */
+function passesWhole(plan: FramePlan): boolean {
+  return plan.wanted * 2 >= plan.pack.index.frame(plan.frame).rawLength;
+}
+
+/** Not kept in the cache, which is for what is read again. */
+async function expandPlan(reads: ReadAhead, plan: FramePlan): Promise<CachedFrame> {
+  const stored = await reads.storedBytes(plan);
+  const raw = expandFrame({ ...plan.pack.index.frame(plan.frame), stored });
+  return new CachedFrame(plan.pack, plan.frame, raw);
+}
+
+class ReadAhead {
+  readonly #lookup: ObjectLookup;
+  readonly #signal: AbortSignal | undefined;
+  readonly #queue: RangeRead[];
+  #nextRead = 0;
+  /** Bytes under way or held. */
+  #heldBytes = 0;
+
+  constructor(lookup: ObjectLookup, plans: readonly FramePlan[], signal: AbortSignal | undefined) {
+    this.#lookup = lookup;
+    this.#signal = signal;
+    this.#queue = groupReads(plans);
+  }
+
+  /** The stored bytes of a plan's frame, checked against their checksum. Called once per plan, in order. */
+  async storedBytes(plan: FramePlan): Promise<Uint8Array> {
+    const location = plan.pack.index.frame(plan.frame);
+    const { read } = plan;
+    const bytes = read === undefined ? plan.pack.whole! : await this.#bytesOf(read);
+    const from = location.offset - (read?.start ?? 0);
+    const stored = bytes.subarray(from, from + location.storedLength);
+    checkFrameBytes(location, stored);
+    if (read !== undefined) this.#release(read);
+    return stored;
+  }
+
+  #bytesOf(read: RangeRead): Promise<Uint8Array> {
+    while (this.#nextRead < this.#queue.length) {
+      if (read.bytes !== undefined && this.#heldBytes >= AHEAD_BYTES_MAX) break;
+      this.#start(this.#queue[this.#nextRead]!);
+      this.#nextRead++;
+    }
+    return read.bytes!;
+  }
+
+  #start(read: RangeRead): void {
+    const length = read.end - read.start;
+    this.#heldBytes += length;
+    read.bytes = this.#lookup.cache.readBytes(read.pack.entry, read.start, length, this.#signal);
+    // A reader that stops early leaves reads behind; whoever does wait for one still gets its error.
+    read.bytes.catch(leaveToReader);
+  }
+
+  #release(read: RangeRead): void {
+    read.uses--;
+    if (read.uses > 0) return;
+    this.#heldBytes -= read.end - read.start;
+    read.bytes = undefined;
+  }
+}
+
+function leaveToReader(): undefined {
+  return undefined;
+}
+
+/** Assigns plans to reads; a plan whose bytes are in memory needs none. Reads are in the order of first need. */
+function groupReads(plans: readonly FramePlan[]): RangeRead[] {
+  const reads: RangeRead[] = [];
+  const openRead = new Map<OpenPack, RangeRead>();
+  for (const [at, plan] of plans.entries()) {
+    if (!passesWhole(plan)) plan.cached = plan.pack.frames.get(plan.frame);
+    if (plan.cached !== undefined || plan.pack.whole !== undefined) continue;
+    const { offset, storedLength } = plan.pack.index.frame(plan.frame);
+    const end = offset + storedLength;
+    const open = openRead.get(plan.pack);
+    if (
+      open !== undefined &&
+      plan.frame > open.lastFrame &&
+      offset - open.end <= GAP_BYTES_MAX &&
+      end - open.start <= READ_BYTES_MAX &&
+      at - open.firstPlan < READ_SPAN_FRAMES_MAX
+    ) {
+      open.end = end;
+      open.lastFrame = plan.frame;
+      open.uses++;
+      plan.read = open;
+      continue;
+    }
+    const read: RangeRead = {
+      pack: plan.pack,
+      firstPlan: at,
+      start: offset,
+      end,
+      lastFrame: plan.frame,
+      uses: 1,
+      bytes: undefined,
+    };
+    openRead.set(plan.pack, read);
+    reads.push(read);
+    plan.read = read;
+  }
+  return reads;
+}

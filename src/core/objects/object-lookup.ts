@@ -1,0 +1,109 @@
+/**
+ * Which pack holds an object: first those that the hint names, then every index from newest to oldest. The hint
+ * is advice; what is found is found by id.
+ */
+import { MicError } from "../base/errors.ts";
+import type { ObjectId } from "../base/ids.ts";
+import { MissingPackError, type OpenPack, type PackCache } from "./pack-cache.ts";
+import type { PackDirectory, PackEntry } from "./pack-directory.ts";
+
+/** Indexes that are read at the same time when a lookup has no hint. */
+const PROBE_WIDTH = 8;
+
+/** A row of a pack's object table. */
+export interface PackRow {
+  readonly pack: OpenPack;
+  readonly row: number;
+}
+
+export class ObjectLookup {
+  readonly cache: PackCache;
+  readonly directory: PackDirectory;
+
+  constructor(cache: PackCache, directory: PackDirectory) {
+    this.cache = cache;
+    this.directory = directory;
+  }
+
+  /** Where an object is, if the indexes in memory say so. `id`: 32 bytes. */
+  peekRow(id: Uint8Array, hint: number): PackRow | undefined {
+    if (hint === 0) return undefined;
+    const entries = this.directory.at(hint);
+    return entries instanceof Promise ? undefined : this.#peekIn(entries, id);
+  }
+
+  /**
+   * `undefined` when no pack has the object. A pack that is missing from the store ends the search at the hint
+   * with MissingPackError, unless another pack has the object: the head is out of date, probing all packs would
+   * not help.
+   */
+  async findRow(id: Uint8Array, hint: number): Promise<PackRow | undefined> {
+    if (hint !== 0) {
+      const entries = await this.directory.at(hint);
+      const found = this.#peekIn(entries, id) ?? (await this.#searchIn(entries, id, 1));
+      if (found !== undefined) return found;
+    }
+    let missing: MissingPackError | undefined;
+    for await (const entries of this.directory.newestFirst()) {
+      try {
+        const found = this.#peekIn(entries, id) ?? (await this.#searchIn(entries, id, PROBE_WIDTH));
+        if (found !== undefined) return found;
+      } catch (error) {
+        if (!(error instanceof MissingPackError)) throw error;
+        missing ??= error;
+      }
+    }
+    if (missing !== undefined) throw missing;
+    return undefined;
+  }
+
+  #peekIn(entries: readonly PackEntry[], id: Uint8Array): PackRow | undefined {
+    for (const entry of entries) {
+      const pack = this.cache.peek(entry.pack);
+      if (pack === undefined) continue;
+      const row = pack.index.findRow(id);
+      if (row !== -1) return { pack, row };
+    }
+    return undefined;
+  }
+
+  /** Opens `width` packs at a time. Throws MissingPackError only when no other pack of `entries` has the object. */
+  async #searchIn(
+    entries: readonly PackEntry[],
+    id: Uint8Array,
+    width: number,
+  ): Promise<PackRow | undefined> {
+    let missing: MissingPackError | undefined;
+    for (let from = 0; from < entries.length; from += width) {
+      const opened = await Promise.all(
+        entries.slice(from, from + width).map((entry) => this.#tryOpen(entry)),
+      );
+      for (const pack of opened) {
+        if (pack instanceof MissingPackError) {
+          missing ??= pack;
+          continue;
+        }
+        const row = pack.index.findRow(id);
+        if (row !== -1) return { pack, row };
+      }
+    }
+    if (missing !== undefined) throw missing;
+    return undefined;
+  }
+
+  async #tryOpen(entry: PackEntry): Promise<OpenPack | MissingPackError> {
+    try {
+      return await this.cache.open(entry);
+    } catch (error) {
+      if (error instanceof MissingPackError) return error;
+      throw error;
+    }
+  }
+}
+
+export function objectNotFound(id: ObjectId): MicError {
+  return new MicError("not-found", `object ${id} is in no pack of the project`, {
+    hint: "run `mic fsck` to see what is affected",
+    data: { object: id },
+  });
+}

@@ -1,0 +1,71 @@
+/** Reads objects through the packs of one head snapshot. Cheap to make; what is worth keeping is in the cache. */
+import { objectIdFromBytes, objectIdToBytes } from "../base/ids.ts";
+import type { Frame, ObjectRef } from "./frame.ts";
+import { type FramesOptions, streamFrames } from "./frame-stream.ts";
+import { ObjectLookup, objectNotFound } from "./object-lookup.ts";
+import type { PackCache } from "./pack-cache.ts";
+import type { PackDirectory, PackEntry } from "./pack-directory.ts";
+import type { ObjectContent } from "./read-frame.ts";
+
+export class ObjectReader {
+  readonly #cache: PackCache;
+  readonly #lookup: ObjectLookup;
+
+  constructor(cache: PackCache, directory: PackDirectory) {
+    this.#cache = cache;
+    this.#lookup = new ObjectLookup(cache, directory);
+  }
+
+  /**
+   * Errors: `not-found` when no pack has the object; MissingPackError (also `not-found`) when a pack that may
+   * have it is gone, in which case the caller reads the head again; `corrupt`, `unreachable`.
+   */
+  async read(ref: ObjectRef): Promise<ObjectContent> {
+    const id = objectIdToBytes(ref.id);
+    return this.peek(id, ref.hint) ?? (await this.load(id, ref.hint));
+  }
+
+  /** The object, if that takes no read. `id`: 32 bytes. */
+  peek(id: Uint8Array, hint: number): ObjectContent | undefined {
+    const found = this.#lookup.peekRow(id, hint);
+    if (found === undefined) return undefined;
+    const { pack, row } = found;
+    return this.#cache.peekFrame(pack, pack.index.frameOfRow(row))?.read(row);
+  }
+
+  /** `read` for 32 raw bytes of id. */
+  async load(id: Uint8Array, hint: number): Promise<ObjectContent> {
+    const found = await this.#lookup.findRow(id, hint);
+    if (found === undefined) throw objectNotFound(objectIdFromBytes(id));
+    const { pack, row } = found;
+    const frame = await this.#cache.frame(pack, pack.index.frameOfRow(row));
+    return frame.read(row);
+  }
+
+  /** Which pack holds an object, without reading it; `undefined` when none does. */
+  async has(ref: ObjectRef): Promise<{ readonly entry: PackEntry } | undefined> {
+    const found = await this.#lookup.findRow(objectIdToBytes(ref.id), ref.hint);
+    return found === undefined ? undefined : { entry: found.pack.entry };
+  }
+
+  /**
+   * Frames that together hold every object of `refs`, in the order of first need, each object once. A stored
+   * frame is passed on as it is where at least half of its bytes are wanted (it may then hold others too),
+   * otherwise what is wanted of it is framed again. Stored frames match their checksum, but are for the
+   * receiver to verify; objects that are framed again have been verified.
+   */
+  frames(refs: readonly ObjectRef[], options: FramesOptions = {}): AsyncGenerator<Frame, void, undefined> {
+    return streamFrames(this.#lookup, refs, options);
+  }
+
+  /** Contents of the records in one pack, in file order. */
+  async recordsIn(entry: PackEntry): Promise<readonly Uint8Array[]> {
+    const pack = await this.#cache.open(entry);
+    const records: Uint8Array[] = [];
+    for (const row of pack.index.rowsOfKind("record")) {
+      const frame = await this.#cache.frame(pack, pack.index.frameOfRow(row));
+      records.push(frame.read(row).content);
+    }
+    return records;
+  }
+}
