@@ -121,11 +121,13 @@ export function decodeHead(bytes: Uint8Array): Head {
     ring.push(reader.hex(LANDING_ID_BYTES) as LandingId);
   }
   const rollups: RollupRef[] = [];
-  for (let left = reader.count(rollupCount, ROLLUP_REF_BYTES); left > 0; left--) rollups.push(readRollup(reader));
+  for (let left = reader.count(rollupCount, ROLLUP_REF_BYTES); left > 0; left--)
+    rollups.push(readRollup(reader));
   const pages: PageRef[] = [];
   for (let left = reader.count(pageCount, PAGE_REF_BYTES); left > 0; left--) pages.push(readPageRef(reader));
   const packs: ManifestPack[] = [];
-  for (let left = reader.count(packCount, PACK_ENTRY_BYTES); left > 0; left--) packs.push(readPackEntry(reader));
+  for (let left = reader.count(packCount, PACK_ENTRY_BYTES); left > 0; left--)
+    packs.push(readPackEntry(reader));
   reader.end();
   return {
     position,
@@ -163,6 +165,7 @@ function readRollup(reader: ByteReader): RollupRef {
   const first = reader.safeU64() as Position;
   const last = reader.safeU64() as Position;
   const hash = reader.hex(32) as ObjectId;
-  if (level < 1 || first < 1 || first > last) throw reader.fail(`rollup of level ${level}, ${first} to ${last}`);
+  if (level < 1 || first < 1 || first > last)
+    throw reader.fail(`rollup of level ${level}, ${first} to ${last}`);
   return { level, first, last, hash };
 }

@@ -166,4 +166,3 @@ function readOperations(reader: ByteReader, form: number, operationCount: number
   if (total !== operationCount) throw reader.fail(`${total} operations in segments, not ${operationCount}`);
   return { kind: "segments", segments };
 }
-

@@ -58,14 +58,25 @@ export function encodeOperations(
   end = operations.length,
 ): Uint8Array {
   const writer = new ByteWriter(64 + (end - start) * 72);
-  writer.bytes(utf8(OPERATIONS_MAGIC)).u16(OPERATIONS_VERSION).u16(0).u32(end - start);
+  writer
+    .bytes(utf8(OPERATIONS_MAGIC))
+    .u16(OPERATIONS_VERSION)
+    .u16(0)
+    .u32(end - start);
   let previous: Uint8Array | undefined;
   for (let i = start; i < end; i++) {
     const { key, value, hint } = operations[i]!;
     const shared = previous === undefined ? 0 : sharedPrefix(previous, key);
-    writer.varint(shared).varint(key.length - shared).bytes(shared === 0 ? key : key.subarray(shared));
+    writer
+      .varint(shared)
+      .varint(key.length - shared)
+      .bytes(shared === 0 ? key : key.subarray(shared));
     if (value === undefined) writer.u8(0);
-    else writer.u8(1).varint(position - hint).bytes(value);
+    else
+      writer
+        .u8(1)
+        .varint(position - hint)
+        .bytes(value);
     previous = key;
   }
   return writer.finish();

@@ -47,7 +47,10 @@ export function daysToEpoch(days: number): Epoch {
 }
 
 export function writePackEntry(writer: ByteWriter, entry: ManifestPack): void {
-  writer.hex(entry.pack).u16(epochToDays(entry.epoch)).u8(entry.hasRecords ? 1 : 0);
+  writer
+    .hex(entry.pack)
+    .u16(epochToDays(entry.epoch))
+    .u8(entry.hasRecords ? 1 : 0);
   writer.u64(entry.first).u64(entry.last).u32(entry.size).u32(entry.indexLength);
 }
 

@@ -17,7 +17,10 @@ const PROBES = 7;
 
 export type FilterDomain = "touched" | "ancestor";
 
-export function encodePathFilter(touched: readonly Uint8Array[], ancestors: readonly Uint8Array[]): Uint8Array {
+export function encodePathFilter(
+  touched: readonly Uint8Array[],
+  ancestors: readonly Uint8Array[],
+): Uint8Array {
   const entries = touched.length + ancestors.length;
   const filter = new Uint8Array(1 + Math.ceil((entries * BITS_PER_ENTRY) / 8));
   filter[0] = PROBES;

@@ -8,7 +8,7 @@
  * | 9 | 32 | bytes | ObjectId of the content |
  * | 41 | 32 | bytes | ObjectId of the chunk list, only when bit 7 of the kind is set |
  */
-import { ByteReader, ByteWriter } from "../base/bytes.ts";
+import { ByteReader } from "../base/bytes.ts";
 import type { ObjectId } from "../base/ids.ts";
 
 export type EntryKind = "file" | "executable" | "symlink";
@@ -27,12 +27,28 @@ const CHUNKED = 0x80;
 const PLAIN_BYTES = 41;
 const CHUNKED_BYTES = 73;
 
+/** The longest encoded entry. */
+export const TREE_ENTRY_BYTES_MAX = CHUNKED_BYTES;
+/** Where the ids stand in an encoded entry. */
+export const TREE_ENTRY_ID_OFFSET = 9;
+export const TREE_ENTRY_CHUNKS_OFFSET = PLAIN_BYTES;
+
 export function encodeTreeEntry(entry: TreeEntry): Uint8Array {
-  const writer = new ByteWriter(entry.chunks === undefined ? PLAIN_BYTES : CHUNKED_BYTES);
-  writer.u8(KINDS.indexOf(entry.kind) | (entry.chunks === undefined ? 0 : CHUNKED));
-  writer.u64(entry.size).hex(entry.id);
-  if (entry.chunks !== undefined) writer.hex(entry.chunks);
-  return writer.finish();
+  const bytes = Buffer.alloc(entry.chunks === undefined ? PLAIN_BYTES : CHUNKED_BYTES);
+  writeTreeEntry(bytes, 0, entry);
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/** Encodes into `target` and returns the offset after it. For many entries in one buffer. */
+export function writeTreeEntry(target: Buffer, offset: number, entry: TreeEntry): number {
+  const { size, chunks } = entry;
+  target[offset] = KINDS.indexOf(entry.kind) | (chunks === undefined ? 0 : CHUNKED);
+  target.writeUInt32LE(size % 0x1_0000_0000, offset + 1);
+  target.writeUInt32LE(Math.floor(size / 0x1_0000_0000), offset + 5);
+  target.write(entry.id, offset + TREE_ENTRY_ID_OFFSET, 32, "hex");
+  if (chunks === undefined) return offset + PLAIN_BYTES;
+  target.write(chunks, offset + TREE_ENTRY_CHUNKS_OFFSET, 32, "hex");
+  return offset + CHUNKED_BYTES;
 }
 
 export function decodeTreeEntry(bytes: Uint8Array): TreeEntry {

@@ -2,9 +2,10 @@
  * The list of a project's packs: the newest in the head, the rest in immutable pages that the head names, and
  * in pages of such pages, so that a head stays small however long the history is.
  */
-import { type Epoch, type ObjectId, type Position, type ProjectId } from "../base/ids.ts";
-import { hashObject, verifyObject } from "../base/hash.ts";
+
 import { MicError } from "../base/errors.ts";
+import { hashObject, verifyObject } from "../base/hash.ts";
+import type { Epoch, ObjectId, Position, ProjectId } from "../base/ids.ts";
 import type { Head } from "../codec/head.ts";
 import { decodeManifestPage, encodeManifestPage, type ManifestPage } from "../codec/manifest-page.ts";
 import type { ManifestPack } from "../codec/pack-entry.ts";
@@ -65,7 +66,10 @@ export class PageCache {
     verifyObject(ref.hash, stored.bytes, key);
     const page = decodeManifestPage(stored.bytes);
     if (page.level !== ref.level) {
-      throw new MicError("corrupt", `the manifest page ${ref.hash} has level ${page.level}, not ${ref.level}`);
+      throw new MicError(
+        "corrupt",
+        `the manifest page ${ref.hash} has level ${page.level}, not ${ref.level}`,
+      );
     }
     this.add(ref.hash, page);
     return page;
@@ -182,7 +186,10 @@ export function appendPacks(
   return { packs, pages, puts };
 }
 
-function rangeOf(entries: readonly { first: Position; last: Position }[]): { first: Position; last: Position } {
+function rangeOf(entries: readonly { first: Position; last: Position }[]): {
+  first: Position;
+  last: Position;
+} {
   let { first, last } = entries[0]!;
   for (const entry of entries) {
     if (entry.first < first) first = entry.first;

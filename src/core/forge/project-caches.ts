@@ -3,28 +3,31 @@ import { hexToBytes } from "../base/bytes.ts";
 import type { ObjectId, ProjectId } from "../base/ids.ts";
 import type { LandingRecord } from "../codec/landing-record.ts";
 import { decodeOperations } from "../codec/operations.ts";
-import type { ObjectReader } from "../objects/object-reader.ts";
 import { PackNodeSource } from "../objects/node-source.ts";
-import { Tree, type TreeContext } from "../prolly/tree.ts";
-import type { NodeSource } from "../prolly/types.ts";
+import type { ObjectReader } from "../objects/object-reader.ts";
+import { NodeCache } from "../prolly/node-cache.ts";
+import { Tree } from "../prolly/tree.ts";
+import type { NodeSource, TreeContext } from "../prolly/types.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { Operation } from "./forge.ts";
 import { PageCache } from "./manifest.ts";
 import { RecordCache } from "./record-cache.ts";
 
 const RECORD_CACHE_BYTES = 16 << 20;
-/** Open trees kept, each with the nodes that were decoded through it. */
-const TREES_MAX = 8;
+/** Open trees kept. */
+const TREES_MAX = 16;
 
 export class ProjectCaches {
   readonly records = new RecordCache(RECORD_CACHE_BYTES);
   readonly pages: PageCache;
+  readonly #nodeCache: NodeCache;
   readonly #inline = new WeakMap<LandingRecord, readonly Operation[]>();
   readonly #trees = new Map<ObjectId, Tree>();
   #context: TreeContext | undefined;
   #nodes: NodeSource | undefined;
 
-  constructor(store: ObjectStore, project: ProjectId) {
+  constructor(store: ObjectStore, project: ProjectId, nodeCacheBytes: number) {
+    this.#nodeCache = new NodeCache(nodeCacheBytes);
     this.pages = new PageCache(store, project);
   }
 
@@ -32,7 +35,7 @@ export class ProjectCaches {
    * The reader of the newest head. It finds whatever older heads named: packs are only added, so all trees
    * may read through it.
    */
-  useReader(reader: ObjectReader): void {
+  readThrough(reader: ObjectReader): void {
     this.#nodes = new PackNodeSource(reader);
   }
 
@@ -46,6 +49,7 @@ export class ProjectCaches {
     this.#context ??= {
       salt: hexToBytes(salt),
       nodes: { load: (hash, nodeHint) => this.#nodes!.load(hash, nodeHint) },
+      cache: this.#nodeCache,
     };
     const tree = Tree.open({ root, hint }, this.#context);
     this.addTree(tree);

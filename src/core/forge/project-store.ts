@@ -27,7 +27,7 @@ export interface ProjectStoreOptions {
   readonly project: ProjectId;
   readonly clock: Clock;
   readonly random: Random;
-  /** Budget of the pack cache. */
+  /** Budget of the caches of packs and tree nodes together. */
   readonly cacheBytes: number;
   /** True when whoever lands is this process itself: content is not hashed again. */
   readonly trustWriters: boolean;
@@ -40,6 +40,8 @@ interface SignalOption {
 }
 
 const LAND_TIMEOUT_MS = 120_000;
+/** Of the cache budget, for decoded tree nodes; the rest is for packs. */
+const NODE_CACHE_SHARE = 0.5;
 const SALT_BYTES = 8;
 const NONCE_BYTES = 16;
 
@@ -51,14 +53,17 @@ export class ProjectStore {
   readonly #uploads: UploadedPacks;
   readonly #publisher: Publisher;
   #newest: Snapshot | undefined;
+  /** When the store last said what the newest head is. */
+  #askedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ProjectStoreOptions) {
     const { store, project, clock, random, cacheBytes, trustWriters } = options;
     this.project = project;
     this.#options = options;
-    this.#cache = new PackCache({ store, project, budgetBytes: cacheBytes });
-    this.#caches = new ProjectCaches(store, project);
-    this.#uploads = new UploadedPacks({ store, project, cache: this.#cache, trustWriters });
+    const nodeCacheBytes = Math.floor(cacheBytes * NODE_CACHE_SHARE);
+    this.#cache = new PackCache({ store, project, budgetBytes: cacheBytes - nodeCacheBytes });
+    this.#caches = new ProjectCaches(store, project, nodeCacheBytes);
+    this.#uploads = new UploadedPacks({ store, project, trustWriters });
     this.#publisher = new Publisher({
       store,
       project,
@@ -70,8 +75,9 @@ export class ProjectStore {
       uploads: this.#uploads,
       timeoutMs: options.landTimeoutMs ?? LAND_TIMEOUT_MS,
       newest: () => this.#newest,
+      askedAtMs: () => this.#askedAtMs,
       refresh: () => this.#refresh({}),
-      adopt: (head, etag) => this.#adopt(head, etag),
+      adopt: (head, etag) => this.#adoptOwn(head, etag),
     });
   }
 
@@ -95,7 +101,9 @@ export class ProjectStore {
    * The project as the store has it now, or newer. Errors: `not-found` without a head, `history-changed` when
    * the head is older than `atLeast`.
    */
-  async snapshot(options: { readonly atLeast?: Position; readonly signal?: AbortSignal } = {}): Promise<Snapshot> {
+  async snapshot(
+    options: { readonly atLeast?: Position; readonly signal?: AbortSignal } = {},
+  ): Promise<Snapshot> {
     const snapshot = await this.#refresh(options);
     const { position } = snapshot.head;
     if (options.atLeast !== undefined && position < options.atLeast) {
@@ -125,14 +133,20 @@ export class ProjectStore {
   async #refresh(options: SignalOption): Promise<Snapshot> {
     for (let attempt = 0; ; attempt++) {
       const known = this.#newest;
+      const askedAtMs = this.#options.clock.nowMs();
       const read = await this.#read(known, options);
+      this.#askedAtMs = askedAtMs;
       const newest = this.#newest;
       if (read === undefined) {
         // Unchanged since before this call, unless a concurrent call found something newer.
         if (newest !== undefined) return newest;
         continue;
       }
-      if (newest === undefined || read.head.position >= newest.head.position || (attempt > 0 && newest === known)) {
+      if (
+        newest === undefined ||
+        read.head.position >= newest.head.position ||
+        (attempt > 0 && newest === known)
+      ) {
         return this.#adopt(read.head, read.etag);
       }
       // Older than what a concurrent call found: look again. Older again: the store was put back in time.
@@ -157,11 +171,18 @@ export class ProjectStore {
     return { head: decodeHead(found.bytes), etag: found.etag };
   }
 
+  /** After a commit of our own. A read may have overtaken its answer and found what came after it. */
+  #adoptOwn(head: Head, etag: ETag): void {
+    if (this.#newest !== undefined && this.#newest.head.position >= head.position) return;
+    this.#askedAtMs = this.#options.clock.nowMs();
+    this.#adopt(head, etag);
+  }
+
   #adopt(head: Head, etag: ETag): Snapshot {
     if (this.#newest?.etag === etag) return this.#newest;
     const directory = new Manifest(head, this.#caches.pages);
     const reader = new ObjectReader(this.#cache, directory);
-    this.#caches.useReader(reader);
+    this.#caches.readThrough(reader);
     this.#newest = new Snapshot(this.project, { head, etag, directory, reader }, this.#caches);
     return this.#newest;
   }

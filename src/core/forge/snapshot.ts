@@ -7,7 +7,7 @@ import { decodeLandingRecord, type LandingRecord, type OperationSegment } from "
 import { decodeOperations } from "../codec/operations.ts";
 import type { ManifestPack } from "../codec/pack-entry.ts";
 import type { ObjectReader } from "../objects/object-reader.ts";
-import { Tree } from "../prolly/tree.ts";
+import type { Tree } from "../prolly/tree.ts";
 import type { ETag } from "../store/object-store.ts";
 import type { Operation, PositionRef } from "./forge.ts";
 import type { Manifest } from "./manifest.ts";
@@ -30,7 +30,12 @@ export class Snapshot {
 
   constructor(
     project: ProjectId,
-    state: { readonly head: Head; readonly etag: ETag; readonly directory: Manifest; readonly reader: ObjectReader },
+    state: {
+      readonly head: Head;
+      readonly etag: ETag;
+      readonly directory: Manifest;
+      readonly reader: ObjectReader;
+    },
     caches: ProjectCaches,
   ) {
     this.project = project;
@@ -111,6 +116,11 @@ export class Snapshot {
     if (operations.kind === "inline") return this.#caches.inlineOperations(record);
     const read = operations.segments.map((segment) => this.segment(segment, position));
     return (await Promise.all(read)).flat();
+  }
+
+  /** The operations of a record that has them inline. */
+  inlineOperations(record: LandingRecord): readonly Operation[] {
+    return this.#caches.inlineOperations(record);
   }
 
   /** One segment of a large landing's operations. */

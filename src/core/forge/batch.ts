@@ -1,0 +1,249 @@
+/**
+ * Landings that one swap of the head will carry, each with its own position, conflict check and result. Built on
+ * one snapshot; nothing in it is true before the swap is.
+ */
+import { bytesToHex } from "../base/bytes.ts";
+import { invariant, MicError } from "../base/errors.ts";
+import { hashObject } from "../base/hash.ts";
+import { nextHlc } from "../base/hlc.ts";
+import { type Epoch, type LandingId, type ObjectId, objectIdFromBytes, type Position } from "../base/ids.ts";
+import { BLOB_FRAME_RAW_BYTES, NODE_FRAME_RAW_BYTES } from "../base/limits.ts";
+import type { Random } from "../base/random.ts";
+import { encodeHead, type Head, WRITER_VERSION } from "../codec/head.ts";
+import { encodeHints } from "../codec/hints.ts";
+import { encodeLandingRecord, type LandingRecord } from "../codec/landing-record.ts";
+import { encodePack } from "../codec/pack.ts";
+import type { ManifestPack } from "../codec/pack-entry.ts";
+import type { Frame } from "../objects/frame.ts";
+import { FrameBuilder } from "../objects/frame-builder.ts";
+import { headKey, packKey } from "../objects/keys.ts";
+import type { PackCache } from "../objects/pack-cache.ts";
+import { editTree } from "../prolly/edit.ts";
+import type { Tree } from "../prolly/tree.ts";
+import type { NewNode } from "../prolly/types.ts";
+import type { Put, Swap } from "../store/object-store.ts";
+import { doClash } from "./conflicts.ts";
+import { locateContent } from "./locate-content.ts";
+import { appendPacks, type PageCache } from "./manifest.ts";
+import { checkNeighbours } from "./neighbours.ts";
+import type { PreparedLanding } from "./prepared-landing.ts";
+import { recordOperations, type StoredSegment } from "./record-operations.ts";
+import type { Snapshot } from "./snapshot.ts";
+import type { UploadedPack, UploadedPacks } from "./uploaded-packs.ts";
+
+/** Landings whose ids the head remembers. */
+export const RING_SIZE = 256;
+/** At most half the ring, so that a batch whose outcome is unknown is still in the ring after the next one. */
+export const BATCH_LANDINGS_MAX = RING_SIZE / 2;
+/** Stored bytes of content after which a batch takes no further landing. */
+const BATCH_BYTES_MAX = 64 << 20;
+const NONCE_BYTES = 16;
+
+export interface BatchContext {
+  readonly snapshot: Snapshot;
+  readonly cache: PackCache;
+  readonly pages: PageCache;
+  readonly uploads: UploadedPacks;
+  readonly random: Random;
+  readonly trustWriters: boolean;
+  /** The store's time, taken before anything is checked. */
+  readonly storeMs: number;
+  /** This machine's time, at most 5 minutes ahead of the store's. */
+  readonly localMs: number;
+  /** Today by the store's time. */
+  readonly epoch: Epoch;
+}
+
+export interface BatchMember {
+  readonly landing: PreparedLanding;
+  readonly record: LandingRecord;
+  readonly tree: Tree;
+}
+
+/** What one commit writes, and what is true once it is committed. */
+export interface SealedBatch {
+  readonly head: Head;
+  readonly puts: readonly Put[];
+  readonly swap: Swap;
+  readonly pack: ManifestPack;
+  readonly packBytes: Uint8Array;
+  /** Encoded size. */
+  readonly recordBytes: number;
+  readonly members: readonly BatchMember[];
+}
+
+export class Batch {
+  readonly #context: BatchContext;
+  readonly #members: BatchMember[] = [];
+  readonly #segments: StoredSegment[] = [];
+  readonly #uploads = new Map<string, ManifestPack>();
+  readonly #frames: Frame[] = [];
+  readonly #nodes = new FrameBuilder({ rawTarget: NODE_FRAME_RAW_BYTES });
+  readonly #nodeIds = new Set<ObjectId>();
+  #tree: Tree;
+  #rootHint: number;
+  #frameBytes = 0;
+
+  constructor(context: BatchContext) {
+    this.#context = context;
+    this.#tree = context.snapshot.headTree();
+    this.#rootHint = context.snapshot.head.rootHint;
+  }
+
+  get size(): number {
+    return this.#members.length;
+  }
+
+  get isFull(): boolean {
+    return this.#members.length >= BATCH_LANDINGS_MAX || this.#frameBytes >= BATCH_BYTES_MAX;
+  }
+
+  /**
+   * Whether it has to wait for the members to be definite: the same id again, or a clash with one of them, which
+   * is a conflict only once that one is committed.
+   */
+  mustWait({ request }: PreparedLanding): boolean {
+    return this.#members.some(
+      ({ landing }) =>
+        landing.request.landingId === request.landingId ||
+        doClash(landing.request.operations, request.operations),
+    );
+  }
+
+  /**
+   * Gives a landing that conflicts with nothing its position. When it throws (`not-found` for content, `usage`
+   * for a file and directory in one place, anything from reading) the batch is as it was before.
+   */
+  async add(landing: PreparedLanding): Promise<void> {
+    const { snapshot, uploads, storeMs, cache, trustWriters, localMs } = this.#context;
+    const { request, edits } = landing;
+    const position = (snapshot.head.position + this.#members.length + 1) as Position;
+    const packs: UploadedPack[] = [];
+    for (const pack of request.packs) packs.push(await uploads.require(pack, storeMs));
+
+    const before = this.#tree;
+    const existing = await before.getMany(edits.map((edit) => edit.key));
+    const places = { landing, uploads: packs, snapshot, cache, trustWriters };
+    const hints = await locateContent(places, existing);
+    for (let i = 0; i < edits.length; i++) edits[i]!.hint = hints[i]! === 0 ? position : hints[i]!;
+    const nodes: NewNode[] = [];
+    const tree = await editTree(before, edits, { position, emit: (node) => nodes.push(node) });
+    await checkNeighbours(before, tree, edits, existing);
+
+    const { operations, segments } = recordOperations(edits, position);
+    const previous = this.#members.at(-1)?.record;
+    if (tree.root !== before.root) this.#rootHint = tree.hint;
+    const record: LandingRecord = {
+      landingId: request.landingId,
+      session: landing.session,
+      position,
+      hlc: nextHlc(localMs, previous?.hlc ?? snapshot.head.hlc),
+      parentRoot: before.root,
+      root: tree.root,
+      rootHint: this.#rootHint,
+      base: request.base,
+      digest: landing.digest,
+      operationCount: edits.length,
+      goal: request.goal,
+      author: request.author,
+      agent: request.agent,
+      decisions: request.decisions,
+      conversation: request.conversation,
+      packs: request.packs,
+      operations,
+    };
+    this.#accept({ landing, record, tree }, packs, nodes, segments);
+  }
+
+  #accept(
+    member: BatchMember,
+    packs: readonly UploadedPack[],
+    nodes: readonly NewNode[],
+    segments: readonly StoredSegment[],
+  ): void {
+    const { position } = member.record;
+    this.#tree = member.tree;
+    this.#members.push(member);
+    this.#segments.push(...segments);
+    this.#frames.push(...member.landing.request.frames);
+    this.#frameBytes += member.landing.frameBytes;
+    for (const { pack, epoch, size, indexLength } of packs) {
+      const first = this.#uploads.get(pack)?.first ?? position;
+      this.#uploads.set(pack, { pack, epoch, hasRecords: false, first, last: position, size, indexLength });
+    }
+    for (const node of nodes) {
+      const id = objectIdFromBytes(node.hash);
+      if (this.#nodeIds.has(id)) continue;
+      this.#nodeIds.add(id);
+      this.#nodes.add("node", id, node.bytes, encodeHints(node.hints));
+    }
+  }
+
+  /** One pack and the swap of the head. Call once, with at least one member. */
+  seal(): SealedBatch {
+    const { snapshot, random, epoch, pages } = this.#context;
+    const { project, head: parent, etag } = snapshot;
+    const members = this.#members;
+    const newest = members.at(-1)?.record;
+    invariant(newest !== undefined, "an empty batch is sealed");
+
+    const { frames, recordBytes } = this.#recordFrames();
+    const encoded = encodePack([...this.#frames, ...this.#nodes.finish(), ...frames]);
+    const pack: ManifestPack = {
+      pack: encoded.id,
+      epoch,
+      hasRecords: true,
+      first: members[0]!.record.position,
+      last: newest.position,
+      size: encoded.bytes.length,
+      indexLength: encoded.indexLength,
+    };
+    const added = [...this.#uploads.values(), pack];
+    const lists = appendPacks(parent, added, { project, epoch, cache: pages });
+    const ids: LandingId[] = members.map(({ landing }) => landing.request.landingId);
+    const head: Head = {
+      position: newest.position,
+      root: newest.root,
+      hlc: newest.hlc,
+      leastReader: parent.leastReader,
+      leastWriter: parent.leastWriter,
+      salt: parent.salt,
+      nonce: bytesToHex(random.bytes(NONCE_BYTES)),
+      rootHint: newest.rootHint,
+      ring: [...parent.ring, ...ids].slice(-RING_SIZE),
+      rollups: parent.rollups,
+      pages: lists.pages,
+      packs: lists.packs,
+    };
+    const puts = [{ key: packKey(project, epoch, encoded.id), bytes: encoded.bytes }, ...lists.puts];
+    const swap = { key: headKey(project), expected: etag, bytes: encodeHead(head) };
+    return { head, puts, swap, pack, packBytes: encoded.bytes, recordBytes, members };
+  }
+
+  /** Records in frames of their own, so that reading a log reads neither paths nor nodes. */
+  #recordFrames(): { frames: Frame[]; recordBytes: number } {
+    const operations = new FrameBuilder({ rawTarget: BLOB_FRAME_RAW_BYTES });
+    const stored = new Set<ObjectId>();
+    for (const { id, bytes } of this.#segments) {
+      if (stored.has(id)) continue;
+      stored.add(id);
+      operations.add("operations", id, bytes);
+    }
+    const records = new FrameBuilder({ rawTarget: BLOB_FRAME_RAW_BYTES });
+    let recordBytes = 0;
+    for (const { record } of this.#members) {
+      const bytes = encodeLandingRecord(record);
+      recordBytes += bytes.length;
+      records.add("record", hashObject(bytes), bytes);
+    }
+    return { frames: [...operations.finish(), ...records.finish()], recordBytes };
+  }
+}
+
+/** Errors: `unsupported` when the project needs a newer writer. */
+export function checkWriterVersion(head: Head): void {
+  if (head.leastWriter <= WRITER_VERSION) return;
+  throw new MicError("unsupported", `landing into this project needs format version ${head.leastWriter}`, {
+    hint: "use a newer mic",
+  });
+}

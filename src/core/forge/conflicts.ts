@@ -1,0 +1,160 @@
+/**
+ * Which of our paths a landing since our base touched. A path is in conflict once some landing set it to an
+ * entry other than ours, even if it was changed back since: once true, always true, so that a retry through
+ * another agent gets the same answer. A path is also in conflict when one side's file is the other's
+ * directory.
+ */
+import { throwIfAborted } from "../base/clock.ts";
+import type { Position } from "../base/ids.ts";
+import { ancestorsOf, comparePaths, isWithin, pathToKey, type TreePath } from "../base/path.ts";
+import type { LandingRecord, OperationSegment } from "../codec/landing-record.ts";
+import { mayContain } from "../codec/path-filter.ts";
+import { sameEntry } from "../codec/tree-entry.ts";
+import type { Operation } from "./forge.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+/** With more operations than this of our own, asking filters path by path costs more than reading. */
+const FILTERED_OPERATIONS_MAX = 4096;
+
+/** Our paths that conflict with a landing in (base, head], sorted. Empty: none. */
+export async function findConflicts(
+  snapshot: Snapshot,
+  operations: readonly Operation[],
+  base: Position,
+  signal?: AbortSignal,
+): Promise<TreePath[]> {
+  if (operations.length === 0) return [];
+  const found = new Set<TreePath>();
+  const report = (ours: TreePath): void => {
+    found.add(ours);
+  };
+  for await (const page of snapshot.records(
+    base,
+    snapshot.head.position,
+    signal === undefined ? {} : { signal },
+  )) {
+    for (const record of page) {
+      if (record.operations.kind === "inline")
+        findClashes(operations, snapshot.inlineOperations(record), report);
+      else await searchSegments(snapshot, record, record.operations.segments, operations, report);
+    }
+    throwIfAborted(signal);
+  }
+  return [...found].sort(comparePaths);
+}
+
+async function searchSegments(
+  snapshot: Snapshot,
+  record: LandingRecord,
+  segments: readonly OperationSegment[],
+  operations: readonly Operation[],
+  report: (ours: TreePath) => void,
+): Promise<void> {
+  const queries = operations.length > FILTERED_OPERATIONS_MAX ? undefined : filterQueries(operations);
+  for (const segment of segments) {
+    if (queries !== undefined && !mayClash(segment.filter, queries)) continue;
+    findClashes(operations, await snapshot.segment(segment, record.position), report);
+  }
+}
+
+interface FilterQueries {
+  /** Our paths and the ancestors of our puts: a clash when they touched one. */
+  readonly touched: readonly Uint8Array[];
+  /** Our puts: a clash when they need one as a directory. */
+  readonly asDirectory: readonly Uint8Array[];
+}
+
+function filterQueries(operations: readonly Operation[]): FilterQueries {
+  const touched: Uint8Array[] = [];
+  const asDirectory: Uint8Array[] = [];
+  const directories = new Set<TreePath>();
+  for (const { kind, path } of operations) {
+    const key = pathToKey(path);
+    touched.push(key);
+    if (kind === "delete") continue;
+    asDirectory.push(key);
+    for (const ancestor of ancestorsOf(path)) directories.add(ancestor);
+  }
+  for (const directory of directories) touched.push(pathToKey(directory));
+  return { touched, asDirectory };
+}
+
+/** Our paths and their ancestors are asked one by one: the intersection of two filters is almost never empty. */
+function mayClash(filter: Uint8Array, queries: FilterQueries): boolean {
+  return (
+    queries.touched.some((key) => mayContain(filter, "touched", key)) ||
+    queries.asDirectory.some((key) => mayContain(filter, "ancestor", key))
+  );
+}
+
+/**
+ * Reports every path of `ours` that clashes with `theirs`; both sorted, one operation per path. Walks the
+ * shorter list and searches the longer one.
+ */
+export function findClashes(
+  ours: readonly Operation[],
+  theirs: readonly Operation[],
+  report: (ours: TreePath) => void,
+): void {
+  if (ours.length <= theirs.length) {
+    for (const own of ours) if (clashesWithAny(own, theirs)) report(own.path);
+    return;
+  }
+  for (const their of theirs) forEachClash(their, ours, report);
+}
+
+/** True when two landings may not both be applied to one base in any order. */
+export function doClash(a: readonly Operation[], b: readonly Operation[]): boolean {
+  const [short, long] = a.length <= b.length ? [a, b] : [b, a];
+  return short.some((operation) => clashesWithAny(operation, long));
+}
+
+function clashesWithAny(operation: Operation, others: readonly Operation[]): boolean {
+  let clashes = false;
+  forEachClash(operation, others, () => {
+    clashes = true;
+  });
+  return clashes;
+}
+
+/** Calls `report` with the path of every one of `others` that clashes with `operation`. */
+function forEachClash(
+  operation: Operation,
+  others: readonly Operation[],
+  report: (other: TreePath) => void,
+): void {
+  const { path } = operation;
+  let at = lowerBound(others, path);
+  const same = others[at];
+  if (same !== undefined && same.path === path) {
+    if (!setsSameEntry(operation, same)) report(path);
+    at++;
+  }
+  if (operation.kind === "delete") return;
+  for (; at < others.length; at++) {
+    const below = others[at]!;
+    if (!isWithin(below.path, path)) break;
+    if (below.kind === "put") report(below.path);
+  }
+  for (const ancestor of ancestorsOf(path)) {
+    const other = others[lowerBound(others, ancestor)];
+    if (other !== undefined && other.kind === "put" && other.path === ancestor) report(ancestor);
+  }
+}
+
+function setsSameEntry(a: Operation, b: Operation): boolean {
+  if (a.kind === "delete" || b.kind === "delete") return a.kind === b.kind;
+  return sameEntry(a.entry, b.entry);
+}
+
+/** Index of the first operation whose path is not below `path`'s place in key order. */
+function lowerBound(operations: readonly Operation[], path: TreePath): number {
+  let low = 0;
+  let high = operations.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (comparePaths(operations[middle]!.path, path) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

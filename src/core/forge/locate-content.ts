@@ -1,0 +1,199 @@
+/** Every put names content that exists: sent with the landing, uploaded for it, or already in the project. */
+import { MicError } from "../base/errors.ts";
+import { StreamHasher } from "../base/hash.ts";
+import type { ObjectId } from "../base/ids.ts";
+import type { TreePath } from "../base/path.ts";
+import { type ChunkList, chunkedSize, decodeChunkList } from "../codec/chunk-list.ts";
+import { TREE_ENTRY_CHUNKS_OFFSET, TREE_ENTRY_ID_OFFSET, type TreeEntry } from "../codec/tree-entry.ts";
+import { ObjectReader } from "../objects/object-reader.ts";
+import type { PackCache } from "../objects/pack-cache.ts";
+import type { PackDirectory, PackEntry } from "../objects/pack-directory.ts";
+import { expandFrame, type ObjectContent, sliceObject } from "../objects/read-frame.ts";
+import type { LeafEntry } from "../prolly/types.ts";
+import type { PutOperation } from "./forge.ts";
+import type { PreparedLanding } from "./prepared-landing.ts";
+import type { Snapshot } from "./snapshot.ts";
+import type { UploadedPack } from "./uploaded-packs.ts";
+
+const ID_BYTES = 32;
+/** Look-ups in the project under way at once. */
+const LOOKUPS_AT_ONCE = 64;
+
+export interface ContentPlaces {
+  readonly landing: PreparedLanding;
+  readonly uploads: readonly UploadedPack[];
+  readonly snapshot: Snapshot;
+  readonly cache: PackCache;
+  readonly trustWriters: boolean;
+}
+
+/**
+ * For each edit the position that introduced its content, 0 where the landing itself does. `existing`: what the
+ * tree has at each edit's key. Errors: `not-found` for missing content, `corrupt` for a size or id that the
+ * content does not have.
+ */
+export async function locateContent(
+  places: ContentPlaces,
+  existing: readonly (LeafEntry | undefined)[],
+): Promise<Float64Array> {
+  const { landing } = places;
+  const { operations } = landing.request;
+  const hints = new Float64Array(operations.length);
+  const own = new OwnContent(places);
+  const elsewhere: number[] = [];
+  const chunked: number[] = [];
+  for (let i = 0; i < operations.length; i++) {
+    const operation = operations[i]!;
+    if (operation.kind === "delete") continue;
+    const { entry, path } = operation;
+    const value = landing.edits[i]!.value!;
+    const found = own.lengthOf(entry.chunks ?? entry.id, value, entry.chunks !== undefined);
+    if (found === -1) {
+      const known = existing[i];
+      if (known !== undefined && sameContent(known.value, value)) hints[i] = known.hint;
+      else elsewhere.push(i);
+    } else if (entry.chunks !== undefined) chunked.push(i);
+    else if (found !== entry.size) throw wrongContent(path, `${found} bytes, not ${entry.size}`);
+  }
+  for (let start = 0; start < elsewhere.length; start += LOOKUPS_AT_ONCE) {
+    const wanted = elsewhere.slice(start, start + LOOKUPS_AT_ONCE);
+    const located = await Promise.all(wanted.map((i) => own.locate(operations[i] as PutOperation)));
+    for (let k = 0; k < wanted.length; k++) hints[wanted[k]!] = located[k]!;
+  }
+  for (const i of chunked) await own.checkChunks(operations[i] as PutOperation);
+  return hints;
+}
+
+class OwnContent {
+  readonly #places: ContentPlaces;
+  /** Where the last look-up succeeded: content is mostly in the order of the operations. */
+  #lastUpload = 0;
+  #reader: ObjectReader | undefined;
+
+  constructor(places: ContentPlaces) {
+    this.#places = places;
+  }
+
+  /** Bytes of an object that came with the landing, −1 when it did not. `value` holds the id's raw bytes. */
+  lengthOf(id: ObjectId, value: Uint8Array, isChunked: boolean): number {
+    const { landing, uploads } = this.#places;
+    const sent = landing.sent.get(id);
+    if (sent !== undefined) return sent.length;
+    if (uploads.length === 0) return -1;
+    const start = isChunked ? TREE_ENTRY_CHUNKS_OFFSET : TREE_ENTRY_ID_OFFSET;
+    const idBytes = value.subarray(start, start + ID_BYTES);
+    for (let k = 0; k < uploads.length; k++) {
+      const at = (this.#lastUpload + k) % uploads.length;
+      const { index } = uploads[at]!;
+      const row = index.findRow(idBytes);
+      if (row === -1) continue;
+      this.#lastUpload = at;
+      return index.locate(row).length;
+    }
+    return -1;
+  }
+
+  /** The position that introduced content which the project already has. */
+  async locate(operation: PutOperation): Promise<number> {
+    const { entry, path, hint } = operation;
+    const { snapshot, trustWriters } = this.#places;
+    const ref = { id: entry.chunks ?? entry.id, hint: hint <= snapshot.head.position ? hint : 0 };
+    const found = await snapshot.reader.has(ref);
+    if (found === undefined) {
+      throw new MicError("not-found", `the content of ${JSON.stringify(path)} is missing`, {
+        hint: "send it with the landing, or upload it as a pack first",
+        data: { paths: [path], object: ref.id },
+      });
+    }
+    const { first, last } = found.entry;
+    const located = first <= ref.hint && ref.hint <= last ? ref.hint : last;
+    if (!trustWriters) {
+      const object = await snapshot.reader.read({ id: ref.id, hint: located });
+      if (entry.chunks !== undefined) await this.#checkList(operation, object);
+      else if (object.content.length !== entry.size) {
+        throw wrongContent(path, `${object.content.length} bytes, not ${entry.size}`);
+      }
+    }
+    return located;
+  }
+
+  /** The chunks of a file whose list came with the landing. */
+  async checkChunks(operation: PutOperation): Promise<void> {
+    await this.#checkList(operation, await this.#read(operation.entry.chunks!, 0));
+  }
+
+  async #checkList(operation: PutOperation, object: ObjectContent): Promise<void> {
+    const { entry, path } = operation;
+    const list = decodeChunkList(object.content, object.sidecar);
+    if (chunkedSize(list) !== entry.size) {
+      throw wrongContent(path, `chunks of ${chunkedSize(list)} bytes, not ${entry.size}`);
+    }
+    if (this.#places.trustWriters) await this.#checkPresence(list, path);
+    else await this.#checkContent(list, entry, path);
+  }
+
+  async #checkPresence(list: ChunkList, path: TreePath): Promise<void> {
+    const { landing } = this.#places;
+    for (const { id, hint } of list.chunks) {
+      if (landing.sent.has(id) || (await this.#overlay().has({ id, hint })) !== undefined) continue;
+      throw new MicError("not-found", `a chunk of ${JSON.stringify(path)} is missing`, {
+        data: { paths: [path], object: id },
+      });
+    }
+  }
+
+  /** That chunks have their ids says nothing about the id of the whole. */
+  async #checkContent(list: ChunkList, entry: TreeEntry, path: TreePath): Promise<void> {
+    const hasher = new StreamHasher();
+    for (const { id, hint, length } of list.chunks) {
+      const { content } = await this.#read(id, hint);
+      if (content.length !== length)
+        throw wrongContent(path, `a chunk of ${content.length} bytes, not ${length}`);
+      hasher.update(content);
+    }
+    if (hasher.digest() !== entry.id) throw wrongContent(path, "chunks that are not the content of its id");
+  }
+
+  async #read(id: ObjectId, hint: number): Promise<ObjectContent> {
+    const { landing } = this.#places;
+    if (!landing.sent.has(id)) return await this.#overlay().read({ id, hint });
+    for (const frame of landing.request.frames) {
+      const object = frame.objects.find((candidate) => candidate.id === id);
+      if (object !== undefined) return sliceObject(expandFrame(frame), object);
+    }
+    throw new MicError("internal", `bug: object ${id} was sent and is not there`);
+  }
+
+  /** Reads the project and the uploaded packs, which no head names yet. */
+  #overlay(): ObjectReader {
+    if (this.#reader !== undefined) return this.#reader;
+    const { uploads, snapshot, cache } = this.#places;
+    const entries: PackEntry[] = uploads.map(({ pack, epoch, size, indexLength }) => {
+      const { position } = snapshot.head;
+      return { pack, epoch, size, indexLength, first: position, last: position };
+    });
+    const { directory } = snapshot;
+    const overlay: PackDirectory = {
+      at: async (position) => [...entries, ...(await directory.at(position))],
+      async *newestFirst() {
+        if (entries.length > 0) yield entries;
+        yield* directory.newestFirst();
+      },
+    };
+    this.#reader = new ObjectReader(cache, overlay);
+    return this.#reader;
+  }
+}
+
+/** Equal from the size on: the kind may differ. */
+function sameContent(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 1; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+function wrongContent(path: TreePath, detail: string): MicError {
+  return new MicError("corrupt", `the content of ${JSON.stringify(path)} has ${detail}`, {
+    data: { paths: [path] },
+  });
+}

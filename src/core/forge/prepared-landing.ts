@@ -1,0 +1,114 @@
+/** A land request that was checked as far as that is possible without the project, in the form the tree takes. */
+import { bytesToHex, hexToBytes } from "../base/bytes.ts";
+import { MicError } from "../base/errors.ts";
+import { hashBytes } from "../base/hash.ts";
+import type { ObjectId, SessionId } from "../base/ids.ts";
+import { TREE_ENTRY_BYTES_MAX, writeTreeEntry } from "../codec/tree-entry.ts";
+import type { ObjectKind } from "../objects/frame.ts";
+import { verifyFrame } from "../objects/verify-pack.ts";
+import { checkLandRequest } from "./check-request.ts";
+import type { LandRequest, Operation, PositionRef } from "./forge.ts";
+
+/** Separates this digest from every other use of the hash. */
+const DIGEST_DOMAIN = "mic landing 1\0";
+const SEPARATOR = 0x2f;
+
+/** One operation as a tree edit. `hint` is written anew for every position that is tried. */
+export interface PreparedEdit {
+  readonly key: Uint8Array;
+  /** The encoded tree entry; undefined deletes. */
+  readonly value: Uint8Array | undefined;
+  hint: number;
+}
+
+export interface SentObject {
+  readonly kind: ObjectKind;
+  /** Bytes. */
+  readonly length: number;
+}
+
+export interface PreparedLanding {
+  readonly request: LandRequest;
+  /** Its own id, when the request names no session. */
+  readonly session: SessionId;
+  /** 64 hex digits: what has to match for a repeated id to be the same landing. */
+  readonly digest: string;
+  /** One per operation, in key order. */
+  readonly edits: readonly PreparedEdit[];
+  /** Objects in the request's frames. */
+  readonly sent: ReadonlyMap<ObjectId, SentObject>;
+  /** Stored bytes of the request's frames. */
+  readonly frameBytes: number;
+}
+
+/** Errors: `usage`, `unsafe-path`, `too-large`, `corrupt` for frames that are not what they say. */
+export function prepareLanding(
+  request: LandRequest,
+  options: { readonly trustWriters: boolean },
+): PreparedLanding {
+  checkLandRequest(request);
+  const sent = new Map<ObjectId, SentObject>();
+  let frameBytes = 0;
+  for (const frame of request.frames) {
+    if (!options.trustWriters) verifyFrame(frame);
+    frameBytes += frame.stored.length;
+    for (const { id, kind, length } of frame.objects) {
+      if (kind !== "blob" && kind !== "chunk-list") {
+        throw new MicError("usage", `a landing's frames hold content, not a ${kind}`);
+      }
+      sent.set(id, { kind, length });
+    }
+  }
+  const { edits, digest } = prepareOperations(request.base, request.operations);
+  const session = request.session ?? (request.landingId as string as SessionId);
+  return { request, session, digest, edits, sent, frameBytes };
+}
+
+/**
+ * The digest of a landing is the BLAKE3-256 of
+ *
+ * | size | type | field |
+ * | --- | --- | --- |
+ * | 14 | bytes | `mic landing 1`, 0x00 |
+ * | 8 | u64 LE | base position |
+ * | 32 | bytes | base tree root |
+ * | 4 | u32 LE | number of operations, then each in key order: |
+ * | 2 | u16 LE | length of the tree key |
+ * | n | bytes | tree key |
+ * | 1 | u8 | length of the encoded tree entry, 0 for a delete |
+ * | 0, 41 or 73 | bytes | tree entry |
+ */
+export function prepareOperations(
+  base: PositionRef,
+  operations: readonly Operation[],
+): { readonly edits: PreparedEdit[]; readonly digest: string } {
+  // One buffer for all keys and values, which is also what is hashed.
+  const headerBytes = DIGEST_DOMAIN.length + 44;
+  let capacity = headerBytes;
+  for (const { path } of operations) capacity += 3 + path.length * 3 + TREE_ENTRY_BYTES_MAX;
+  const slab = Buffer.allocUnsafeSlow(capacity);
+  let offset = slab.write(DIGEST_DOMAIN, 0, "latin1");
+  offset = slab.writeBigUInt64LE(BigInt(base.position), offset);
+  slab.set(hexToBytes(base.root), offset);
+  offset = slab.writeUInt32LE(operations.length, offset + 32);
+  const edits: PreparedEdit[] = [];
+  for (const operation of operations) {
+    const keyStart = offset + 2;
+    const keyLength = slab.write(operation.path, keyStart, "utf8");
+    const keyEnd = keyStart + keyLength;
+    for (let i = keyStart; i < keyEnd; i++) if (slab[i] === SEPARATOR) slab[i] = 0;
+    slab.writeUInt16LE(keyLength, offset);
+    const key = new Uint8Array(slab.buffer, keyStart, keyLength);
+    if (operation.kind === "delete") {
+      slab[keyEnd] = 0;
+      offset = keyEnd + 1;
+      edits.push({ key, value: undefined, hint: 0 });
+      continue;
+    }
+    offset = writeTreeEntry(slab, keyEnd + 1, operation.entry);
+    const valueLength = offset - keyEnd - 1;
+    slab[keyEnd] = valueLength;
+    edits.push({ key, value: new Uint8Array(slab.buffer, keyEnd + 1, valueLength), hint: 0 });
+  }
+  return { edits, digest: bytesToHex(hashBytes(slab.subarray(0, offset))) };
+}

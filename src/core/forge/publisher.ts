@@ -1,0 +1,286 @@
+/**
+ * Lands into one project, one swap of its head at a time. While a swap is in flight, landings that arrive wait;
+ * the next swap carries all of them. An answer leaves this file only when it is definite: `landed` after the
+ * swap was, `conflict` with what is committed. Protocol: DESIGN.md §3, RELIABILITY.md "Unknown outcomes".
+ */
+import type { Clock } from "../base/clock.ts";
+import { isMicError, MicError } from "../base/errors.ts";
+import { CLOCK_AHEAD_MAX_MS } from "../base/hlc.ts";
+import { epochOf, type ProjectId } from "../base/ids.ts";
+import { jitterMs, type Random } from "../base/random.ts";
+import type { Head } from "../codec/head.ts";
+import type { LandingRecord } from "../codec/landing-record.ts";
+import type { PackCache } from "../objects/pack-cache.ts";
+import type { CommitOutcome, ETag, ObjectStore } from "../store/object-store.ts";
+import { Batch, checkWriterVersion, type SealedBatch } from "./batch.ts";
+import { findConflicts } from "./conflicts.ts";
+import type { LandResult } from "./forge.ts";
+import { PendingLanding } from "./pending.ts";
+import type { PreparedLanding } from "./prepared-landing.ts";
+import type { ProjectCaches } from "./project-caches.ts";
+import type { Snapshot } from "./snapshot.ts";
+import type { UploadedPacks } from "./uploaded-packs.ts";
+
+const BACKOFF_BASE_MS = 5;
+const BACKOFF_CAP_MS = 2_000;
+/** A head that was seen this recently is built on without asking whether it is still the newest. */
+const FRESH_MS = 1_000;
+
+export interface PublisherOptions {
+  readonly store: ObjectStore;
+  readonly project: ProjectId;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly trustWriters: boolean;
+  readonly cache: PackCache;
+  readonly caches: ProjectCaches;
+  readonly uploads: UploadedPacks;
+  /** From the first attempt of a landing until it is given up. */
+  readonly timeoutMs: number;
+  /** The newest snapshot known, without asking the store. */
+  newest(): Snapshot | undefined;
+  /** Unix milliseconds at which the store was last asked for it. */
+  askedAtMs(): number;
+  /** The newest snapshot, after asking the store. */
+  refresh(): Promise<Snapshot>;
+  /** Takes in a head that this process has just committed. */
+  adopt(head: Head, etag: ETag): void;
+}
+
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #queue: PendingLanding[] = [];
+  #isRunning = false;
+  /** The last swap was not simply committed: ask for the head before building on it. */
+  #mustAsk = false;
+  /** Attempts in a row that were not committed. */
+  #setbacks = 0;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+  }
+
+  land(landing: PreparedLanding, signal?: AbortSignal): Promise<LandResult> {
+    const { clock, timeoutMs } = this.#options;
+    const pending = new PendingLanding(landing, clock.nowMs() + timeoutMs, signal);
+    this.#queue.push(pending);
+    if (!this.#isRunning) {
+      this.#isRunning = true;
+      void this.#run();
+    }
+    return pending.result;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#queue.length > 0) {
+      try {
+        await this.#round();
+      } catch (error) {
+        // What stops a round before anything is sent stops everyone who waits for it.
+        for (const pending of this.#queue.splice(0)) pending.fail(error);
+      }
+    }
+    this.#isRunning = false;
+  }
+
+  /** One batch on one head: look up, check, build, swap. */
+  async #round(): Promise<void> {
+    const snapshot = await this.#head();
+    const { batch, members } = await this.#build(snapshot);
+    if (members.length === 0) return;
+    try {
+      const sealed = batch.seal();
+      const outcome = await this.#commit(sealed, members);
+      if (outcome.kind === "committed") this.#settle(sealed, members, outcome.etag);
+      // Not committed on that head, or committed and the answer lost: the look-up on the next head tells.
+      else this.#queue.unshift(...members.filter((pending) => !pending.isSettled));
+    } catch (error) {
+      for (const pending of members) pending.fail(error);
+    }
+  }
+
+  /** A head to build on. Asks the store unless it was asked just now and nobody else seems to land. */
+  async #head(): Promise<Snapshot> {
+    const { newest, askedAtMs, refresh, clock } = this.#options;
+    const known = newest();
+    const ageMs = clock.nowMs() - askedAtMs();
+    const isFresh = !this.#mustAsk && ageMs >= 0 && ageMs < FRESH_MS;
+    const isBehind = this.#queue.some(
+      ({ landing }) => landing.request.base.position > (known?.head.position ?? 0),
+    );
+    if (known !== undefined && isFresh && !isBehind) return known;
+    const snapshot = await refresh();
+    this.#mustAsk = false;
+    return snapshot;
+  }
+
+  /** Takes landings from the queue until the batch is full. Those that must wait stay, in order. */
+  async #build(snapshot: Snapshot): Promise<{ batch: Batch; members: PendingLanding[] }> {
+    const context = await this.#batchContext(snapshot);
+    const batch = new Batch(context);
+    const members: PendingLanding[] = [];
+    const waiting: PendingLanding[] = [];
+    while (!batch.isFull) {
+      const pending = this.#queue.shift();
+      if (pending === undefined) break;
+      if (pending.isSettled) continue;
+      if (batch.mustWait(pending.landing)) {
+        waiting.push(pending);
+        continue;
+      }
+      try {
+        const answer = await answerFrom(snapshot, pending);
+        if (answer !== undefined) {
+          pending.resolve(answer);
+          continue;
+        }
+        this.#checkPlace(pending, context);
+        await batch.add(pending.landing);
+        members.push(pending);
+      } catch (error) {
+        pending.fail(error);
+      }
+    }
+    this.#queue.unshift(...waiting);
+    return { batch, members };
+  }
+
+  async #batchContext(snapshot: Snapshot) {
+    const { store, clock, cache, caches, uploads, random, trustWriters } = this.#options;
+    const storeMs = await store.nowMs();
+    const localMs = clock.nowMs();
+    const epoch = epochOf(storeMs);
+    return { snapshot, cache, pages: caches.pages, uploads, random, trustWriters, storeMs, localMs, epoch };
+  }
+
+  /** What must hold before anything new is written. Looked at after the look-up: a landed landing stays landed. */
+  #checkPlace(
+    pending: PendingLanding,
+    place: { snapshot: Snapshot; storeMs: number; localMs: number },
+  ): void {
+    checkWriterVersion(place.snapshot.head);
+    const aheadMs = place.localMs - place.storeMs;
+    if (aheadMs > CLOCK_AHEAD_MAX_MS) {
+      throw new MicError(
+        "out-of-range",
+        `this machine's clock is ${Math.round(aheadMs / 1000)} s ahead of the store's`,
+        {
+          hint: "set the clock",
+        },
+      );
+    }
+    if (this.#options.clock.nowMs() > pending.deadlineMs) {
+      throw new MicError("unreachable", "other writers always came first", { hint: "try again" });
+    }
+  }
+
+  /**
+   * Sends the swap until its outcome is definite. `moved`: the head is another one now, so the swap was lost or
+   * was applied before that; it can no longer apply. Throws when nothing was sent, or when nobody waits for the
+   * outcome any more.
+   */
+  async #commit(
+    sealed: SealedBatch,
+    members: readonly PendingLanding[],
+  ): Promise<{ kind: "committed"; etag: ETag } | { kind: "moved" }> {
+    const { store, project, newest } = this.#options;
+    for (let attempt = 0; ; attempt++) {
+      for (const pending of members) pending.markSent();
+      let outcome: CommitOutcome;
+      try {
+        outcome = await store.commit(sealed.puts, sealed.swap);
+      } catch (cause) {
+        // Thrown: this time nothing was sent. An earlier time may still count.
+        if (attempt === 0) {
+          for (const pending of members) pending.markAbsent();
+          throw cause;
+        }
+        outcome = { kind: "unknown", cause };
+      }
+      if (outcome.kind === "committed") return outcome;
+      if (outcome.kind === "missing") throw headGone(project);
+      const cause = outcome.kind === "unknown" ? outcome.cause : undefined;
+      this.#mustAsk = true;
+      await this.#askAgain(members, cause);
+      this.#mustAsk = false;
+      // While the head is the one we built on, what was sent may yet apply: only the same bytes may follow.
+      if (newest()?.etag !== sealed.swap.expected) return { kind: "moved" };
+    }
+  }
+
+  /** Backs off and reads the head, until that works. Throws when nobody waits any more. */
+  async #askAgain(members: readonly PendingLanding[], cause: unknown): Promise<void> {
+    const { clock, random, refresh, project } = this.#options;
+    let reason = cause;
+    for (;;) {
+      await clock.sleep(jitterMs(random, this.#setbacks, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
+      this.#setbacks++;
+      const nowMs = clock.nowMs();
+      for (const pending of members) if (nowMs > pending.deadlineMs) pending.fail(reason);
+      if (members.every((pending) => pending.isSettled)) throw reason;
+      try {
+        await refresh();
+        return;
+      } catch (error) {
+        if (isMicError(error, "not-found")) throw headGone(project);
+        if (!isMicError(error) || error.kind !== "retry") throw error;
+        reason = error;
+      }
+    }
+  }
+
+  #settle(sealed: SealedBatch, members: readonly PendingLanding[], etag: ETag): void {
+    const { cache, caches, adopt } = this.#options;
+    cache.admit(sealed.pack, sealed.packBytes);
+    const records = sealed.members.map((member) => member.record);
+    caches.records.add(sealed.pack.pack, records, sealed.recordBytes);
+    for (const { tree } of sealed.members) {
+      tree.markStored();
+      caches.addTree(tree);
+    }
+    adopt(sealed.head, etag);
+    this.#setbacks = 0;
+    for (let i = 0; i < members.length; i++) members[i]!.resolve(landed(records[i]!));
+  }
+}
+
+/** A definite answer from what is committed: landed already, or in conflict. `undefined`: it may land. */
+async function answerFrom(snapshot: Snapshot, pending: PendingLanding): Promise<LandResult | undefined> {
+  const { landing } = pending;
+  const { request } = landing;
+  const { base, landingId } = request;
+  const known = await snapshot.findLanding(landingId, base.position);
+  if (known !== undefined) {
+    if (known.digest === landing.digest && known.author === request.author) return landed(known);
+    throw new MicError(
+      "landing-id-reused",
+      `landing id ${landingId} is already in use at ${known.position}`,
+      {
+        hint: "a landing whose content or base changed needs a new id",
+        data: { landingId, position: known.position },
+      },
+    );
+  }
+  pending.markAbsent();
+  const { position } = snapshot.head;
+  if (base.position > position || (await snapshot.rootAt(base.position)) !== base.root) {
+    throw new MicError("history-changed", `the base ${base.position} is not in the history of this project`, {
+      hint: "was the project restored from a backup, or is this another project?",
+      data: { position },
+    });
+  }
+  if (base.position === position) return undefined;
+  const paths = await findConflicts(snapshot, request.operations, base.position);
+  return paths.length === 0 ? undefined : { kind: "conflict", paths };
+}
+
+function landed(record: LandingRecord): LandResult {
+  return { kind: "landed", position: record.position, root: record.root, session: record.session };
+}
+
+function headGone(project: ProjectId): MicError {
+  return new MicError("corrupt", `the head of project ${project} is gone`, {
+    hint: "restore it from a backup of the store; it is never written anew",
+    data: { project },
+  });
+}

@@ -1,0 +1,141 @@
+/** Content that was uploaded ahead of the landing that will name it. */
+import { MicError } from "../base/errors.ts";
+import { type Epoch, epochOf, type PackId, type ProjectId } from "../base/ids.ts";
+import { decodePackIndex, decodePackTrailer, PACK_TRAILER_BYTES } from "../codec/pack.ts";
+import type { PackIndex } from "../codec/pack-index.ts";
+import { packKey } from "../objects/keys.ts";
+import { verifyPack } from "../objects/verify-pack.ts";
+import type { ObjectStore } from "../store/object-store.ts";
+
+const DAY_MS = 86_400_000;
+/** A head may newly name packs of today and yesterday; older ones are copied, while they are still there. */
+const EPOCHS_NAMEABLE = 2;
+const EPOCHS_SEARCHED = 4;
+/** First guess at the length of an index that another process wrote. */
+const TAIL_GUESS_BYTES = 64 << 10;
+const REMEMBERED_MAX = 1024;
+
+export interface UploadedPack {
+  readonly pack: PackId;
+  readonly epoch: Epoch;
+  readonly size: number;
+  readonly indexLength: number;
+  readonly index: PackIndex;
+}
+
+interface SignalOption {
+  readonly signal?: AbortSignal;
+}
+
+export class UploadedPacks {
+  readonly #store: ObjectStore;
+  readonly #project: ProjectId;
+  readonly #trustWriters: boolean;
+  readonly #known = new Map<PackId, UploadedPack>();
+
+  constructor(options: {
+    readonly store: ObjectStore;
+    readonly project: ProjectId;
+    readonly trustWriters: boolean;
+  }) {
+    this.#store = options.store;
+    this.#project = options.project;
+    this.#trustWriters = options.trustWriters;
+  }
+
+  /** Stores a pack of content under today's epoch. Errors: `corrupt`, `too-large`, `usage`. */
+  async put(bytes: Uint8Array, options: SignalOption = {}): Promise<PackId> {
+    const { id, index, indexLength } = verifyPack(bytes, { trusted: this.#trustWriters });
+    checkKinds(id, index);
+    const epoch = epochOf(await this.#store.nowMs());
+    await this.#store.put(packKey(this.#project, epoch, id), bytes, options);
+    this.#remember({ pack: id, epoch, size: bytes.length, indexLength, index });
+    return id;
+  }
+
+  /**
+   * An uploaded pack under an epoch that a head may name at `storeMs`. One that is older is copied first, so that
+   * the collector, which only deletes old epochs, cannot take it. Errors: `not-found`.
+   */
+  async require(pack: PackId, storeMs: number): Promise<UploadedPack> {
+    const found = this.#known.get(pack) ?? (await this.#find(pack, storeMs));
+    if (found === undefined) {
+      throw new MicError("not-found", `the pack ${pack} was not uploaded`, {
+        hint: "upload it again",
+        data: { object: pack },
+      });
+    }
+    return recentEpochs(storeMs, EPOCHS_NAMEABLE).includes(found.epoch)
+      ? found
+      : await this.#copy(found, storeMs);
+  }
+
+  async #find(pack: PackId, storeMs: number): Promise<UploadedPack | undefined> {
+    for (const epoch of recentEpochs(storeMs, EPOCHS_SEARCHED)) {
+      const key = packKey(this.#project, epoch, pack);
+      const { objects } = await this.#store.list(key, { limit: 1 });
+      const listed = objects[0];
+      if (listed === undefined || listed.key !== key) continue;
+      const { index, indexLength } = await this.#readIndex(key, listed.size);
+      checkKinds(pack, index);
+      return this.#remember({ pack, epoch, size: listed.size, indexLength, index });
+    }
+    return undefined;
+  }
+
+  async #readIndex(key: string, size: number): Promise<{ index: PackIndex; indexLength: number }> {
+    const guess = await this.#readTail(key, size, TAIL_GUESS_BYTES);
+    if (guess.length < PACK_TRAILER_BYTES) throw new MicError("corrupt", `${key} is cut short`);
+    const { tailLength } = decodePackTrailer(guess);
+    const tail =
+      tailLength <= guess.length
+        ? guess.subarray(guess.length - tailLength)
+        : await this.#readTail(key, size, tailLength);
+    return { index: decodePackIndex(tail), indexLength: tailLength };
+  }
+
+  async #readTail(key: string, size: number, count: number): Promise<Uint8Array> {
+    const length = Math.min(size, count);
+    const stored = await this.#store.get(key, { range: { offset: size - length, length } });
+    if (stored === undefined) throw new MicError("not-found", `${key} is gone`);
+    return stored.bytes;
+  }
+
+  async #copy(found: UploadedPack, storeMs: number): Promise<UploadedPack> {
+    const stored = await this.#store.get(packKey(this.#project, found.epoch, found.pack));
+    if (stored === undefined) {
+      this.#known.delete(found.pack);
+      throw new MicError("not-found", `the pack ${found.pack} was uploaded too long ago`, {
+        hint: "upload it again",
+        data: { object: found.pack },
+      });
+    }
+    verifyPack(stored.bytes, { trusted: true });
+    const epoch = epochOf(storeMs);
+    await this.#store.put(packKey(this.#project, epoch, found.pack), stored.bytes);
+    return this.#remember({ ...found, epoch });
+  }
+
+  #remember(pack: UploadedPack): UploadedPack {
+    this.#known.delete(pack.pack);
+    this.#known.set(pack.pack, pack);
+    if (this.#known.size > REMEMBERED_MAX) {
+      const [oldest] = this.#known.keys();
+      if (oldest !== undefined) this.#known.delete(oldest);
+    }
+    return pack;
+  }
+}
+
+/** Today and the days before it, newest first. */
+function recentEpochs(storeMs: number, count: number): Epoch[] {
+  return Array.from({ length: count }, (_, days) => epochOf(storeMs - days * DAY_MS));
+}
+
+/** The forge makes nodes, records and operations itself and believes no others. */
+function checkKinds(pack: PackId, index: PackIndex): void {
+  for (const kind of ["node", "record", "operations"] as const) {
+    if (index.rowsOfKind(kind).length === 0) continue;
+    throw new MicError("usage", `the pack ${pack} holds a ${kind}; uploaded packs hold content only`);
+  }
+}
