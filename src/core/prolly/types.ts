@@ -1,5 +1,6 @@
 /** Shapes shared by the prolly tree's operations, the forge and the database. */
 import type { ObjectId } from "../base/ids.ts";
+import type { NodeCache } from "./node-cache.ts";
 
 /**
  * `hint` is the position at which an object was introduced, 0 when unknown. Hints are advice: they say where
@@ -59,4 +60,29 @@ export interface DiffEntry {
 export interface KeyRange {
   readonly gte?: Uint8Array;
   readonly lt?: Uint8Array;
+}
+
+/** What every operation on a tree needs to know about where it lives. */
+export interface TreeContext {
+  /** 8 bytes, of the lineage. */
+  readonly salt: Uint8Array;
+  readonly nodes: NodeSource;
+  /** Bounds and shares decoded nodes. Without it a tree keeps every node that it has read. */
+  readonly cache?: NodeCache;
+}
+
+export interface PageRange extends KeyRange {
+  readonly reverse?: boolean;
+  /** Entries at most. */
+  readonly limit?: number;
+  /** Entries of the range to skip first, counted in the direction of travel. */
+  readonly offset?: number;
+}
+
+/** Where a build, edit or merge puts the nodes that it makes. */
+export interface WriteOptions {
+  /** Hint of the new nodes: the position that introduces them. */
+  readonly position: number;
+  /** Called once per new node that the result needs, children before parents. */
+  emit(node: NewNode): void;
 }
