@@ -6,8 +6,8 @@ import type { FileStat } from "./stat.ts";
 export const IGNORE_FILE_NAMES = [".gitignore", ".micignore"] as const;
 
 /**
- * A directory that was read. It needs no reading again while its stat data are the same, provided that every
- * path below it that the scan reported as added is tracked by then.
+ * A directory that was read. It needs no reading again while its stat data are the same, provided that by then
+ * every path of `untracked` below it is tracked.
  */
 export interface ScannedDirectory {
   /** Empty for the root. */
@@ -30,8 +30,8 @@ export interface ScanFindings {
   readonly directories: readonly ScannedDirectory[];
   /** All that exist in the directories looked at, changed or not. */
   readonly ignoreFiles: readonly ScannedIgnoreFile[];
-  /** Paths that were there and not tracked. */
-  readonly added: readonly TreePath[];
+  /** Paths that were there, not tracked and not ignored, whether they can be added or not. */
+  readonly untracked: readonly string[];
   /** Tracked paths that were not there. */
   readonly deleted: readonly TreePath[];
 }

@@ -1,0 +1,301 @@
+/**
+ * Compares the files of a workspace with its index. Every tracked file is lstat'ed; a directory is read only
+ * when its own stat data changed. Large trees are shared between this thread and a worker.
+ */
+import { platform } from "node:os";
+import { setImmediate } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
+import { throwIfAborted } from "../base/clock.ts";
+import { MicError } from "../base/errors.ts";
+import type { ObjectId } from "../base/ids.ts";
+import { comparePaths, type TreePath } from "../base/path.ts";
+import { workerEntry } from "../base/worker-entry.ts";
+import type { EntryKind } from "../codec/tree-entry.ts";
+import type { Progress } from "../forge/forge.ts";
+import type { IndexEntry, WorkspaceIndex } from "./index.ts";
+import {
+  CHANGE_OPS,
+  type ChangeOp,
+  type NamedReason,
+  type PackedBatch,
+  type ScanBatch,
+  statAt,
+} from "./scan-batch.ts";
+import type { ScanFindings, ScannedDirectory, ScannedIgnoreFile } from "./scan-findings.ts";
+import { newTaskCounter, runTasks, type ScanTasks, splitDirectories } from "./scan-tasks.ts";
+import { ScanWalk } from "./scan-walk.ts";
+import type { ScanWorkerData, ScanWorkerMessage } from "./scan-worker.ts";
+import { type FileStat, fileSystemTimeMs, trustedStat } from "./stat.ts";
+import { restoreError } from "./worker-error.ts";
+
+export interface WorkspaceChange {
+  /** `type`: a file became a symlink or the reverse. A file that became a directory is a delete and adds. */
+  readonly op: ChangeOp;
+  readonly path: TreePath;
+  readonly before?: IndexEntry;
+  readonly after?: {
+    readonly kind: EntryKind;
+    /** Bytes. */
+    readonly size: number;
+    /** Trusted stat data (see stat.ts) or undefined: may be stored in the index as it is. */
+    readonly stat: FileStat | undefined;
+    /** Known when the content had to be hashed. */
+    readonly id?: ObjectId;
+  };
+}
+
+export interface ScanResult {
+  /** In path order. */
+  readonly changes: readonly WorkspaceChange[];
+  /** What cannot be versioned and is passed over: `fifo`, `socket`, `device`. In path order. */
+  readonly skipped: readonly NamedReason[];
+  /** What must be renamed, made readable or ignored before it can be landed: a land fails and names it. */
+  readonly refused: readonly NamedReason[];
+  /** Unchanged content under changed stat data. */
+  readonly refreshed: readonly IndexEntry[];
+  /** For `WorkspaceIndex.update({ scan })` of the index that was scanned. */
+  readonly findings: ScanFindings;
+  /** Saving those findings would make the next scan noticeably cheaper. */
+  readonly worthSaving: boolean;
+  readonly scanned: { readonly files: number; readonly directories: number };
+}
+
+export interface ScanOptions {
+  readonly root: string;
+  readonly index: WorkspaceIndex;
+  /** Only at or below these paths; absent or empty: everywhere. */
+  readonly sparse?: readonly TreePath[];
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+  /** Worker threads for large trees: 0 or 1, default 1. */
+  readonly workers?: number;
+  /** Default: of this machine. On `win32` there is no execute bit and tracked files keep theirs. */
+  readonly platform?: string;
+}
+
+/** Below this many tracked files a worker costs more than it brings. */
+const PARALLEL_FILES_MIN = 6000;
+/** Untracked directories are opened one level at a time up to this many, then shared out. */
+const PENDING_MIN = 128;
+const EXPANDED_MAX = 4096;
+const TASKS = 32;
+
+/** Errors: `forbidden` (a tracked directory that cannot be read), `aborted`, `too-large` (an ignore file). */
+export async function scanWorkspace(options: ScanOptions): Promise<ScanResult> {
+  const { root, index } = options;
+  const sparse = options.sparse?.length ? options.sparse : undefined;
+  const stampMs = fileSystemTimeMs(root);
+  const keepModes = (options.platform ?? platform()) === "win32";
+  const walk = new ScanWalk({ root, index, sparse, stampMs, keepModes });
+  const scan = new Scan(options, walk, { root, sparse, stampMs, keepModes });
+  const batches: (ScanBatch | PackedBatch)[] = [walk.batch];
+  const workers = options.workers ?? 1;
+
+  const parallel = workers > 0 && index.count >= PARALLEL_FILES_MIN && index.sharedBytes !== undefined;
+  walk.deferring = !parallel;
+  const tracked = { ranges: splitDirectories(index, TASKS), directories: [] };
+  batches.push(...(await scan.run(tracked, parallel)));
+
+  await scan.expandPending();
+  if (walk.pending.length > 0) {
+    walk.deferring = false;
+    const untracked = { ranges: new Int32Array(0), directories: walk.pending };
+    batches.push(...(await scan.run(untracked, workers > 0 && walk.pending.length >= PENDING_MIN)));
+  }
+  return assemble(batches, index, stampMs);
+}
+
+type SharedSettings = Pick<ScanWorkerData, "root" | "sparse" | "stampMs" | "keepModes">;
+
+/** One scan's threads, progress and cancellation. */
+class Scan {
+  readonly #options: ScanOptions;
+  readonly #walk: ScanWalk;
+  readonly #shared: SharedSettings;
+
+  constructor(options: ScanOptions, walk: ScanWalk, shared: SharedSettings) {
+    this.#options = options;
+    this.#walk = walk;
+    this.#shared = shared;
+  }
+
+  /** Does the tasks here and, when `parallel`, in a worker, whose batch is returned. */
+  async run(tasks: ScanTasks, parallel: boolean): Promise<PackedBatch[]> {
+    const counter = newTaskCounter();
+    const { index } = this.#options;
+    const other = parallel
+      ? startWorker({ ...this.#shared, index: index.sharedBytes, tasks, counter })
+      : undefined;
+    try {
+      await runTasks({
+        ...this.#shared,
+        walk: this.#walk,
+        index,
+        tasks,
+        counter,
+        between: () => this.#between(),
+      });
+      return other === undefined ? [] : [await other];
+    } catch (error) {
+      Atomics.store(counter, 1, 1);
+      // Nothing of it is used, but it must not go on reading behind the caller's back.
+      await other?.catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Opens untracked directories breadth first, until there are enough to share or none are left. */
+  async expandPending(): Promise<void> {
+    const walk = this.#walk;
+    for (
+      let done = 0;
+      walk.pending.length > 0 && walk.pending.length < PENDING_MIN && done < EXPANDED_MAX;
+    ) {
+      const level = walk.pending;
+      walk.pending = [];
+      for (const directory of level) walk.untrackedDirectory(directory);
+      done += level.length;
+      await this.#between();
+    }
+  }
+
+  /** Lets timers and signals run where somebody waits for them. */
+  async #between(): Promise<void> {
+    const { signal, onProgress, index } = this.#options;
+    if (signal === undefined && onProgress === undefined) return;
+    onProgress?.({ done: this.#walk.batch.filesSeen, total: index.count, unit: "files" });
+    await setImmediate();
+    throwIfAborted(signal);
+  }
+}
+
+async function startWorker(data: ScanWorkerData): Promise<PackedBatch> {
+  const worker = new Worker(workerEntry("src/core/workspace/scan-worker.ts"), { workerData: data });
+  const message = await new Promise<ScanWorkerMessage>((resolve, reject) => {
+    worker.once("message", resolve);
+    worker.once("error", reject);
+    worker.once("exit", (code) => {
+      reject(new MicError("internal", `the scan's worker ended with code ${code}`));
+    });
+  });
+  // It has nothing left to do; waiting for its end would cost milliseconds.
+  worker.unref();
+  if ("error" in message) throw restoreError(message.error);
+  return message.batch;
+}
+
+const KINDS: readonly EntryKind[] = ["file", "executable", "symlink"];
+/** Savings below these are not worth a new index file. */
+const WORTH_FILES = 16;
+const WORTH_BYTES = 1 << 20;
+const WORTH_DIRECTORIES = 64;
+
+function assemble(
+  batches: readonly (ScanBatch | PackedBatch)[],
+  index: WorkspaceIndex,
+  stampMs: number,
+): ScanResult {
+  const changes: WorkspaceChange[] = [];
+  const refreshed: { file: number; stat: FileStat }[] = [];
+  const directories: ScannedDirectory[] = [];
+  const ignoreFiles: ScannedIgnoreFile[] = [];
+  const skipped: NamedReason[] = [];
+  const refused = new Map<string, NamedReason>();
+  const untracked: string[] = [];
+  const deleted: TreePath[] = [];
+  let files = 0;
+  let directoriesSeen = 0;
+  let bytes = 0;
+  for (const batch of batches) {
+    collectChanges(batch, index, stampMs, changes);
+    for (let i = 0; i < batch.refreshedFiles.length; i++) {
+      const stat = statAt(batch.refreshedStats, i);
+      refreshed.push({ file: batch.refreshedFiles[i]!, stat });
+      bytes += stat.size;
+    }
+    const dirPaths = splitPaths(batch.dirPaths, batch.dirStats.length / 4);
+    for (let i = 0; i < dirPaths.length; i++) {
+      const stat = statAt(batch.dirStats, i);
+      directories.push({ path: dirPaths[i]!, stat: Number.isNaN(stat.mtimeMs) ? undefined : stat });
+    }
+    ignoreFiles.push(...batch.ignoreFiles);
+    skipped.push(...batch.skipped);
+    for (const named of batch.refused) refused.set(named.path, named);
+    untracked.push(...batch.unseen);
+    files += batch.filesSeen;
+    directoriesSeen += batch.directoriesSeen;
+  }
+  sortByPath(changes);
+  for (const change of changes) {
+    if (change.op === "add") untracked.push(change.path);
+    else if (change.op === "delete") deleted.push(change.path);
+  }
+  keepUnreadIgnoreFiles(index, directories, ignoreFiles);
+  const trustedDirectories = directories.filter((directory) => directory.stat !== undefined).length;
+  return {
+    changes,
+    skipped: skipped.sort((a, b) => comparePaths(a.path, b.path)),
+    refused: [...refused.values()].sort((a, b) => comparePaths(a.path, b.path)),
+    refreshed: refreshed.map(({ file, stat }) => ({ ...index.entryOf(file), stat })),
+    findings: { refreshed, directories, ignoreFiles, untracked, deleted },
+    worthSaving:
+      refreshed.length >= WORTH_FILES || bytes >= WORTH_BYTES || trustedDirectories >= WORTH_DIRECTORIES,
+    scanned: { files, directories: directoriesSeen },
+  };
+}
+
+function splitPaths(paths: string | readonly string[], count: number): readonly string[] {
+  if (typeof paths !== "string") return paths;
+  return count === 0 ? [] : paths.split("\0");
+}
+
+function collectChanges(
+  batch: ScanBatch | PackedBatch,
+  index: WorkspaceIndex,
+  stampMs: number,
+  to: WorkspaceChange[],
+): void {
+  const count = batch.ops.length;
+  const paths = splitPaths(batch.paths, count);
+  const ids = new Map<number, string>(batch.ids);
+  for (let i = 0; i < count; i++) {
+    const path = paths[i] as TreePath;
+    const op = CHANGE_OPS[batch.ops[i]!]!;
+    const file = batch.files[i]!;
+    const before = file === -1 ? undefined : index.entryOf(file);
+    const kind = KINDS[batch.kinds[i]!];
+    if (kind === undefined) {
+      to.push(before === undefined ? { op, path } : { op, path, before });
+      continue;
+    }
+    const stat = statAt(batch.stats, i);
+    const id = ids.get(i) as ObjectId | undefined;
+    const base = { kind, size: stat.size, stat: trustedStat(stat, stampMs) };
+    const after = id === undefined ? base : { ...base, id };
+    to.push(before === undefined ? { op, path, after } : { op, path, before, after });
+  }
+}
+
+function sortByPath(changes: WorkspaceChange[]): void {
+  for (let i = 1; i < changes.length; i++) {
+    if (comparePaths(changes[i - 1]!.path, changes[i]!.path) > 0) {
+      changes.sort((a, b) => comparePaths(a.path, b.path));
+      return;
+    }
+  }
+}
+
+/** Directories that were not read still have the ignore files that the index knows. */
+function keepUnreadIgnoreFiles(
+  index: WorkspaceIndex,
+  read: readonly ScannedDirectory[],
+  to: ScannedIgnoreFile[],
+): void {
+  const { ignoreDir, ignoreName, ignoreStat } = index.columns;
+  if (ignoreDir.length === 0) return;
+  const seen = new Set(read.map((directory) => directory.path));
+  for (let i = 0; i < ignoreDir.length; i++) {
+    const dir = index.directoryPath(ignoreDir[i]!);
+    if (!seen.has(dir)) to.push({ dir, name: ignoreName[i]!, stat: statAt(ignoreStat, i) });
+  }
+}
