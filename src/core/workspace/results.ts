@@ -1,7 +1,11 @@
 /** What workspace commands return: plain data in the shape of the interface's JSON documents. */
 import type { LandingId, ObjectId, Position, ProjectId, SessionId } from "../base/ids.ts";
 import type { TreePath } from "../base/path.ts";
-import type { EntryKind, TreeEntry } from "../codec/tree-entry.ts";
+import type { Conflict as StoredConflict } from "../codec/conflict-state.ts";
+import type { TransitionKind } from "../codec/transition.ts";
+import type { EntryKind } from "../codec/tree-entry.ts";
+
+export type Conflict = StoredConflict;
 
 export interface InitResult {
   /** `org/project`. */
@@ -124,31 +128,6 @@ export interface SyncResult {
   readonly conflicts: readonly TreePath[];
 }
 
-/**
- * `content`: overlapping text edits, marked in the file. `binary`: both sides changed content that has no
- * lines. `deleted-by-us`, `deleted-by-them`: one side deleted what the other changed. `kind`: file, executable
- * or symlink disagree. `directory`: one side's file is the other side's directory. The file of ours is left in
- * place except for `content`.
- */
-export type ConflictKind = "content" | "binary" | "deleted-by-us" | "deleted-by-them" | "kind" | "directory";
-
-export interface ConflictSide {
-  readonly entry: TreeEntry;
-  readonly hint: number;
-}
-
-export interface Conflict {
-  readonly path: TreePath;
-  readonly kind: ConflictKind;
-  readonly base: ConflictSide | undefined;
-  /** The workspace's version before the merge. */
-  readonly ours: ConflictSide | undefined;
-  /** The project's version. */
-  readonly theirs: ConflictSide | undefined;
-  /** What the merge left in the file (with markers for `content`); undefined: nothing is there. */
-  readonly written: ConflictSide | undefined;
-}
-
 export interface ConflictContent {
   readonly base: Uint8Array | undefined;
   readonly ours: Uint8Array | undefined;
@@ -180,23 +159,10 @@ export interface FileDiff {
   readAfter(): Promise<Uint8Array>;
 }
 
-export type OperationKind =
-  | "land"
-  | "goto"
-  | "sync"
-  | "restore"
-  | "resolve"
-  | "revert"
-  | "settle"
-  | "track"
-  | "untrack"
-  | "undo"
-  | "redo";
-
 export interface OperationSummary {
   /** Counts up from 1 in this workspace. */
   readonly number: number;
-  readonly kind: OperationKind;
+  readonly kind: TransitionKind;
   /** Unix milliseconds. */
   readonly timeMs: number;
   /** One line, e.g. `goto @3`. */

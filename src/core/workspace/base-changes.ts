@@ -1,0 +1,149 @@
+/** What the project has changed between the workspace's base and another position, and where to get it. */
+import { MicError } from "../base/errors.ts";
+import type { ObjectId, Position } from "../base/ids.ts";
+import type { TreePath } from "../base/path.ts";
+import type { CallOptions, FetchItem, Forge, HeadInfo, PositionRef, TreeChange } from "../forge/forge.ts";
+import type { Frame, ObjectRef } from "../objects/frame.ts";
+import { framesOf } from "./content.ts";
+import type { FrameSource } from "./move.ts";
+import type { PathChange } from "./plan.ts";
+import type { Workspace } from "./workspace.ts";
+
+export function callOptions(ws: Workspace): CallOptions {
+  const { signal } = ws.context;
+  return signal === undefined ? {} : { signal };
+}
+
+/** The head, and the base checked against the project's history. Errors: `history-changed`, `unreachable`. */
+export async function checkedHead(ws: Workspace, forge: Forge): Promise<HeadInfo> {
+  const { project } = ws.settings;
+  const { base } = ws.index;
+  const head = await forge.getHead(project, callOptions(ws));
+  if (head.position < base.position) throw historyChanged(ws, `its newest position is @${head.position}`);
+  const known =
+    head.position === base.position ? head : await forge.getPosition(project, base.position, callOptions(ws));
+  if (known.root !== base.root) throw historyChanged(ws, `@${base.position} holds another tree`);
+  ws.noteLatest(head.position);
+  return head;
+}
+
+export function historyChanged(ws: Workspace, detail: string): MicError {
+  return new MicError(
+    "history-changed",
+    `the project's history is not the one that this workspace was at @${ws.index.base.position} of: ${detail}`,
+    {
+      hint: "the project was restored or replaced; clone it anew and bring your changes over",
+      data: { position: ws.index.base.position },
+    },
+  );
+}
+
+/** `target` as (position, root). Errors: `out-of-range` beyond the head. */
+export async function resolveTarget(
+  ws: Workspace,
+  forge: Forge,
+  head: HeadInfo,
+  target: Position,
+): Promise<PositionRef> {
+  if (target > head.position) {
+    throw new MicError("out-of-range", `there is no position @${target}: the newest is @${head.position}`, {
+      data: { position: target, latest: head.position },
+    });
+  }
+  if (target === head.position) return { position: head.position, root: head.root };
+  const { position, root } = await forge.getPosition(ws.settings.project, target, callOptions(ws));
+  return { position, root };
+}
+
+export function toPathChange(change: TreeChange): PathChange {
+  return { path: change.path, before: change.before, after: change.after };
+}
+
+/** Changes between two positions within the workspace's sparse paths, in path order. */
+export async function changesBetween(
+  ws: Workspace,
+  from: Position,
+  to: Position,
+  paths?: readonly TreePath[],
+): Promise<PathChange[]> {
+  if (from === to) return [];
+  const forge = await ws.forge();
+  const changes: PathChange[] = [];
+  const request = { from, to, ...pathFilter(ws, paths) };
+  for await (const page of forge.diff(ws.settings.project, request, callOptions(ws))) {
+    for (const change of page) changes.push(toPathChange(change));
+  }
+  return changes;
+}
+
+function pathFilter(ws: Workspace, paths?: readonly TreePath[]): { paths?: readonly TreePath[] } {
+  if (paths !== undefined) return { paths };
+  return ws.settings.sparse.length === 0 ? {} : { paths: ws.settings.sparse };
+}
+
+/** Changes on the way from the base to `to`, with their content on its way where the forge is not at hand. */
+export class IncomingChanges implements AsyncDisposable {
+  readonly changes: readonly PathChange[];
+  /** What `runMove` takes; undefined: its default. */
+  readonly frames: FrameSource | undefined;
+  readonly #stream: AsyncIterator<FetchItem> | undefined;
+
+  private constructor(
+    changes: readonly PathChange[],
+    frames?: FrameSource,
+    stream?: AsyncIterator<FetchItem>,
+  ) {
+    this.changes = changes;
+    this.frames = frames;
+    this.#stream = stream;
+  }
+
+  static async open(ws: Workspace, to: Position): Promise<IncomingChanges> {
+    const from = ws.index.base.position;
+    if (ws.inDirectory || to <= from) return new IncomingChanges(await changesBetween(ws, from, to));
+    const forge = await ws.forge();
+    const request = { from, to, ...pathFilter(ws) };
+    const stream = forge.fetch(ws.settings.project, request, callOptions(ws))[Symbol.asyncIterator]();
+    const changes: PathChange[] = [];
+    for (;;) {
+      const next = await stream.next();
+      if (next.done === true || next.value.kind !== "changes") break;
+      for (const change of next.value.changes) changes.push(toPathChange(change));
+    }
+    return new IncomingChanges(changes, (wants) => streamedFrames(ws, stream, wants), stream);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stream?.return?.();
+  }
+}
+
+/** From `.mic/objects`, then from the stream, then (what the stream did not bring) asked for. */
+async function* streamedFrames(
+  ws: Workspace,
+  stream: AsyncIterator<FetchItem>,
+  wants: readonly ObjectRef[],
+): AsyncGenerator<Frame> {
+  const local: ObjectId[] = [];
+  yield* ws.objects.frames(
+    wants.map((want) => want.id),
+    local,
+  );
+  if (local.length === 0) return;
+  const missing = new Set(local);
+  const writer = ws.objects.writer();
+  while (missing.size > 0) {
+    const next = await stream.next();
+    if (next.done === true) break;
+    if (next.value.kind !== "frame") continue;
+    const { frame } = next.value;
+    for (const { id } of frame.objects) missing.delete(id);
+    writer.add(frame);
+    yield frame;
+  }
+  if (missing.size > 0) {
+    const rest = wants.filter((want) => missing.has(want.id));
+    yield* framesOf(ws, rest, (frame) => writer.add(frame));
+  }
+  writer.finish();
+}

@@ -1,0 +1,72 @@
+/** The workspace's unlanded changes: what the scan finds, with what `track` and `untrack` asked for. */
+import { MicError } from "../base/errors.ts";
+import { comparePaths, type TreePath } from "../base/path.ts";
+import type { ContentSide } from "../codec/content-side.ts";
+import { DirectoryGuard, inspectPath } from "./disk-state.ts";
+import { withinPaths } from "./plan.ts";
+import type { StatusChange } from "./results.ts";
+import { type ScanResult, scanWorkspace, type WorkspaceChange } from "./scan.ts";
+import type { Workspace } from "./workspace.ts";
+
+export interface UnlandedChanges {
+  /** In path order. */
+  readonly changes: readonly WorkspaceChange[];
+  readonly scan: ScanResult;
+}
+
+export async function findChanges(ws: Workspace, paths?: readonly TreePath[]): Promise<UnlandedChanges> {
+  const { onProgress, signal } = ws.context;
+  const scan = await scanWorkspace({
+    root: ws.root,
+    index: ws.index,
+    sparse: ws.settings.sparse,
+    ...(signal === undefined ? {} : { signal }),
+    ...(onProgress === undefined
+      ? {}
+      : { onProgress: (progress) => onProgress({ ...progress, task: "scanning" }) }),
+  });
+  const changes = withTrackLists(ws, scan.changes);
+  return {
+    scan,
+    changes: paths === undefined ? changes : changes.filter(({ path }) => withinPaths(path, paths)),
+  };
+}
+
+function withTrackLists(ws: Workspace, scanned: readonly WorkspaceChange[]): readonly WorkspaceChange[] {
+  const { tracked, untracked } = ws.settings;
+  if (tracked.length === 0 && untracked.length === 0) return scanned;
+  const byPath = new Map(scanned.map((change) => [change.path, change]));
+  for (const path of untracked) {
+    const before = ws.index.find(path);
+    byPath.delete(path);
+    if (before !== undefined) byPath.set(path, { op: "delete", path, before });
+  }
+  const guard = new DirectoryGuard(ws.root);
+  for (const path of tracked) {
+    if (byPath.has(path) || ws.index.find(path) !== undefined) continue;
+    const state = inspectPath(ws.root, path, undefined, guard);
+    if (state.kind !== "content") continue;
+    const { kind, size, id } = state.side.entry;
+    byPath.set(path, { op: "add", path, after: { kind, size, id, stat: state.stat } });
+  }
+  return [...byPath.values()].sort((a, b) => comparePaths(a.path, b.path));
+}
+
+export function toStatusChange(change: WorkspaceChange): StatusChange {
+  const { op, path, after } = change;
+  return after === undefined ? { op, path } : { op, path, kind: after.kind, size: after.size };
+}
+
+export function baseSide(ws: Workspace, path: TreePath): ContentSide | undefined {
+  const indexed = ws.index.find(path);
+  return indexed && { entry: indexed.entry, hint: indexed.hint };
+}
+
+export function dirtyError(paths: readonly TreePath[], doing: string): MicError {
+  const shown = paths.slice(0, 3).join(", ");
+  const more = paths.length > 3 ? ` and ${paths.length - 3} more` : "";
+  return new MicError("dirty", `${doing} would overwrite unlanded changes: ${shown}${more}`, {
+    hint: "land them first, or use --keep to merge them or --discard to drop them",
+    data: { paths },
+  });
+}

@@ -1,0 +1,110 @@
+/** Content by id, from wherever it is at hand: `.mic/objects` first, then the forge. */
+import { concatBytes, EMPTY_BYTES } from "../base/bytes.ts";
+import { throwIfAborted } from "../base/clock.ts";
+import { corrupt, MicError } from "../base/errors.ts";
+import { verifyObject } from "../base/hash.ts";
+import type { ObjectId } from "../base/ids.ts";
+import { decodeChunkList } from "../codec/chunk-list.ts";
+import type { ContentSide } from "../codec/content-side.ts";
+import type { Frame, ObjectRef } from "../objects/frame.ts";
+import { expandFrame } from "./local-objects.ts";
+import type { Workspace } from "./workspace.ts";
+
+/** The object whose bytes a tree entry needs first: the content, or the list of its chunks. */
+export function storedId(side: ContentSide): ObjectId {
+  return side.entry.chunks ?? side.entry.id;
+}
+
+/** Whole verified content. Errors: `too-large` above `bytesMax`, `not-found`, `unreachable`, `corrupt`. */
+export async function readContent(
+  ws: Workspace,
+  side: ContentSide,
+  bytesMax = Number.POSITIVE_INFINITY,
+): Promise<Uint8Array> {
+  const { entry } = side;
+  if (entry.size > bytesMax) {
+    throw new MicError("too-large", `content of ${entry.size} bytes is more than ${bytesMax}`);
+  }
+  const parts: Uint8Array[] = [];
+  for await (const part of streamContent(ws, side)) parts.push(part);
+  const content = parts.length === 1 ? parts[0]! : concatBytes(parts);
+  verifyObject(entry.id, content, "content read for the workspace");
+  return content;
+}
+
+/** Content in order, in bounded memory. Chunks are verified one by one; the whole is for the caller to verify. */
+export async function* streamContent(ws: Workspace, side: ContentSide): AsyncGenerator<Uint8Array> {
+  const { entry } = side;
+  if (entry.size === 0) {
+    yield EMPTY_BYTES;
+    return;
+  }
+  const local = localChunks(ws, side);
+  if (local !== undefined) {
+    for (const id of local) {
+      throwIfAborted(ws.context.signal);
+      const chunk = ws.objects.read(id);
+      if (chunk === undefined) throw corrupt("local objects", `lack ${id}, which was there a moment ago`);
+      yield chunk.content;
+    }
+    return;
+  }
+  const forge = await ws.forge();
+  const { signal } = ws.context;
+  yield* forge.readFile(ws.settings.project, side, signal === undefined ? {} : { signal });
+}
+
+/** The ids to read one after the other when all of them are here. */
+function localChunks(ws: Workspace, side: ContentSide): readonly ObjectId[] | undefined {
+  const { entry } = side;
+  if (entry.chunks === undefined) return ws.objects.has(entry.id) ? [entry.id] : undefined;
+  const list = ws.objects.read(entry.chunks);
+  if (list === undefined) return undefined;
+  const ids = decodeChunkList(list.content, list.sidecar).chunks.map((chunk) => chunk.id);
+  return ids.every((id) => ws.objects.has(id)) ? ids : undefined;
+}
+
+/**
+ * Frames that together hold every wanted object, first those at hand. `received` is told each frame that came
+ * from the forge. Errors: `not-found` from the forge.
+ */
+export async function* framesOf(
+  ws: Workspace,
+  wants: readonly ObjectRef[],
+  received?: (frame: Frame) => void,
+): AsyncGenerator<Frame> {
+  const missing: ObjectId[] = [];
+  yield* ws.objects.frames(
+    wants.map((want) => want.id),
+    missing,
+  );
+  if (missing.length === 0) return;
+  const hints = new Map(wants.map((want) => [want.id, want.hint]));
+  const forge = await ws.forge();
+  const { signal } = ws.context;
+  const refs = missing.map((id) => ({ id, hint: hints.get(id) ?? 0 }));
+  for await (const frame of forge.readObjects(
+    ws.settings.project,
+    refs,
+    signal === undefined ? {} : { signal },
+  )) {
+    received?.(frame);
+    yield frame;
+  }
+}
+
+/** Calls `use` with each object of a frame that `wanted` accepts, verified. The bytes are a view of the frame. */
+export function eachObject(
+  frame: Frame,
+  wanted: (id: ObjectId) => boolean,
+  use: (id: ObjectId, content: Uint8Array) => void,
+): void {
+  let raw: Uint8Array | undefined;
+  for (const object of frame.objects) {
+    if (!wanted(object.id)) continue;
+    raw ??= expandFrame(frame);
+    const content = raw.subarray(object.offset, object.offset + object.length);
+    verifyObject(object.id, content, "received content");
+    use(object.id, content);
+  }
+}

@@ -1,0 +1,261 @@
+/** Lands the workspace's changes, then brings the workspace to the landed position. */
+import { type ErrorCode, isMicError, MicError } from "../base/errors.ts";
+import type { SessionId } from "../base/ids.ts";
+import { LARGE_FILE_BYTES, TEXT_BYTES_MAX } from "../base/limits.ts";
+import type { TreePath } from "../base/path.ts";
+import { mintLandingId } from "../base/random.ts";
+import { encodePack } from "../codec/pack.ts";
+import type { PendingLanding, PendingOperation } from "../codec/pending-landing.ts";
+import type { Forge, FoundLanding, LandRequest } from "../forge/forge.ts";
+import { callOptions } from "./base-changes.ts";
+import { findChanges, toStatusChange } from "./changes.ts";
+import { ContentUpload } from "./content-upload.ts";
+import { readWorkspaceFile } from "./disk-state.ts";
+import { packFiles } from "./pack-files.ts";
+import { withinPaths } from "./plan.ts";
+import type { LandOptions, LandOutcome } from "./results.ts";
+import type { WorkspaceChange } from "./scan.ts";
+import { bringForward, changeWorkspace, toOperation } from "./settle.ts";
+import { type FileStat, fileSystemTimeMs, trustedStat } from "./stat.ts";
+import { syncInside } from "./sync.ts";
+import type { Workspace } from "./workspace.ts";
+
+/**
+ * Errors: `nothing-to-land`, `conflict` (with `paths`: landings since the base, or unresolved conflicts),
+ * `too-large` for a new large file, `outcome-unknown` (the next command settles it).
+ */
+export function landWorkspace(ws: Workspace, options: LandOptions): Promise<LandOutcome> {
+  return changeWorkspace(ws, () => landInside(ws, options));
+}
+
+/** With the lock held and nothing pending. */
+export async function landInside(ws: Workspace, options: LandOptions): Promise<LandOutcome> {
+  const forge = await ws.forge();
+  const session = options.session ?? ws.settings.session;
+  const goal = await goalOf(ws, forge, options.goal, session);
+  const attempts = options.syncAttempts ?? 0;
+  for (let attempt = 0; ; attempt++) {
+    const outcome = await landOnce(ws, forge, { ...options, goal }, session);
+    if (outcome.kind === "landed") return outcome.outcome;
+    if (attempt === attempts) throw conflictError(outcome.paths, attempts > 0);
+    const synced = await syncInside(ws, undefined);
+    if (synced.conflicts.length > 0) throw overlapError(synced.conflicts);
+  }
+}
+
+async function goalOf(
+  ws: Workspace,
+  forge: Forge,
+  goal: string,
+  session: SessionId | undefined,
+): Promise<string> {
+  if (goal.length > TEXT_BYTES_MAX) throw new MicError("too-large", "the goal is too long");
+  if (goal.trim() !== "") return goal;
+  if (session === undefined) {
+    throw new MicError("usage", "a landing needs a goal", { hint: 'say why: mic land "fix the parser"' });
+  }
+  return (await forge.getSession(ws.settings.project, session, callOptions(ws))).goal;
+}
+
+type LandAttempt =
+  | { readonly kind: "landed"; readonly outcome: LandOutcome }
+  | { readonly kind: "conflict"; readonly paths: readonly TreePath[] };
+
+async function landOnce(
+  ws: Workspace,
+  forge: Forge,
+  options: LandOptions,
+  session: SessionId | undefined,
+): Promise<LandAttempt> {
+  const changes = await selectChanges(ws, options);
+  const landed = changes.map(toStatusChange);
+  const base = ws.index.base;
+  if (options.dryRun) {
+    const { position, root: tree } = base;
+    const outcome = { position, session: session ?? null, tree, changes: changes.length, landed };
+    return { kind: "landed", outcome: { ...outcome, conflicts: [], dryRun: true } };
+  }
+  const upload = new ContentUpload(ws, forge);
+  const { operations, stats } = await packChanges(ws, changes, upload);
+  await upload.finish();
+  const pending: PendingLanding = {
+    landingId: mintLandingId(ws.context.random),
+    basePosition: base.position,
+    baseRoot: base.root,
+    session,
+    goal: options.goal,
+    author: ws.context.author,
+    agent: ws.context.agent,
+    decisions: options.decisions ?? [],
+    packs: ws.inDirectory ? [] : upload.packs,
+    operations: ws.inDirectory ? [] : operations,
+    resendable: !ws.inDirectory,
+    hasContent: !ws.inDirectory && upload.inline.length > 0,
+  };
+  const request: LandRequest = {
+    landingId: pending.landingId,
+    base,
+    goal: pending.goal,
+    author: pending.author,
+    agent: pending.agent,
+    operations: operations.map(toOperation),
+    decisions: pending.decisions,
+    conversation: [],
+    packs: upload.packs,
+    frames: upload.inline,
+    ...(session === undefined ? {} : { session }),
+  };
+  // From here on a crash leaves a landing to be settled.
+  ws.savePending(pending, pending.hasContent ? encodePack(upload.inline).bytes : undefined);
+  const result = await send(ws, forge, request);
+  if (result.kind === "conflict") {
+    ws.clearPending();
+    return result;
+  }
+  upload.keep();
+  const conflicts = await bringForward(ws, {
+    operations,
+    landed: result,
+    session,
+    goal: options.goal,
+    stats,
+  });
+  return {
+    kind: "landed",
+    outcome: {
+      position: result.position,
+      session: result.session,
+      tree: result.root,
+      changes: operations.length,
+      landed,
+      conflicts,
+      dryRun: false,
+    },
+  };
+}
+
+/** After any of these, the landing is known not to have happened. */
+const DEFINITE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "usage",
+  "not-found",
+  "unauthenticated",
+  "forbidden",
+  "unsafe-path",
+  "too-large",
+  "out-of-range",
+  "unsupported",
+  "history-changed",
+  "landing-id-reused",
+  "different-lineage",
+]);
+
+async function send(
+  ws: Workspace,
+  forge: Forge,
+  request: LandRequest,
+): Promise<({ readonly kind: "landed" } & FoundLanding) | (LandAttempt & { kind: "conflict" })> {
+  try {
+    return await forge.land(ws.settings.project, request, callOptions(ws));
+  } catch (error) {
+    if (isMicError(error) && DEFINITE.has(error.code)) {
+      ws.clearPending();
+      throw error;
+    }
+    if (!ws.inDirectory) throw error;
+    // A directory can be asked at once, whatever went wrong.
+    const { landingId, base } = request;
+    const found = await forge.findLanding(ws.settings.project, landingId, base.position);
+    if (found !== undefined) return { kind: "landed", ...found };
+    throw error;
+  }
+}
+
+async function selectChanges(ws: Workspace, options: LandOptions): Promise<readonly WorkspaceChange[]> {
+  const unresolved = ws.conflicts.map(({ path }) => path).filter((path) => withinPaths(path, options.paths));
+  if (unresolved.length > 0) {
+    throw new MicError("conflict", `unresolved conflicts cannot be landed: ${unresolved.join(", ")}`, {
+      hint: "run `mic resolve`",
+      data: { paths: unresolved },
+    });
+  }
+  const { changes, scan } = await findChanges(ws, options.paths);
+  const unnameable = scan.skipped.filter(({ reason }) => reason.includes("UTF-8"));
+  if (unnameable.length > 0) {
+    const paths = unnameable.map(({ path }) => path);
+    throw new MicError("unsafe-path", `a name is not UTF-8: ${paths.join(", ")}`, {
+      hint: "rename it, or exclude it with .micignore",
+      data: { paths },
+    });
+  }
+  for (const { path, reason } of scan.skipped) ws.context.warn?.(`${path} is not landed: ${reason}`);
+  if (changes.length === 0 && options.allowEmpty !== true) {
+    throw new MicError("nothing-to-land", "there are no changes to land", {
+      hint: "--allow-empty lands a goal without changes",
+    });
+  }
+  if (options.allowLarge !== true) refuseLargeFiles(changes);
+  await options.review?.(changes.map(toStatusChange), (path) =>
+    readWorkspaceFile(ws.root, path, LARGE_FILE_BYTES),
+  );
+  return changes;
+}
+
+function refuseLargeFiles(changes: readonly WorkspaceChange[]): void {
+  const large = changes.filter(({ op, after }) => op === "add" && after!.size > LARGE_FILE_BYTES);
+  if (large.length === 0) return;
+  const paths = large.map(({ path }) => path);
+  throw new MicError("too-large", `new files above ${LARGE_FILE_BYTES >> 20} MiB: ${paths.join(", ")}`, {
+    hint: "use --allow-large to land them, or exclude them with .micignore",
+    data: { paths },
+  });
+}
+
+async function packChanges(ws: Workspace, changes: readonly WorkspaceChange[], upload: ContentUpload) {
+  const { onProgress, signal } = ws.context;
+  const written = changes.filter((change) => change.after !== undefined);
+  const stampMs = fileSystemTimeMs(ws.root);
+  const packed = await packFiles({
+    root: ws.root,
+    files: written.map(({ path, after }) => ({ path, kind: after!.kind, size: after!.size })),
+    isKnown: (id) => ws.index.hintOf(id),
+    onFrame: (frame) => upload.add(frame),
+    ...(signal === undefined ? {} : { signal }),
+    ...(onProgress === undefined ? {} : { onProgress: (p) => onProgress({ ...p, task: "packing" }) }),
+  });
+  const stats = new Map<TreePath, FileStat>();
+  const byPath = new Map<TreePath, PendingOperation>();
+  for (const { path, entry, hint, stat } of packed) {
+    byPath.set(path, { path, after: { entry, hint } });
+    const trusted = stat && trustedStat(stat, stampMs);
+    if (trusted !== undefined) stats.set(path, trusted);
+  }
+  const operations: PendingOperation[] = [];
+  for (const change of changes) {
+    if (change.after === undefined) operations.push({ path: change.path, after: undefined });
+    else {
+      const operation = byPath.get(change.path);
+      if (operation !== undefined) operations.push(operation);
+    }
+  }
+  return { operations, stats };
+}
+
+function conflictError(paths: readonly TreePath[], synced: boolean): MicError {
+  return new MicError(
+    "conflict",
+    `others landed changes to ${paths.length === 1 ? paths[0] : `${paths.length} of these paths`} since the base`,
+    {
+      hint: synced
+        ? "run `mic sync`, then `mic land` again"
+        : "run `mic sync` to merge them, then `mic land` again",
+      data: { paths },
+    },
+  );
+}
+
+function overlapError(paths: readonly TreePath[]): MicError {
+  return new MicError("conflict", `changes overlap with what others landed: ${paths.join(", ")}`, {
+    hint: "run `mic resolve`, then `mic land` again",
+    data: { paths },
+  });
+}

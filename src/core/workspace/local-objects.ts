@@ -1,0 +1,268 @@
+/**
+ * `.mic/objects`: packs (codec/pack.ts) with content that this workspace has seen: the frames of its base as
+ * they were received, what was landed from here, what merges and `undo` need. For content of the project it is
+ * a cache that the forge can fill again; local edits that were overwritten are only here.
+ *
+ * Files are named by their pack id and never change. Many small packs are merged into one now and then, and
+ * when all of them outgrow their budget, what nothing refers to any more is left out.
+ */
+import { closeSync, fstatSync, openSync, readdirSync, readSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { asBuffer } from "../base/bytes.ts";
+import { decompress } from "../base/compress.ts";
+import { corrupt } from "../base/errors.ts";
+import { verifyObject } from "../base/hash.ts";
+import type { ObjectId } from "../base/ids.ts";
+import { BLOB_FRAME_RAW_BYTES, FRAME_RAW_BYTES_MAX, PACK_TARGET_BYTES } from "../base/limits.ts";
+import { decodePackIndex, encodePack } from "../codec/pack.ts";
+import type { PackIndex } from "../codec/pack-index.ts";
+import type { Frame, ObjectKind } from "../objects/frame.ts";
+import { FrameBuilder } from "../objects/frame-builder.ts";
+import { ensureDirectory, writeFileAtomic } from "./atomic-file.ts";
+import { isMissing, metaPath } from "./layout.ts";
+
+export const OBJECTS_DIR = "objects";
+
+/** More packs than this are merged. */
+const PACKS_MAX = 48;
+/** Packs above this are left alone when small ones are merged. */
+const SMALL_PACK_BYTES = 4 << 20;
+const SUFFIX = ".pack";
+const TRAILER_BYTES = 36;
+const TRAILER_LENGTH_OFFSET = 8;
+
+interface LocalPack {
+  readonly path: string;
+  readonly size: number;
+  readonly index: PackIndex;
+}
+
+export interface LocalObject {
+  readonly kind: ObjectKind;
+  readonly content: Uint8Array;
+  readonly sidecar: Uint8Array;
+}
+
+/** The raw bytes of a frame; at most FRAME_RAW_BYTES_MAX. */
+export function expandFrame(frame: Frame): Uint8Array {
+  if (frame.rawLength > FRAME_RAW_BYTES_MAX) {
+    throw corrupt("frame", `claims to expand to ${frame.rawLength} bytes`);
+  }
+  if (frame.compressed) return decompress(frame.stored, frame.rawLength, "frame");
+  if (frame.stored.length !== frame.rawLength) throw corrupt("frame", "is not as long as it says");
+  return frame.stored;
+}
+
+export class LocalObjects {
+  readonly #directory: string;
+  #packs: LocalPack[] | undefined;
+  /** The frame that was expanded last: neighbours are often read together. */
+  #expanded: { pack: LocalPack; frame: number; raw: Uint8Array } | undefined;
+
+  constructor(root: string) {
+    this.#directory = metaPath(root, OBJECTS_DIR);
+  }
+
+  /** Forgets what is known about the directory, e.g. after waiting for another command. */
+  refresh(): void {
+    this.#packs = undefined;
+    this.#expanded = undefined;
+  }
+
+  has(id: ObjectId): boolean {
+    return this.#find(id) !== undefined;
+  }
+
+  /** Verified content, or undefined when it is not here. Errors: `corrupt`. */
+  read(id: ObjectId): LocalObject | undefined {
+    const found = this.#find(id);
+    if (found === undefined) return undefined;
+    const { pack, location } = found;
+    let raw = this.#expanded;
+    if (raw === undefined || raw.pack !== pack || raw.frame !== location.frame) {
+      raw = { pack, frame: location.frame, raw: expandFrame(this.#readFrame(pack, location.frame)) };
+      this.#expanded = raw;
+    }
+    const end = location.offset + location.length;
+    const content = raw.raw.subarray(location.offset, end);
+    verifyObject(id, content, pack.path);
+    return { kind: location.kind, content, sidecar: raw.raw.subarray(end, end + location.sidecarLength) };
+  }
+
+  /** Frames that hold those of `wants` that are here, each frame once; `missing` is complete once it is drained. */
+  *frames(wants: readonly ObjectId[], missing: ObjectId[]): Generator<Frame> {
+    const seen = new Map<LocalPack, Set<number>>();
+    for (const id of wants) {
+      const found = this.#find(id);
+      if (found === undefined) {
+        missing.push(id);
+        continue;
+      }
+      const frames = seen.get(found.pack) ?? new Set<number>();
+      seen.set(found.pack, frames);
+      if (frames.has(found.location.frame)) continue;
+      frames.add(found.location.frame);
+      yield this.#readFrame(found.pack, found.location.frame);
+    }
+  }
+
+  writer(): LocalPackWriter {
+    return new LocalPackWriter(this.#directory, () => this.refresh());
+  }
+
+  get packCount(): number {
+    return this.#open().length;
+  }
+
+  /** Stored bytes of all packs. */
+  get bytes(): number {
+    return this.#open().reduce((sum, pack) => sum + pack.size, 0);
+  }
+
+  /**
+   * Merges small packs when there are many, and drops content that `isLive` denies when all packs together are
+   * above `budgetBytes`. To be called with the workspace's lock held; a crash leaves both or one, never neither.
+   */
+  compact(isLive: (id: ObjectId) => boolean, budgetBytes: number): void {
+    const packs = this.#open();
+    const overBudget = this.bytes > budgetBytes;
+    const victims = overBudget ? packs : packs.filter((pack) => pack.size < SMALL_PACK_BYTES);
+    if (!overBudget && victims.length <= PACKS_MAX) return;
+    const writer = this.writer();
+    const kept = new Set<ObjectId>();
+    for (const pack of [...victims].reverse()) {
+      for (let frame = 0; frame < pack.index.frameCount; frame++) {
+        const objects = pack.index.objectsOfFrame(frame);
+        if (!objects.some(({ id }) => !kept.has(id) && isLive(id))) continue;
+        for (const { id } of objects) kept.add(id);
+        writer.add(this.#readFrame(pack, frame));
+      }
+    }
+    const written = new Set(writer.finish());
+    for (const pack of victims) if (!written.has(pack.path)) rmSync(pack.path, { force: true });
+    this.refresh();
+  }
+
+  #find(id: ObjectId) {
+    for (const pack of this.#open()) {
+      const location = pack.index.find(id);
+      if (location !== undefined) return { pack, location };
+    }
+    return undefined;
+  }
+
+  #readFrame(pack: LocalPack, index: number): Frame {
+    const { offset, storedLength } = pack.index.frame(index);
+    return pack.index.frameWith(index, readRange(pack.path, offset, storedLength));
+  }
+
+  #open(): readonly LocalPack[] {
+    if (this.#packs !== undefined) return this.#packs;
+    const packs: LocalPack[] = [];
+    for (const name of listNames(this.#directory)) {
+      if (!name.endsWith(SUFFIX)) continue;
+      const path = join(this.#directory, name);
+      const opened = openPack(path);
+      // Another command may have merged it away since the directory was listed.
+      if (opened !== undefined) packs.push(opened);
+    }
+    this.#packs = packs;
+    return packs;
+  }
+}
+
+/** Collects frames and content into packs of about PACK_TARGET_BYTES. Nothing is visible before `finish`. */
+export class LocalPackWriter {
+  readonly #directory: string;
+  readonly #onWritten: () => void;
+  readonly #written: string[] = [];
+  #builder: FrameBuilder | undefined;
+  #frames: Frame[] = [];
+  #frameBytes = 0;
+
+  constructor(directory: string, onWritten: () => void) {
+    this.#directory = directory;
+    this.#onWritten = onWritten;
+  }
+
+  /** The frame's bytes are kept until they are written: they must not be reused. */
+  add(frame: Frame): void {
+    this.#frames.push(frame);
+    this.#frameBytes += frame.stored.length;
+    if (this.#frameBytes >= PACK_TARGET_BYTES) this.#flush();
+  }
+
+  addBlob(id: ObjectId, content: Uint8Array): void {
+    this.#builder ??= new FrameBuilder({ rawTarget: BLOB_FRAME_RAW_BYTES });
+    this.#builder.add("blob", id, content);
+    for (const frame of this.#builder.takeFull()) this.add(frame);
+  }
+
+  /** Durable on return. The paths of the packs written. */
+  finish(): readonly string[] {
+    if (this.#builder !== undefined) for (const frame of this.#builder.finish()) this.add(frame);
+    this.#builder = undefined;
+    this.#flush();
+    if (this.#written.length > 0) this.#onWritten();
+    return this.#written;
+  }
+
+  #flush(): void {
+    if (this.#frames.length === 0) return;
+    const { id, bytes } = encodePack(this.#frames);
+    ensureDirectory(this.#directory);
+    const path = join(this.#directory, `${id}${SUFFIX}`);
+    writeFileAtomic(path, bytes, { sync: true });
+    this.#written.push(path);
+    this.#frames = [];
+    this.#frameBytes = 0;
+  }
+}
+
+function listNames(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+function openPack(path: string): LocalPack | undefined {
+  let file: number;
+  try {
+    file = openSync(path, "r");
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+  try {
+    const { size } = fstatSync(file);
+    if (size < TRAILER_BYTES) throw corrupt(path, "is shorter than a pack's trailer");
+    const trailer = asBuffer(readAt(file, size - TRAILER_BYTES, TRAILER_BYTES));
+    const indexLength = trailer.readUInt32LE(TRAILER_LENGTH_OFFSET);
+    if (indexLength > size) throw corrupt(path, `says that its index has ${indexLength} bytes`);
+    return { path, size, index: decodePackIndex(readAt(file, size - indexLength, indexLength)) };
+  } finally {
+    closeSync(file);
+  }
+}
+
+function readRange(path: string, offset: number, length: number): Uint8Array {
+  const file = openSync(path, "r");
+  try {
+    return readAt(file, offset, length);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function readAt(file: number, offset: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length; ) {
+    const count = readSync(file, bytes, done, length - done, offset + done);
+    if (count === 0) throw corrupt("local pack", "ends early", offset + done);
+    done += count;
+  }
+  return bytes;
+}

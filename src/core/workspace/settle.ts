@@ -1,0 +1,263 @@
+/**
+ * Settles what an earlier command left unfinished, before anything else changes: a move that stopped half way
+ * is finished, a landing whose outcome is unknown is found, dropped, or sent again.
+ */
+import { invariant, MicError } from "../base/errors.ts";
+import type { Position } from "../base/ids.ts";
+import type { TreePath } from "../base/path.ts";
+import type { ContentSide } from "../codec/content-side.ts";
+import { decodePackIndex } from "../codec/pack.ts";
+import type { PendingLanding, PendingOperation } from "../codec/pending-landing.ts";
+import type { Forge, LandRequest, Operation, PositionRef } from "../forge/forge.ts";
+import type { Frame } from "../objects/frame.ts";
+import { callOptions, changesBetween } from "./base-changes.ts";
+import type { IndexEntry } from "./index.ts";
+import { finishMove, mergeLabels, runMove } from "./move.ts";
+import { recordOperation } from "./operation-record.ts";
+import { planMove, sortSteps } from "./plan.ts";
+import type { FileStat } from "./stat.ts";
+import type { Workspace } from "./workspace.ts";
+
+/** Runs a command that changes the workspace: with the lock, on settled state. */
+export function changeWorkspace<T>(ws: Workspace, body: () => Promise<T>): Promise<T> {
+  return ws.exclusive(async () => {
+    await settle(ws);
+    return await body();
+  });
+}
+
+/** With the lock held. Errors: `outcome-unknown` or `unreachable` when the forge cannot be asked. */
+export async function settle(ws: Workspace): Promise<void> {
+  await resumeMove(ws);
+  await settlePending(ws);
+}
+
+async function resumeMove(ws: Workspace): Promise<void> {
+  const transition = ws.loadTransition();
+  if (transition === undefined) return;
+  const { base } = ws.index;
+  const isOurs =
+    base.root === transition.from.root ||
+    (base.root === transition.to.root && base.position === transition.to.position);
+  if (!isOurs) {
+    ws.context.warn?.(
+      `an unfinished ${transition.description} does not belong to @${base.position} and was dropped`,
+    );
+    ws.clearTransition();
+    return;
+  }
+  await finishMove(ws, transition, new Map());
+  ws.context.warn?.(`finished the interrupted ${transition.description}`);
+}
+
+async function settlePending(ws: Workspace): Promise<void> {
+  const pending = ws.loadPending();
+  if (pending === undefined) return;
+  const forge = await ws.forge();
+  const { project } = ws.settings;
+  const found = await forge.findLanding(project, pending.landingId, pending.basePosition, callOptions(ws));
+  if (found !== undefined) {
+    await finishLanding(ws, forge, pending, found);
+    ws.context.warn?.(`the landing ${pending.landingId} had landed at @${found.position}`);
+    return;
+  }
+  if (ws.inDirectory || !pending.resendable) {
+    ws.clearPending();
+    ws.context.warn?.(`the landing ${pending.landingId} was interrupted before it landed`);
+    return;
+  }
+  const result = await sendAgain(ws, forge, pending);
+  if (result.kind === "conflict") {
+    ws.clearPending();
+    ws.context.warn?.(`the landing ${pending.landingId} conflicts with others and did not land`);
+    return;
+  }
+  await finishLanding(ws, forge, pending, result);
+  ws.context.warn?.(`the landing ${pending.landingId} landed at @${result.position}`);
+}
+
+async function sendAgain(ws: Workspace, forge: Forge, pending: PendingLanding) {
+  const content = pending.hasContent ? ws.loadPendingContent() : undefined;
+  if (pending.hasContent && content === undefined) {
+    throw new MicError("outcome-unknown", `the content of landing ${pending.landingId} is gone`, {
+      hint: "delete .mic/pending to give this landing up",
+      data: { landing: pending.landingId },
+    });
+  }
+  return forge.land(ws.settings.project, requestOf(pending, content), callOptions(ws));
+}
+
+function requestOf(pending: PendingLanding, content: Uint8Array | undefined): LandRequest {
+  const request: LandRequest = {
+    landingId: pending.landingId,
+    base: { position: pending.basePosition, root: pending.baseRoot },
+    goal: pending.goal,
+    author: pending.author,
+    agent: pending.agent,
+    operations: pending.operations.map(toOperation),
+    decisions: pending.decisions,
+    conversation: [],
+    packs: pending.packs,
+    frames: content === undefined ? [] : framesOfPack(content),
+  };
+  return pending.session === undefined ? request : { ...request, session: pending.session };
+}
+
+export function toOperation(operation: PendingOperation): Operation {
+  const { path, after } = operation;
+  return after === undefined
+    ? { kind: "delete", path }
+    : { kind: "put", path, entry: after.entry, hint: after.hint };
+}
+
+function framesOfPack(bytes: Uint8Array): Frame[] {
+  const trailer = new DataView(bytes.buffer, bytes.byteOffset + bytes.length - 36, 36);
+  const index = decodePackIndex(bytes.subarray(bytes.length - trailer.getUint32(8, true)));
+  return index
+    .frames()
+    .map(({ offset, storedLength }, i) => index.frameWith(i, bytes.subarray(offset, offset + storedLength)));
+}
+
+/** Operations of a landing as the workspace keeps them. */
+async function operationsOf(
+  ws: Workspace,
+  forge: Forge,
+  pending: PendingLanding,
+  position: Position,
+): Promise<readonly PendingOperation[]> {
+  if (pending.resendable) return pending.operations;
+  const landing = await forge.getLanding(ws.settings.project, position, callOptions(ws));
+  return landing.operations.map((operation) => ({
+    path: operation.path,
+    after: operation.kind === "delete" ? undefined : { entry: operation.entry, hint: operation.hint },
+  }));
+}
+
+async function finishLanding(
+  ws: Workspace,
+  forge: Forge,
+  pending: PendingLanding,
+  landed: PositionRef,
+): Promise<void> {
+  const operations =
+    landed.position <= ws.index.base.position ? [] : await operationsOf(ws, forge, pending, landed.position);
+  await bringForward(ws, { operations, landed, session: pending.session, goal: pending.goal });
+}
+
+export interface LandedWork {
+  readonly operations: readonly PendingOperation[];
+  readonly landed: PositionRef;
+  readonly session: PendingLanding["session"];
+  readonly goal: string;
+  /** Stat data of the files as they were packed. */
+  readonly stats?: ReadonlyMap<TreePath, FileStat>;
+}
+
+/**
+ * After a landing at N from base B: what others landed in (B, N] is written where files are unmodified and
+ * merged into unlanded edits, and then the base is N. Returns the paths left in conflict.
+ */
+export async function bringForward(ws: Workspace, work: LandedWork): Promise<readonly TreePath[]> {
+  const { landed, operations, stats } = work;
+  const { base } = ws.index;
+  ws.noteLatest(landed.position);
+  let conflicts: readonly TreePath[] = [];
+  if (landed.position > base.position) {
+    const ours = new Set(operations.map((operation) => operation.path));
+    const alone = landed.position === base.position + 1;
+    const others = alone
+      ? []
+      : (await changesBetween(ws, base.position, landed.position)).filter((change) => !ours.has(change.path));
+    if (others.length === 0) adoptLanding(ws, landed, operations, work.goal, stats);
+    else conflicts = await mergeOthers(ws, work, others);
+  }
+  clearLandedLists(ws, operations, work.session);
+  ws.clearPending();
+  return conflicts;
+}
+
+/** The hint of content that the landing itself introduced is the landed position. */
+function landedSide(after: ContentSide | undefined, landed: PositionRef): ContentSide | undefined {
+  return after === undefined || after.hint !== 0 ? after : { entry: after.entry, hint: landed.position };
+}
+
+function adoptLanding(
+  ws: Workspace,
+  landed: PositionRef,
+  operations: readonly PendingOperation[],
+  goal: string,
+  stats: ReadonlyMap<TreePath, FileStat> | undefined,
+): void {
+  const from = ws.index.base;
+  const upserts: IndexEntry[] = [];
+  const removes: TreePath[] = [];
+  for (const { path, after } of operations) {
+    const side = landedSide(after, landed);
+    if (side === undefined) removes.push(path);
+    else upserts.push({ path, entry: side.entry, hint: side.hint, stat: stats?.get(path) });
+  }
+  ws.saveIndex(ws.index.update({ base: landed, upserts, removes }));
+  recordOperation(ws, {
+    kind: "land",
+    number: ws.loadOperations().nextNumber,
+    timeMs: Math.max(0, Math.floor(ws.context.clock.nowMs())),
+    description: landDescription(landed, goal),
+    from,
+    to: landed,
+    complete: false,
+    steps: [],
+    conflictsBefore: ws.conflicts,
+    conflictsAfter: ws.conflicts,
+  });
+}
+
+async function mergeOthers(
+  ws: Workspace,
+  work: LandedWork,
+  others: Awaited<ReturnType<typeof changesBetween>>,
+): Promise<readonly TreePath[]> {
+  const { landed, operations } = work;
+  const from = ws.index.base.position;
+  const plan = await planMove(ws, others, "merge", mergeLabels(from, landed.position));
+  const own = operations.map(({ path, after }) => {
+    const indexed = ws.index.find(path);
+    const baseBefore = indexed && { entry: indexed.entry, hint: indexed.hint };
+    const side = landedSide(after, landed);
+    return { path, diskBefore: side, baseBefore, diskAfter: side, baseAfter: side };
+  });
+  const known = new Set(own.map((step) => step.path));
+  invariant(!plan.steps.some((step) => known.has(step.path)), "a landed path was merged with itself");
+  const steps = sortSteps([...plan.steps, ...own]);
+  const result = await runMove(ws, {
+    kind: "land",
+    description: landDescription(landed, work.goal),
+    to: landed,
+    plan: { ...plan, steps },
+  });
+  return result.conflicts.map((conflict) => conflict.path);
+}
+
+function landDescription(landed: PositionRef, goal: string): string {
+  return `land @${landed.position}: ${goal.split("\n", 1)[0]!.slice(0, 100)}`;
+}
+
+/** A landed session is no longer the open one; paths that were to be tracked or untracked now are. */
+function clearLandedLists(
+  ws: Workspace,
+  operations: readonly PendingOperation[],
+  session: PendingLanding["session"],
+): void {
+  const { settings } = ws;
+  const landed = new Set(operations.map((operation) => operation.path));
+  const untracked = settings.untracked.filter((path) => !landed.has(path));
+  const tracked = settings.tracked.filter((path) => !landed.has(path));
+  const sessionDone = session !== undefined && settings.session === session;
+  if (
+    !sessionDone &&
+    untracked.length === settings.untracked.length &&
+    tracked.length === settings.tracked.length
+  ) {
+    return;
+  }
+  ws.saveSettings({ ...settings, untracked, tracked, session: sessionDone ? undefined : settings.session });
+}

@@ -1,0 +1,240 @@
+/**
+ * An open workspace: where it is, what it belongs to, and the state under `.mic` that commands share. Commands
+ * that change anything run inside `exclusive`, which takes the lock and first settles what an earlier command
+ * left unfinished.
+ */
+import { rmSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { ByteReader, ByteWriter } from "../base/bytes.ts";
+import { MicError } from "../base/errors.ts";
+import type { Position, SessionId } from "../base/ids.ts";
+import { type Conflict, decodeConflictState, encodeConflictState } from "../codec/conflict-state.ts";
+import {
+  decodeOperationLog,
+  EMPTY_OPERATION_LOG,
+  encodeOperationLog,
+  type OperationLog,
+} from "../codec/operation-log.ts";
+import { decodePendingLanding, encodePendingLanding, type PendingLanding } from "../codec/pending-landing.ts";
+import { decodeTransition, encodeTransition, type Transition } from "../codec/transition.ts";
+import {
+  decodeWorkspaceSettings,
+  encodeWorkspaceSettings,
+  type WorkspaceSettings,
+} from "../codec/workspace-settings.ts";
+import type { Forge } from "../forge/forge.ts";
+import { readFileIfExistsSync, writeFileAtomic } from "./atomic-file.ts";
+import type { WorkspaceContext } from "./context.ts";
+import { WorkspaceIndex } from "./index.ts";
+import { findWorkspaceRoot, metaPath } from "./layout.ts";
+import { LocalObjects } from "./local-objects.ts";
+import { acquireWorkspaceLock } from "./lock.ts";
+
+export const SETTINGS_FILE = "settings";
+export const CONFLICTS_FILE = "conflicts";
+export const PENDING_FILE = "pending";
+export const PENDING_CONTENT_FILE = "pending-content";
+export const TRANSITION_FILE = "transition";
+export const OPERATIONS_FILE = "operations";
+export const LATEST_FILE = "latest-known";
+
+/** Address of a forge inside the workspace: relative, so that the directory can be moved. */
+export const EMBEDDED_ADDRESS = ".mic/forge";
+
+const LOCK_TIMEOUT_MS = 10_000;
+
+export class Workspace implements AsyncDisposable {
+  /** Absolute. */
+  readonly root: string;
+  readonly context: WorkspaceContext;
+  readonly objects: LocalObjects;
+  #settings: WorkspaceSettings;
+  #index: WorkspaceIndex | undefined;
+  #conflicts: readonly Conflict[] | undefined;
+
+  private constructor(root: string, context: WorkspaceContext, settings: WorkspaceSettings) {
+    this.root = root;
+    this.context = context;
+    this.objects = new LocalObjects(root);
+    this.#settings = settings;
+  }
+
+  /** Walks up from `startDir`. Errors: `not-a-workspace`, `corrupt`, `unsupported`. */
+  static async open(startDir: string, context: WorkspaceContext): Promise<Workspace> {
+    return Workspace.openRoot(await findWorkspaceRoot(startDir), context);
+  }
+
+  /** `root` holds `.mic`. */
+  static openRoot(root: string, context: WorkspaceContext): Workspace {
+    return new Workspace(root, context, loadSettings(root));
+  }
+
+  get settings(): WorkspaceSettings {
+    return this.#settings;
+  }
+
+  /** True when the forge is inside this workspace. */
+  get embedded(): boolean {
+    return this.#settings.address === EMBEDDED_ADDRESS;
+  }
+
+  /** True when the forge is a directory: a process that is gone cannot land there any more. */
+  get inDirectory(): boolean {
+    return this.embedded || isAbsolute(this.#settings.address);
+  }
+
+  /** What `context.openForge` takes. */
+  get forgeAddress(): string {
+    return this.embedded ? join(this.root, EMBEDDED_ADDRESS) : this.#settings.address;
+  }
+
+  forge(): Promise<Forge> {
+    return this.context.openForge(this.forgeAddress);
+  }
+
+  /** Base and files as of the last command. Loaded once; commands that change it set it. */
+  get index(): WorkspaceIndex {
+    this.#index ??= WorkspaceIndex.load(this.root);
+    return this.#index;
+  }
+
+  /** Base and entries change together, in one rename. */
+  saveIndex(index: WorkspaceIndex): void {
+    index.save(this.root, { sync: true });
+    this.#index = index;
+  }
+
+  /** Unresolved, sorted by tree key. */
+  get conflicts(): readonly Conflict[] {
+    if (this.#conflicts === undefined) {
+      const bytes = readFileIfExistsSync(metaPath(this.root, CONFLICTS_FILE));
+      this.#conflicts = bytes === undefined ? [] : decodeConflictState(bytes);
+    }
+    return this.#conflicts;
+  }
+
+  saveConflicts(conflicts: readonly Conflict[]): void {
+    if (conflicts.length === 0) this.#remove(CONFLICTS_FILE);
+    else this.#write(CONFLICTS_FILE, encodeConflictState(conflicts));
+    this.#conflicts = conflicts;
+  }
+
+  saveSettings(settings: WorkspaceSettings): void {
+    writeSettings(this.root, settings);
+    this.#settings = settings;
+  }
+
+  saveSession(session: SessionId | undefined): void {
+    this.saveSettings({ ...this.#settings, session });
+  }
+
+  loadPending(): PendingLanding | undefined {
+    const bytes = readFileIfExistsSync(metaPath(this.root, PENDING_FILE));
+    return bytes === undefined ? undefined : decodePendingLanding(bytes);
+  }
+
+  /** Durable on return. `content` is an encoded pack. */
+  savePending(pending: PendingLanding, content: Uint8Array | undefined): void {
+    if (content !== undefined) this.#write(PENDING_CONTENT_FILE, content);
+    this.#write(PENDING_FILE, encodePendingLanding(pending));
+  }
+
+  loadPendingContent(): Uint8Array | undefined {
+    return readFileIfExistsSync(metaPath(this.root, PENDING_CONTENT_FILE));
+  }
+
+  clearPending(): void {
+    this.#remove(PENDING_FILE);
+    this.#remove(PENDING_CONTENT_FILE);
+  }
+
+  loadTransition(): Transition | undefined {
+    const bytes = readFileIfExistsSync(metaPath(this.root, TRANSITION_FILE));
+    return bytes === undefined ? undefined : decodeTransition(bytes);
+  }
+
+  /** Durable on return. */
+  saveTransition(transition: Transition): void {
+    this.#write(TRANSITION_FILE, encodeTransition(transition));
+  }
+
+  clearTransition(): void {
+    this.#remove(TRANSITION_FILE);
+  }
+
+  loadOperations(): OperationLog {
+    const bytes = readFileIfExistsSync(metaPath(this.root, OPERATIONS_FILE));
+    return bytes === undefined ? EMPTY_OPERATION_LOG : decodeOperationLog(bytes);
+  }
+
+  saveOperations(log: OperationLog): void {
+    writeFileAtomic(metaPath(this.root, OPERATIONS_FILE), encodeOperationLog(log));
+  }
+
+  /** The newest position that this workspace has heard of; at least its base. */
+  get latestKnown(): Position {
+    const bytes = readFileIfExistsSync(metaPath(this.root, LATEST_FILE));
+    const known = bytes?.length === 8 ? new ByteReader(bytes, "latest known position").safeU64() : 0;
+    return Math.max(known, this.index.base.position) as Position;
+  }
+
+  noteLatest(position: Position): void {
+    if (position <= this.latestKnown) return;
+    writeFileAtomic(metaPath(this.root, LATEST_FILE), new ByteWriter(8).u64(position).finish());
+  }
+
+  /**
+   * Runs `body` with the workspace's lock held, on state read after the lock was taken. Errors: `pending` when
+   * another command keeps the lock, or when a clone into this workspace is not finished.
+   */
+  async exclusive<T>(body: () => Promise<T>): Promise<T> {
+    const { clock, lockTimeoutMs, signal } = this.context;
+    await using _lock = await acquireWorkspaceLock(this.root, {
+      timeoutMs: lockTimeoutMs ?? LOCK_TIMEOUT_MS,
+      clock,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    this.#settings = loadSettings(this.root);
+    this.#index = undefined;
+    this.#conflicts = undefined;
+    this.objects.refresh();
+    this.requireComplete();
+    return await body();
+  }
+
+  requireComplete(): void {
+    const { cloning, projectName } = this.#settings;
+    if (cloning === undefined) return;
+    throw new MicError("pending", `the clone of ${projectName} into this directory is not finished`, {
+      hint: "run the same `mic clone` again to continue it",
+    });
+  }
+
+  #write(name: string, bytes: Uint8Array): void {
+    writeFileAtomic(metaPath(this.root, name), bytes, { sync: true });
+  }
+
+  #remove(name: string): void {
+    rmSync(metaPath(this.root, name), { force: true });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Nothing is held open between calls; the forge belongs to the context.
+  }
+}
+
+/** Durable on return. */
+export function writeSettings(root: string, settings: WorkspaceSettings): void {
+  writeFileAtomic(metaPath(root, SETTINGS_FILE), encodeWorkspaceSettings(settings), { sync: true });
+}
+
+export function loadSettings(root: string): WorkspaceSettings {
+  const bytes = readFileIfExistsSync(metaPath(root, SETTINGS_FILE));
+  if (bytes === undefined) {
+    throw new MicError("not-a-workspace", `${join(root, ".mic")} has no settings`, {
+      hint: "run `mic init` or `mic clone`; if one of them was interrupted, run it again",
+      data: { directory: root },
+    });
+  }
+  return decodeWorkspaceSettings(bytes);
+}
