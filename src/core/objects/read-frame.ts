@@ -77,9 +77,11 @@ export function openVerifiedFrame(frame: Frame): Uint8Array {
   const raw = expandFrame(frame);
   let offset = 0;
   for (const object of frame.objects) {
-    if (object.offset !== offset) throw corrupt("frame", "objects with a gap or an overlap", offset);
+    if (object.offset !== offset || object.length < 0 || object.sidecarLength < 0) {
+      throw corrupt("frame", "objects with a gap or an overlap", offset);
+    }
     offset += object.length + object.sidecarLength;
-    if (!(offset <= raw.length)) throw corrupt("frame", "an object passes its end", object.offset);
+    if (offset > raw.length) throw corrupt("frame", "an object passes its end", object.offset);
     verifyObject(object.id, raw.subarray(object.offset, object.offset + object.length), "in a frame");
   }
   if (frame.objects.length === 0 || offset !== raw.length) {
