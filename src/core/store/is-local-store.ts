@@ -1,10 +1,10 @@
 /** Whether a directory is a local store, without loading the database engine. */
-import { statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 /** The same as DATABASE_NAME in local-database.ts, which this file must not load. */
 export const LOCAL_STORE_FILE = "store.sqlite";
 
 export function isLocalStore(directory: string): boolean {
-  return statSync(join(directory, LOCAL_STORE_FILE), { throwIfNoEntry: false })?.isFile() ?? false;
+  return existsSync(join(directory, LOCAL_STORE_FILE));
 }

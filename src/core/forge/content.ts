@@ -1,0 +1,175 @@
+/** What stands at a position: paths, directories, entries, and the bytes of files. */
+
+import { EMPTY_BYTES, fromUtf8, utf8 } from "../base/bytes.ts";
+import { throwIfAborted } from "../base/clock.ts";
+import { corrupt, MicError } from "../base/errors.ts";
+import { StreamHasher } from "../base/hash.ts";
+import type { Position, ProjectId } from "../base/ids.ts";
+import { findComponentProblem, parseTreePath, pathToKey, type TreePath } from "../base/path.ts";
+import { decodeChunkList } from "../codec/chunk-list.ts";
+import { decodeTreeEntry, type TreeEntry } from "../codec/tree-entry.ts";
+import type { Frame, ObjectKind, ObjectRef } from "../objects/frame.ts";
+import type { ObjectReader } from "../objects/object-reader.ts";
+import { listDirectory as listTreeDirectory, lookupPath } from "../prolly/directory.ts";
+import type { ForgeContext } from "./context.ts";
+import type { CallOptions, DirectoryItem, ListDirectory, LocatedEntry, Page, PathInfo } from "./forge.ts";
+import { PathDecoder } from "./path-decoder.ts";
+import { rangesOfPaths } from "./path-ranges.ts";
+import { openSnapshot, snapshotAt } from "./positions.ts";
+
+const DIRECTORY_LIMIT_DEFAULT = 1_000;
+const DIRECTORY_LIMIT_MAX = 10_000;
+
+export async function getPath(
+  context: ForgeContext,
+  project: ProjectId,
+  at: Position,
+  path: TreePath,
+  options: CallOptions = {},
+): Promise<PathInfo | undefined> {
+  const key = pathToKey(parseTreePath(path));
+  const snapshot = await snapshotAt(context, project, at, options);
+  const found = await lookupPath(await snapshot.treeAt(at), key);
+  if (found === undefined || found.kind === "directory") return found;
+  return { kind: "entry", entry: decodeTreeEntry(found.value), hint: found.hint };
+}
+
+/** Errors: `not-found` when there is no such directory; `unsafe-path` for a stored name that must not be. */
+export async function listDirectory(
+  context: ForgeContext,
+  project: ProjectId,
+  request: ListDirectory,
+  options: CallOptions = {},
+): Promise<Page<DirectoryItem>> {
+  const snapshot = await snapshotAt(context, project, request.at, options);
+  const tree = await snapshot.treeAt(request.at);
+  const key = request.dir === "" ? EMPTY_BYTES : pathToKey(parseTreePath(request.dir));
+  const limit = Math.min(Math.max(1, request.limit ?? DIRECTORY_LIMIT_DEFAULT), DIRECTORY_LIMIT_MAX);
+  const page = await listTreeDirectory(tree, key, {
+    limit,
+    ...(request.after === undefined ? {} : { after: utf8(request.after) }),
+  });
+  if (page.items.length === 0 && request.dir !== "" && request.after === undefined) {
+    const found = await lookupPath(tree, key);
+    const what = found?.kind === "entry" ? "is a file, not a directory" : "does not exist";
+    throw new MicError("not-found", `${JSON.stringify(request.dir)} ${what} at position ${request.at}`);
+  }
+  const items = page.items.map((item): DirectoryItem => {
+    const name = checkedName(item.name);
+    if (item.kind === "directory") return { kind: "directory", name, count: item.count };
+    return { kind: "entry", name, entry: decodeTreeEntry(item.value), hint: item.hint };
+  });
+  return page.more && items.length > 0 ? { items, next: items.at(-1)!.name } : { items };
+}
+
+/** Errors: `unsafe-path` for a stored path that must not be. */
+export async function* listEntries(
+  context: ForgeContext,
+  project: ProjectId,
+  at: Position,
+  paths: readonly TreePath[] | undefined,
+  options: CallOptions = {},
+): AsyncIterable<readonly LocatedEntry[]> {
+  const ranges = rangesOfPaths(paths);
+  const snapshot = await snapshotAt(context, project, at, options);
+  const tree = await snapshot.treeAt(at);
+  const decoder = new PathDecoder();
+  for (const range of ranges) {
+    for await (const page of tree.pages(range)) {
+      throwIfAborted(options.signal);
+      const entries: LocatedEntry[] = new Array(page.length);
+      for (let i = 0; i < page.length; i++) {
+        const { key, value, hint } = page[i]!;
+        entries[i] = { path: decoder.decode(key), entry: decodeTreeEntry(value), hint };
+      }
+      yield entries;
+    }
+  }
+}
+
+export async function* readObjects(
+  context: ForgeContext,
+  project: ProjectId,
+  wants: readonly ObjectRef[],
+  options: CallOptions = {},
+): AsyncIterable<Frame> {
+  const snapshot = await openSnapshot(context, project, options);
+  yield* snapshot.reader.frames(wants, options);
+}
+
+/**
+ * The content of a file in order, in pieces of at most a chunk. The last piece is held back until the whole
+ * file has been checked, so that a caller who got everything got what the entry names.
+ */
+export async function* readFile(
+  context: ForgeContext,
+  project: ProjectId,
+  file: { readonly entry: TreeEntry; readonly hint: number },
+  options: CallOptions = {},
+): AsyncIterable<Uint8Array> {
+  const snapshot = await openSnapshot(context, project, options);
+  yield* fileContent(snapshot.reader, file, options);
+}
+
+/** As `readFile`, from a reader. */
+export async function* fileContent(
+  reader: ObjectReader,
+  { entry, hint }: { readonly entry: TreeEntry; readonly hint: number },
+  options: CallOptions = {},
+): AsyncIterable<Uint8Array> {
+  if (entry.chunks === undefined) {
+    const { content } = await readKind(reader, { id: entry.id, hint }, "blob");
+    if (content.length !== entry.size) throw wrongSize(entry, content.length);
+    if (content.length > 0) yield content;
+    return;
+  }
+  const stored = await readKind(reader, { id: entry.chunks, hint }, "chunk-list");
+  const { chunks } = decodeChunkList(stored.content, stored.sidecar);
+  const hasher = new StreamHasher();
+  let size = 0;
+  let held: Uint8Array | undefined;
+  for (const chunk of chunks) {
+    throwIfAborted(options.signal);
+    if (held !== undefined) yield held;
+    const ref = { id: chunk.id, hint: chunk.hint === 0 ? hint : chunk.hint };
+    held = (await readKind(reader, ref, "blob")).content;
+    if (held.length !== chunk.length) throw wrongSize(entry, held.length);
+    hasher.update(held);
+    size += held.length;
+  }
+  if (size !== entry.size) throw wrongSize(entry, size);
+  if (hasher.digest() !== entry.id) throw corrupt(`file ${entry.id}`, "its chunks make another file");
+  if (held !== undefined) yield held;
+}
+
+/** The whole content in memory. Only for files that the caller has bounded. */
+export async function wholeContent(
+  reader: ObjectReader,
+  file: { readonly entry: TreeEntry; readonly hint: number },
+  options: CallOptions = {},
+): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of fileContent(reader, file, options)) pieces.push(piece);
+  return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+}
+
+async function readKind(
+  reader: ObjectReader,
+  ref: ObjectRef,
+  kind: ObjectKind,
+): Promise<{ readonly content: Uint8Array; readonly sidecar: Uint8Array }> {
+  const object = await reader.read(ref);
+  if (object.kind !== kind) throw corrupt(`object ${ref.id}`, `is a ${object.kind}, not a ${kind}`);
+  return object;
+}
+
+function wrongSize(entry: TreeEntry, found: number): MicError {
+  return corrupt(`file ${entry.id}`, `has ${found} bytes where ${entry.size} are named`);
+}
+
+function checkedName(bytes: Uint8Array): string {
+  const name = fromUtf8(bytes, "a name in a tree");
+  const problem = findComponentProblem(name);
+  if (problem === undefined) return name;
+  throw new MicError("unsafe-path", `a stored name ${problem}`, { data: { paths: [name] } });
+}

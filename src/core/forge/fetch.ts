@@ -1,0 +1,56 @@
+/**
+ * One stream for clone, checkout, sync and goto: first every change, so that a client can refuse the whole
+ * before it writes anything, then the content of what is new, in path order.
+ */
+import type { ObjectId, ProjectId } from "../base/ids.ts";
+import type { ObjectRef } from "../objects/frame.ts";
+import { changesBetween } from "./changes.ts";
+import type { ForgeContext } from "./context.ts";
+import type { CallOptions, DiffRequest, FetchItem, TreeChange } from "./forge.ts";
+import { rangesOfPaths } from "./path-ranges.ts";
+import { openSnapshot, requireReached } from "./positions.ts";
+
+/**
+ * Frames come as they are stored where most of a frame is wanted. Of a chunked file only the chunk list is
+ * sent. Errors: `out-of-range`, `unsafe-path`, `not-found` when content is missing.
+ */
+export async function* fetchChanges(
+  context: ForgeContext,
+  project: ProjectId,
+  request: DiffRequest,
+  options: CallOptions = {},
+): AsyncIterable<FetchItem> {
+  const ranges = rangesOfPaths(request.paths);
+  const snapshot = await openSnapshot(context, project, options);
+  requireReached(snapshot, request.from);
+  requireReached(snapshot, request.to);
+  const wanted = new WantedContent();
+  if (request.from !== request.to) {
+    const before = await snapshot.treeAt(request.from);
+    const after = await snapshot.treeAt(request.to);
+    for await (const changes of changesBetween(before, after, ranges, options)) {
+      for (const change of changes) wanted.add(change);
+      yield { kind: "changes", changes };
+    }
+  }
+  yield { kind: "content", objects: wanted.refs.length, bytes: wanted.bytes };
+  for await (const frame of snapshot.reader.frames(wanted.refs, options)) yield { kind: "frame", frame };
+}
+
+/** Each object once, in the order of the paths that need it first. */
+class WantedContent {
+  readonly refs: ObjectRef[] = [];
+  /** Of the files; chunked ones count whole. */
+  bytes = 0;
+  readonly #seen = new Set<ObjectId>();
+
+  add(change: TreeChange): void {
+    const { before, after } = change;
+    if (after === undefined || after.entry.id === before?.entry.id) return;
+    const id = after.entry.chunks ?? after.entry.id;
+    if (this.#seen.has(id)) return;
+    this.#seen.add(id);
+    this.refs.push({ id, hint: after.hint });
+    this.bytes += after.entry.size;
+  }
+}

@@ -1,0 +1,75 @@
+/** What the entries of a tree refer to: present, of the right kind and size, under a path that may be there. */
+import { corrupt, isMicError, MicError } from "../base/errors.ts";
+import type { ObjectId, Position } from "../base/ids.ts";
+import { decodeChunkList } from "../codec/chunk-list.ts";
+import { decodeTreeEntry, type TreeEntry } from "../codec/tree-entry.ts";
+import type { ObjectKind } from "../objects/frame.ts";
+import { fileContent } from "./content.ts";
+import type { Findings } from "./fsck-findings.ts";
+import { isHintRight, type ObjectTable } from "./fsck-packs.ts";
+import { PathDecoder } from "./path-decoder.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+export class ContentCheck {
+  readonly #snapshot: Snapshot;
+  readonly #table: ObjectTable;
+  readonly #findings: Findings;
+  readonly #paths = new PathDecoder();
+  /** Chunked content that was read in full, by its id. */
+  readonly #whole = new Set<ObjectId>();
+
+  constructor(snapshot: Snapshot, table: ObjectTable, findings: Findings) {
+    this.#snapshot = snapshot;
+    this.#table = table;
+    this.#findings = findings;
+  }
+
+  /** One entry. Findings, no errors; a promise only for chunked content. */
+  check(key: Uint8Array, value: Uint8Array, hint: number, position: Position): Promise<void> | undefined {
+    try {
+      const path = this.#paths.decode(key);
+      const entry = decodeTreeEntry(value);
+      if (entry.chunks === undefined) {
+        const found = this.#require(entry.id, "blob", hint, position);
+        if (found === entry.size) return undefined;
+        throw corrupt(`the entry of ${path}`, `${found} bytes of content, not ${entry.size}`);
+      }
+      this.#require(entry.chunks, "chunk-list", hint, position);
+      return this.#whole.has(entry.id) ? undefined : this.#checkChunked(entry, hint, position);
+    } catch (error) {
+      if (!isMicError(error)) throw error;
+      this.#findings.error(error.code, error.message, { position });
+      return undefined;
+    }
+  }
+
+  async #checkChunked(entry: TreeEntry, hint: number, position: Position): Promise<void> {
+    this.#whole.add(entry.id);
+    const where = { object: entry.id, position };
+    await this.#findings.attempt(where, async () => {
+      const list = await this.#snapshot.reader.read({ id: entry.chunks!, hint });
+      for (const chunk of decodeChunkList(list.content, list.sidecar).chunks) {
+        this.#require(chunk.id, "blob", chunk.hint === 0 ? hint : chunk.hint, position);
+      }
+      const { signal } = this.#findings;
+      const pieces = fileContent(
+        this.#snapshot.reader,
+        { entry, hint },
+        signal === undefined ? {} : { signal },
+      );
+      for await (const piece of pieces) void piece;
+    });
+  }
+
+  /** Length of the object. Errors: `not-found`, `corrupt` for another kind. */
+  #require(id: ObjectId, kind: ObjectKind, hint: number, position: Position): number {
+    const facts = this.#table.get(id);
+    if (facts === undefined) throw new MicError("not-found", `content ${id} is in no pack`);
+    if (facts.kind !== kind) throw corrupt(`content ${id}`, `is a ${facts.kind}, not a ${kind}`);
+    if (!isHintRight(facts, hint)) {
+      const message = `content ${id} was not introduced at ${hint}`;
+      this.#findings.warning("wrong-hint", message, { object: id, position });
+    }
+    return facts.length;
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Every position of the log: its record, its operations applied to the tree before it, and whatever is new in
+ * its tree. Applying the operations from the empty tree on proves every tree canonical, since the root then
+ * equals the one that this code builds.
+ */
+import { throwIfAborted } from "../base/clock.ts";
+import { corrupt } from "../base/errors.ts";
+import { EMPTY_ROOT, type LandingId, type ObjectId, type Position } from "../base/ids.ts";
+import type { LandingRecord } from "../codec/landing-record.ts";
+import { editTree } from "../prolly/edit.ts";
+import type { Progress } from "./forge.ts";
+import { ContentCheck } from "./fsck-content.ts";
+import type { Findings } from "./fsck-findings.ts";
+import type { ObjectTable } from "./fsck-packs.ts";
+import { TreeCheck } from "./fsck-tree.ts";
+import { prepareOperations } from "./prepared-landing.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+export async function checkHistory(
+  snapshot: Snapshot,
+  table: ObjectTable,
+  findings: Findings,
+  onProgress: (progress: Progress) => void,
+): Promise<void> {
+  const { head } = snapshot;
+  const content = new ContentCheck(snapshot, table, findings);
+  const trees = new TreeCheck(snapshot, table, findings, content);
+  const landingIds = new Map<LandingId, Position>();
+  let previous: LandingRecord | undefined;
+  for (let position = 1; position <= head.position; position++) {
+    throwIfAborted(findings.signal);
+    const where = { position: position as Position };
+    const record = await findings.attempt(where, () => snapshot.record(where.position));
+    if (record !== undefined) {
+      await findings.attempt(where, () => checkRecord(snapshot, record, previous));
+      await findings.attempt(where, () => checkOperations(snapshot, record));
+      await trees.check(record);
+      const twice = landingIds.get(record.landingId);
+      if (twice !== undefined) {
+        findings.error("mismatch", `landing ${record.landingId} has position ${twice} too`, where);
+      }
+      landingIds.set(record.landingId, record.position);
+    }
+    previous = record;
+    onProgress({ done: position, total: head.position, unit: "positions" });
+  }
+  await findings.attempt({ position: head.position }, () => checkHead(snapshot, previous, landingIds));
+}
+
+async function checkRecord(
+  snapshot: Snapshot,
+  record: LandingRecord,
+  previous: LandingRecord | undefined,
+): Promise<void> {
+  const { position, base } = record;
+  const what = `landing ${position}`;
+  if (previous !== undefined || position === 1) {
+    const root = previous?.root ?? EMPTY_ROOT;
+    if (record.parentRoot !== root) throw corrupt(what, "its parent is not the position before it");
+    if (previous !== undefined && record.hlc <= previous.hlc) throw corrupt(what, "its clock ran backwards");
+  }
+  if ((await snapshot.rootAt(base.position)) !== base.root) {
+    throw corrupt(what, `its base ${base.position} is not in this history`);
+  }
+}
+
+/** The digest covers base and operations; the operations lead from the tree before to the tree. */
+async function checkOperations(snapshot: Snapshot, record: LandingRecord): Promise<void> {
+  const { position } = record;
+  const what = `landing ${position}`;
+  const operations = await snapshot.operations(record);
+  if (operations.length !== record.operationCount) {
+    throw corrupt(what, `${operations.length} operations, its record says ${record.operationCount}`);
+  }
+  const { edits, digest } = prepareOperations(record.base, operations);
+  if (digest !== record.digest) throw corrupt(what, "its digest is not that of its operations");
+  const before = snapshot.tree({
+    position: (position - 1) as Position,
+    root: record.parentRoot,
+    hint: await hintBefore(snapshot, position),
+  });
+  const after = await editTree(before, edits, { position, emit: () => undefined });
+  if (after.root !== record.root) throw corrupt(what, "its operations make another tree");
+}
+
+async function hintBefore(snapshot: Snapshot, position: Position): Promise<number> {
+  return position === 1 ? 0 : (await snapshot.record((position - 1) as Position)).rootHint;
+}
+
+function checkHead(
+  snapshot: Snapshot,
+  newest: LandingRecord | undefined,
+  landingIds: ReadonlyMap<LandingId, Position>,
+): void {
+  const { head } = snapshot;
+  const root: ObjectId | undefined = head.position === 0 ? EMPTY_ROOT : newest?.root;
+  if (root !== undefined && head.root !== root) throw corrupt("head", "its root is not that of its position");
+  if (newest !== undefined && head.hlc !== newest.hlc) {
+    throw corrupt("head", "its clock is not that of its position");
+  }
+  const first = head.position - head.ring.length + 1;
+  for (const [index, id] of head.ring.entries()) {
+    const position = landingIds.get(id);
+    if (position !== first + index) throw corrupt("head", `its ring says ${first + index} for landing ${id}`);
+  }
+}

@@ -1,0 +1,162 @@
+/** Every pack and page of a project, by hash, and which objects they hold. */
+import { corrupt, MicError } from "../base/errors.ts";
+import { hashObject, verifyObject } from "../base/hash.ts";
+import type { ObjectId } from "../base/ids.ts";
+import { decodeManifestPage } from "../codec/manifest-page.ts";
+import type { ManifestPack } from "../codec/pack-entry.ts";
+import type { PageRef } from "../codec/page-ref.ts";
+import type { ObjectKind } from "../objects/frame.ts";
+import {
+  headKey,
+  metaKey,
+  packKey,
+  pageKey,
+  parsePackKey,
+  projectPrefix,
+  sessionsPrefix,
+} from "../objects/keys.ts";
+import { verifyPack } from "../objects/verify-pack.ts";
+import type { ForgeContext } from "./context.ts";
+import type { Progress } from "./forge.ts";
+import type { Findings } from "./fsck-findings.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+export interface StoredFacts {
+  readonly kind: ObjectKind;
+  /** Bytes of content. */
+  readonly length: number;
+  /** First and last position of each pack that holds it, in pairs. */
+  readonly ranges: number[];
+}
+
+/** Every object that the head leads to. */
+export type ObjectTable = ReadonlyMap<ObjectId, StoredFacts>;
+
+/** Whether a hint leads to a pack that has the object; 0 says that nothing is known. */
+export function isHintRight({ ranges }: StoredFacts, hint: number): boolean {
+  if (hint === 0) return true;
+  for (let i = 0; i < ranges.length; i += 2) {
+    if (ranges[i]! <= hint && hint <= ranges[i + 1]!) return true;
+  }
+  return false;
+}
+
+export interface CheckedPacks {
+  readonly table: ObjectTable;
+  readonly packs: number;
+  /** Of the packs. */
+  readonly bytes: number;
+}
+
+export async function checkPacks(
+  context: ForgeContext,
+  snapshot: Snapshot,
+  refresh: () => Promise<Snapshot>,
+  findings: Findings,
+  onProgress: (progress: Progress) => void,
+): Promise<CheckedPacks> {
+  const table = new Map<ObjectId, StoredFacts>();
+  const entries: ManifestPack[] = [];
+  await findings.attempt({ object: headKey(snapshot.project) }, async () => {
+    for await (const page of snapshot.directory.newestFirst()) entries.push(...page);
+  });
+  const total = entries.reduce((sum, entry) => sum + entry.size, 0);
+  let done = 0;
+  for (const entry of entries) {
+    const key = packKey(snapshot.project, entry.epoch, entry.pack);
+    await findings.attempt({ object: key, position: entry.first }, () =>
+      checkPack(context, key, entry, table),
+    );
+    done += entry.size;
+    onProgress({ done, total, unit: "bytes" });
+  }
+  await checkUnnamed(context, snapshot, refresh, findings);
+  return { table, packs: entries.length, bytes: total };
+}
+
+async function checkPack(
+  context: ForgeContext,
+  key: string,
+  entry: ManifestPack,
+  table: Map<ObjectId, StoredFacts>,
+): Promise<void> {
+  const stored = await context.store.get(key);
+  if (stored === undefined) throw new MicError("not-found", `the pack ${entry.pack} is missing`);
+  const { bytes } = stored;
+  verifyObject(entry.pack as string as ObjectId, bytes, key);
+  const { frames, indexLength } = verifyPack(bytes, { trusted: false });
+  if (bytes.length !== entry.size || indexLength !== entry.indexLength) {
+    throw corrupt(`pack ${entry.pack}`, `${bytes.length} bytes, its entry says ${entry.size}`);
+  }
+  for (const frame of frames) {
+    for (const { id, kind, length } of frame.objects) {
+      const known = table.get(id);
+      if (known === undefined) table.set(id, { kind, length, ranges: [entry.first, entry.last] });
+      else if (known.kind === kind) known.ranges.push(entry.first, entry.last);
+      else throw corrupt(`object ${id}`, `is a ${known.kind} and a ${kind}`);
+    }
+  }
+}
+
+/** Objects that the head does not lead to: harmless left-overs, but they must be what their name says. */
+async function checkUnnamed(
+  context: ForgeContext,
+  snapshot: Snapshot,
+  refresh: () => Promise<Snapshot>,
+  findings: Findings,
+): Promise<void> {
+  const { project } = snapshot;
+  const named = await findings.attempt({ object: headKey(project) }, () => namedKeys(context, snapshot));
+  if (named === undefined) return;
+  const unnamed: string[] = [];
+  let after: string | undefined;
+  do {
+    const page = await context.store.list(projectPrefix(project), after === undefined ? {} : { after });
+    for (const { key } of page.objects) {
+      const isChecked = named.has(key) || key.startsWith(sessionsPrefix(project));
+      if (!isChecked && key !== headKey(project) && key !== metaKey(project)) unnamed.push(key);
+    }
+    after = page.next;
+  } while (after !== undefined);
+  if (unnamed.length === 0) return;
+  // What landed since the snapshot was taken is named by a newer head.
+  const namedNow = await namedKeys(context, await refresh());
+  for (const key of unnamed) {
+    if (namedNow.has(key)) continue;
+    await findings.attempt({ object: key }, async () => {
+      const hash = hashInKey(key);
+      const stored = await context.store.get(key);
+      if (stored === undefined) return;
+      if (hash === undefined) {
+        findings.warning("unknown", "nothing is known about this object", { object: key });
+      } else if (hashObject(stored.bytes) === hash) {
+        findings.warning("unreferenced", "the head does not lead to this object", { object: key });
+      } else throw corrupt(key, "does not have the content that it is named by");
+    });
+  }
+}
+
+function hashInKey(key: string): string | undefined {
+  return parsePackKey(key)?.pack ?? /\/pages\/[^/]+\/[0-9a-f]{2}\/([0-9a-f]{64})$/.exec(key)?.[1];
+}
+
+/** Keys of the packs and pages that a head leads to. */
+async function namedKeys(context: ForgeContext, snapshot: Snapshot): Promise<ReadonlySet<string>> {
+  const { project, head } = snapshot;
+  const keys = new Set<string>();
+  const pending: PageRef[] = [...head.pages];
+  const addPacks = (packs: readonly ManifestPack[]): void => {
+    for (const { epoch, pack } of packs) keys.add(packKey(project, epoch, pack));
+  };
+  addPacks(head.packs);
+  for (let ref = pending.pop(); ref !== undefined; ref = pending.pop()) {
+    const key = pageKey(project, ref.epoch, ref.hash);
+    keys.add(key);
+    const stored = await context.store.get(key);
+    if (stored === undefined) throw new MicError("not-found", `the page ${ref.hash} is missing`);
+    const page = decodeManifestPage(stored.bytes);
+    if ("packs" in page) addPacks(page.packs);
+    else pending.push(...page.pages);
+  }
+  return keys;
+}

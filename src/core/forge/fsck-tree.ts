@@ -1,0 +1,59 @@
+/** The nodes of one tree after the other. What an earlier tree had is not read again. */
+
+import { hexToBytes } from "../base/bytes.ts";
+import { MicError } from "../base/errors.ts";
+import { EMPTY_ROOT, type ObjectId, objectIdFromBytes, type Position } from "../base/ids.ts";
+import type { LandingRecord } from "../codec/landing-record.ts";
+import { PackNodeSource } from "../objects/node-source.ts";
+import { decodeNode, HASH_BYTES } from "../prolly/node.ts";
+import type { ContentCheck } from "./fsck-content.ts";
+import type { Findings } from "./fsck-findings.ts";
+import { isHintRight, type ObjectTable } from "./fsck-packs.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+export class TreeCheck {
+  readonly #table: ObjectTable;
+  readonly #findings: Findings;
+  readonly #content: ContentCheck;
+  readonly #nodes: PackNodeSource;
+  readonly #salt: Uint8Array;
+  readonly #seen = new Set<ObjectId>();
+
+  constructor(snapshot: Snapshot, table: ObjectTable, findings: Findings, content: ContentCheck) {
+    this.#table = table;
+    this.#findings = findings;
+    this.#content = content;
+    this.#nodes = new PackNodeSource(snapshot.reader);
+    this.#salt = hexToBytes(snapshot.head.salt);
+  }
+
+  async check({ root, rootHint, position }: LandingRecord): Promise<void> {
+    if (root !== EMPTY_ROOT) await this.#visit(root, rootHint, position);
+  }
+
+  async #visit(id: ObjectId, hint: number, position: Position): Promise<void> {
+    if (this.#seen.has(id)) return;
+    this.#seen.add(id);
+    const where = { object: id, position };
+    await this.#findings.attempt(where, async () => {
+      const facts = this.#table.get(id);
+      if (facts?.kind !== "node") throw new MicError("not-found", `tree node ${id} is in no pack`);
+      if (!isHintRight(facts, hint)) {
+        this.#findings.warning("wrong-hint", `tree node ${id} was not introduced at ${hint}`, where);
+      }
+      const loaded = this.#nodes.load(hexToBytes(id), hint);
+      const stored = loaded instanceof Promise ? await loaded : loaded;
+      const node = decodeNode(stored, this.#salt);
+      for (let i = 0; i < node.count; i++) {
+        if (node.level === 0) {
+          const check = this.#content.check(node.key(i), node.value(i), node.hints[i]!, position);
+          if (check !== undefined) await check;
+          continue;
+        }
+        const at = node.hashAt(i);
+        const child = objectIdFromBytes(node.bytes.subarray(at, at + HASH_BYTES));
+        if (!this.#seen.has(child)) await this.#visit(child, node.hints[i]!, position);
+      }
+    });
+  }
+}

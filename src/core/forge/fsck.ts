@@ -1,0 +1,70 @@
+/**
+ * Checks everything that is stored for a project: each object by its hash or seal, each position by applying
+ * its operations to the tree before it, each reference by looking up what it refers to. Reads past the caches
+ * of this process, so that what is checked is what is stored.
+ */
+import { throwIfAborted } from "../base/clock.ts";
+import { isMicError, MicError } from "../base/errors.ts";
+import type { ProjectId } from "../base/ids.ts";
+import { headKey, metaKey } from "../objects/keys.ts";
+import type { ForgeContext } from "./context.ts";
+import type { CallOptions, FsckReport, Progress } from "./forge.ts";
+import { Findings } from "./fsck-findings.ts";
+import { checkHistory } from "./fsck-history.ts";
+import { checkNames } from "./fsck-names.ts";
+import { checkPacks } from "./fsck-packs.ts";
+import { checkSessions } from "./fsck-sessions.ts";
+import { ProjectStore } from "./project-store.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+const CACHE_BYTES = 64 << 20;
+
+export interface FsckOptions extends CallOptions {
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/**
+ * Damage is reported, not thrown. Errors: `not-found` when there is no such project, `unreachable`, `aborted`.
+ */
+export async function fsck(
+  context: ForgeContext,
+  project: ProjectId,
+  options: FsckOptions = {},
+): Promise<FsckReport> {
+  const { signal, onProgress = () => undefined } = options;
+  throwIfAborted(signal);
+  const findings = new Findings(signal);
+  const meta = await checkNames(context, project, findings);
+  const { store, clock, random } = context;
+  const limits = { cacheBytes: CACHE_BYTES, trustWriters: false };
+  const fresh = new ProjectStore({ store, project, clock, random, ...limits });
+  const snapshot = await findings.attempt({ object: headKey(project) }, () => openHead(fresh, options));
+  if (snapshot === undefined) {
+    return { positions: 0, packs: 0, objects: 0, bytes: 0, findings: findings.finish() };
+  }
+  if (meta !== undefined && meta.salt !== snapshot.head.salt) {
+    findings.error("mismatch", "head and meta have different lineage salts", { object: metaKey(project) });
+  }
+  const refresh = (): Promise<Snapshot> => fresh.snapshot();
+  const checked = await checkPacks(context, snapshot, refresh, findings, onProgress);
+  const { table, packs, bytes } = checked;
+  await checkHistory(snapshot, table, findings, onProgress);
+  await checkSessions(context, snapshot, findings);
+  return {
+    positions: snapshot.head.position,
+    packs,
+    objects: table.size,
+    bytes,
+    findings: findings.finish(),
+  };
+}
+
+/** The meta was there, so a head that is not is damage. */
+async function openHead(project: ProjectStore, options: CallOptions): Promise<Snapshot> {
+  try {
+    return await project.snapshot(options.signal === undefined ? {} : { signal: options.signal });
+  } catch (error) {
+    if (!isMicError(error, "not-found")) throw error;
+    throw new MicError("corrupt", "the project has no head", { cause: error });
+  }
+}

@@ -1,0 +1,294 @@
+/** The forge over an object store, in this process. One file per topic does the work. */
+import { type Clock, throwIfAborted } from "../base/clock.ts";
+import { MicError } from "../base/errors.ts";
+import { type PackId, type Position, type ProjectId, parseProjectId } from "../base/ids.ts";
+import type { TreePath } from "../base/path.ts";
+import type { Random } from "../base/random.ts";
+import type { ObjectRef } from "../objects/frame.ts";
+import type { ObjectStore } from "../store/object-store.ts";
+import { blame } from "./blame.ts";
+import { diff } from "./changes.ts";
+import { getPath, listDirectory, listEntries, readFile, readObjects } from "./content.ts";
+import type { ForgeContext } from "./context.ts";
+import { fetchChanges } from "./fetch.ts";
+import type * as api from "./forge.ts";
+import { fsck } from "./fsck.ts";
+import { getLanding, listLandings } from "./history.ts";
+import { land } from "./land-session.ts";
+import { listSessions } from "./list-sessions.ts";
+import { openSnapshot, requirePosition } from "./positions.ts";
+import { ProjectStore } from "./project-store.ts";
+import * as projects from "./projects.ts";
+import { SessionLog } from "./session-log.ts";
+import * as sessions from "./sessions.ts";
+
+export interface ForgeServiceOptions {
+  /** Disposed of together with the service. */
+  readonly store: ObjectStore;
+  /** How the forge was reached, for messages. */
+  readonly address: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** True when whoever lands is this process itself: content is not hashed again. */
+  readonly trustWriters: boolean;
+  /** Pack cache of each open project. Default 64 MiB. */
+  readonly cacheBytes?: number;
+}
+
+const CACHE_BYTES_DEFAULT = 64 << 20;
+/** Projects whose caches are kept. */
+const OPEN_PROJECTS_MAX = 256;
+
+interface OpenProject {
+  readonly store: ProjectStore;
+  readonly sessionLog: SessionLog;
+  /** Its meta was read and said so. */
+  exists: boolean;
+}
+
+export class ForgeService implements api.Forge {
+  readonly address: string;
+  readonly #context: ForgeContext;
+  readonly #options: ForgeServiceOptions;
+  readonly #open = new Map<ProjectId, OpenProject>();
+  #disposed = false;
+
+  constructor(options: ForgeServiceOptions) {
+    const { store, clock, random } = options;
+    this.address = options.address;
+    this.#options = options;
+    this.#context = {
+      store,
+      clock,
+      random,
+      project: (project) => this.#project(project).store,
+      requireProject: (project, signal) => this.#requireProject(project, signal),
+      sessionLog: (project) => this.#project(project).sessionLog,
+    };
+  }
+
+  createProject(request: api.CreateProject, options?: api.CallOptions): Promise<api.ProjectInfo> {
+    return projects.createProject(this.#context, request, options);
+  }
+  getProject(nameOrId: string, options?: api.CallOptions): Promise<api.ProjectInfo> {
+    return projects.getProject(this.#context, nameOrId, options);
+  }
+  listProjects(
+    request: api.PageRequest & { readonly org?: string },
+    options?: api.CallOptions,
+  ): Promise<api.Page<api.ProjectInfo>> {
+    return projects.listProjects(this.#context, request, options);
+  }
+  updateProject(
+    project: ProjectId,
+    request: api.UpdateProject,
+    options?: api.CallOptions,
+  ): Promise<api.ProjectInfo> {
+    return projects.updateProject(this.#context, project, request, options);
+  }
+  async deleteProject(project: ProjectId, options?: api.CallOptions): Promise<void> {
+    await projects.deleteProject(this.#context, project, options);
+    this.#open.delete(project);
+  }
+
+  async getHead(
+    project: ProjectId,
+    options: api.CallOptions & { readonly atLeast?: Position } = {},
+  ): Promise<api.HeadInfo> {
+    const { head } = await openSnapshot(this.#context, project, options);
+    const { position, root, hlc, salt } = head;
+    return { position, root, hlc, salt };
+  }
+  async getPosition(
+    project: ProjectId,
+    position: Position,
+    options?: api.CallOptions,
+  ): Promise<api.PositionRef> {
+    return await requirePosition(await openSnapshot(this.#context, project, options), position);
+  }
+
+  async putPack(project: ProjectId, pack: Uint8Array, options?: api.CallOptions): Promise<PackId> {
+    throwIfAborted(options?.signal);
+    await this.#requireProject(project, options?.signal);
+    return await this.#context.project(project).putPack(pack, options);
+  }
+  land(project: ProjectId, request: api.LandRequest, options?: api.CallOptions): Promise<api.LandResult> {
+    return land(this.#context, project, request, options);
+  }
+  async findLanding(
+    project: ProjectId,
+    landingId: api.LandRequest["landingId"],
+    after: Position,
+    options?: api.CallOptions,
+  ): Promise<api.FoundLanding | undefined> {
+    const snapshot = await openSnapshot(this.#context, project, options);
+    const record = await snapshot.findLanding(landingId, after, options);
+    if (record === undefined || record.position <= after) return undefined;
+    return { position: record.position, root: record.root, session: record.session };
+  }
+
+  listLandings(
+    project: ProjectId,
+    request: api.ListLandings,
+    options?: api.CallOptions,
+  ): AsyncIterable<readonly api.LandingSummary[]> {
+    return listLandings(this.#context, project, request, options);
+  }
+  getLanding(project: ProjectId, position: Position, options?: api.CallOptions): Promise<api.Landing> {
+    return getLanding(this.#context, project, position, options);
+  }
+
+  getPath(
+    project: ProjectId,
+    at: Position,
+    path: TreePath,
+    options?: api.CallOptions,
+  ): Promise<api.PathInfo | undefined> {
+    return getPath(this.#context, project, at, path, options);
+  }
+  listDirectory(
+    project: ProjectId,
+    request: api.ListDirectory,
+    options?: api.CallOptions,
+  ): Promise<api.Page<api.DirectoryItem>> {
+    return listDirectory(this.#context, project, request, options);
+  }
+  listEntries(
+    project: ProjectId,
+    at: Position,
+    paths: readonly TreePath[] | undefined,
+    options?: api.CallOptions,
+  ): AsyncIterable<readonly api.LocatedEntry[]> {
+    return listEntries(this.#context, project, at, paths, options);
+  }
+  diff(
+    project: ProjectId,
+    request: api.DiffRequest,
+    options?: api.CallOptions,
+  ): AsyncIterable<readonly api.TreeChange[]> {
+    return diff(this.#context, project, request, options);
+  }
+  fetch(
+    project: ProjectId,
+    request: api.DiffRequest,
+    options?: api.CallOptions,
+  ): AsyncIterable<api.FetchItem> {
+    return fetchChanges(this.#context, project, request, options);
+  }
+  readObjects(
+    project: ProjectId,
+    wants: readonly ObjectRef[],
+    options?: api.CallOptions,
+  ): ReturnType<api.Forge["readObjects"]> {
+    return readObjects(this.#context, project, wants, options);
+  }
+  readFile(
+    project: ProjectId,
+    file: Parameters<api.Forge["readFile"]>[1],
+    options?: api.CallOptions,
+  ): AsyncIterable<Uint8Array> {
+    return readFile(this.#context, project, file, options);
+  }
+  blame(
+    project: ProjectId,
+    at: Position,
+    path: TreePath,
+    options?: api.CallOptions,
+  ): Promise<readonly api.BlameLine[]> {
+    return blame(this.#context, project, at, path, options);
+  }
+
+  startSession(
+    project: ProjectId,
+    request: api.StartSession,
+    options?: api.CallOptions,
+  ): Promise<api.Session> {
+    return sessions.startSession(this.#context, project, request, options);
+  }
+  getSession(
+    project: ProjectId,
+    session: api.Session["id"],
+    options?: api.CallOptions,
+  ): Promise<api.Session> {
+    return sessions.getSession(this.#context, project, session, options);
+  }
+  listSessions(
+    project: ProjectId,
+    request: api.ListSessions,
+    options?: api.CallOptions,
+  ): Promise<api.Page<api.SessionSummary>> {
+    return listSessions(this.#context, project, request, options);
+  }
+  recordOperations(
+    project: ProjectId,
+    session: api.Session["id"],
+    operations: readonly api.Operation[],
+    options?: api.CallOptions,
+  ): Promise<api.Session> {
+    return sessions.recordOperations(this.#context, project, session, operations, options);
+  }
+  recordDecision(
+    project: ProjectId,
+    session: api.Session["id"],
+    text: string,
+    options?: api.CallOptions,
+  ): Promise<api.Session> {
+    return sessions.recordDecision(this.#context, project, session, text, options);
+  }
+  recordConversation(
+    project: ProjectId,
+    session: api.Session["id"],
+    messages: readonly api.ConversationMessage[],
+    options?: api.CallOptions,
+  ): Promise<api.Session> {
+    return sessions.recordConversation(this.#context, project, session, messages, options);
+  }
+  abandonSession(
+    project: ProjectId,
+    session: api.Session["id"],
+    options?: api.CallOptions,
+  ): Promise<api.Session> {
+    return sessions.abandonSession(this.#context, project, session, options);
+  }
+
+  fsck(project: ProjectId, options?: Parameters<api.Forge["fsck"]>[1]): Promise<api.FsckReport> {
+    return fsck(this.#context, project, options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#open.clear();
+    await this.#options.store[Symbol.asyncDispose]();
+  }
+
+  async #requireProject(project: ProjectId, signal: AbortSignal | undefined): Promise<void> {
+    const open = this.#project(project);
+    if (open.exists) return;
+    await projects.readMeta(this.#context, project, signal);
+    open.exists = true;
+  }
+
+  #project(project: ProjectId): OpenProject {
+    if (this.#disposed) throw new MicError("internal", "bug: the forge was closed");
+    const known = this.#open.get(project);
+    if (known !== undefined) {
+      this.#open.delete(project);
+      this.#open.set(project, known);
+      return known;
+    }
+    const { store, clock, random, trustWriters, cacheBytes = CACHE_BYTES_DEFAULT } = this.#options;
+    const id = parseProjectId(project);
+    const opened = {
+      store: new ProjectStore({ store, project: id, clock, random, cacheBytes, trustWriters }),
+      sessionLog: new SessionLog(),
+      exists: false,
+    };
+    if (this.#open.size >= OPEN_PROJECTS_MAX) {
+      const [oldest] = this.#open.keys();
+      if (oldest !== undefined) this.#open.delete(oldest);
+    }
+    this.#open.set(id, opened);
+    return opened;
+  }
+}
