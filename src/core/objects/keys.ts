@@ -30,7 +30,7 @@ import {
 
 /** What the parts of a name must look like to be safe in a key; base/project-name.ts says more. */
 const NAME_PART = /^[a-z0-9][a-z0-9._-]*$/;
-const PACK_KEY = /^projects\/[0-9a-f]{32}\/packs\/([^/]+)\/([0-9a-f]{2})\/([0-9a-f]{64})\.pack$/;
+const PACK_KEY = /^projects\/[0-9a-f]{32}\/packs\/(\d{4}-\d{2}-\d{2})\/([0-9a-f]{2})\/([0-9a-f]{64})\.pack$/;
 /** Digits of the largest position, so that keys sort as their numbers do. */
 const START_DIGITS = 16;
 
