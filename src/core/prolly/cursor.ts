@@ -3,7 +3,7 @@
  * are done and a promise only when a node must be read; one move at a time.
  */
 
-import type { NodeSlot, TreeNode } from "./node.ts";
+import type { NodeKey, NodeSlot, TreeNode } from "./node.ts";
 import { childNode, slotNode } from "./node-loading.ts";
 import type { Hint, TreeContext } from "./types.ts";
 
@@ -79,19 +79,12 @@ export class Cursor {
   }
 
   /** The last key before the current node, where it lies; undefined at the start of the level. */
-  separatorBefore(): { readonly node: TreeNode; readonly index: number } | undefined {
+  separatorBefore(): NodeKey | undefined {
     for (let d = this.#depth - 1; d >= 0; d--) {
       const index = this.#indexes[d]!;
       if (index > 0) return { node: this.#nodes[d]!, index: index - 1 };
     }
     return undefined;
-  }
-
-  /** The current node's slot and hint, from its parent. */
-  parent(): { readonly node: TreeNode; readonly index: number } | undefined {
-    return this.#depth === 0
-      ? undefined
-      : { node: this.#nodes[this.#depth - 1]!, index: this.#indexes[this.#depth - 1]! };
   }
 
   /** Whether the node at `depth` is the one to descend from towards `key`. */

@@ -2,7 +2,14 @@
  * A tree as a sequence of items that can be entered: the current item is a leaf entry, a whole subtree, or at
  * first the tree itself.
  */
-import { compareNodeKeys, equalRange, HASH_BYTES, type NodeSlot, type TreeNode } from "./node.ts";
+import {
+  compareNodeKeys,
+  equalRange,
+  HASH_BYTES,
+  type NodeKey,
+  type NodeSlot,
+  type TreeNode,
+} from "./node.ts";
 import { childNode, childSlot, slotNode } from "./node-loading.ts";
 import type { Tree } from "./tree.ts";
 import type { Hint, TreeContext } from "./types.ts";
@@ -52,7 +59,7 @@ export class DiffCursor {
   }
 
   /** The last key before the current item, where it lies; undefined at the start, or when not known. */
-  get passed(): { readonly node: TreeNode; readonly index: number } | undefined {
+  get passed(): NodeKey | undefined {
     return this.#passed === undefined ? undefined : { node: this.#passed, index: this.#passedIndex };
   }
 
@@ -87,6 +94,12 @@ export class DiffCursor {
     const x = this.#hashSource();
     const y = other.#hashSource();
     return equalRange(x.bytes, x.at, y.bytes, y.at, HASH_BYTES);
+  }
+
+  /** Whether the current subtree is child `i` of `node`. */
+  hasHashAt(node: TreeNode, i: number): boolean {
+    const { bytes, at } = this.#hashSource();
+    return equalRange(bytes, at, node.bytes, node.hashAt(i), HASH_BYTES);
   }
 
   /** Whether everything in the current item lies before what is left of `other`. */

@@ -43,8 +43,8 @@ export async function applyEdits(
   options: WriteOptions,
 ): Promise<Tree> {
   const root = await rewrite(rootOf(tree), edits, tree.context, options.position);
-  if (root !== undefined && root.slot === tree.rootSlot) return tree;
   if (root !== undefined) emitFresh(root.slot, options.emit);
+  if (root?.slot === tree.rootSlot) return tree;
   return Tree.fromSlot(root?.slot, root?.hint ?? 0, tree.context);
 }
 

@@ -257,6 +257,12 @@ function fingerprint(bytes: Uint8Array, start: number, end: number): number {
   return value ^ 0x80000000;
 }
 
+/** A key where it lies. */
+export interface NodeKey {
+  readonly node: TreeNode;
+  readonly index: number;
+}
+
 /** Order of two keys where they lie in their nodes. */
 export function compareNodeKeys(a: TreeNode, i: number, b: TreeNode, j: number): number {
   const x = a.bytes;

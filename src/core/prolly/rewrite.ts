@@ -3,7 +3,7 @@
  * the children that were replaced. A level is copied only from the node of a change to where the new cuts meet
  * the old ones again, so the work is O(changes · log n).
  */
-import { compareBytes } from "../base/bytes.ts";
+import { compareBytes, equalBytes } from "../base/bytes.ts";
 import { Child, Chunker, newChild } from "./chunker.ts";
 import { Cursor } from "./cursor.ts";
 import {
@@ -51,18 +51,22 @@ export async function rewrite(
   context: TreeContext,
   position: number,
 ): Promise<Root | undefined> {
-  const height = root === undefined ? -1 : (await slotNode(root.slot, root.hint, context)).level;
   let carried = edits[0] ?? new LevelEdits();
+  if (root === undefined) return grow(carried, 0, context, position);
+  const node = await slotNode(root.slot, root.hint, context);
   for (let level = 0; ; level++) {
-    if (level > height) return grow(carried, level, context, position);
     const out = new LevelEdits();
-    if (carried.count > 0) await new LevelPass(root!, level, context, position, carried, out).run();
-    if (level === height) {
-      if (out.count === 0) return root;
-      const only = onlySlot(out);
-      if (only !== undefined) return await collapse(only, position, context);
-      carried = withoutDeletes(out);
-    } else carried = mergeEdits(out, edits[level + 1]);
+    if (carried.count > 0) await new LevelPass(root, level, context, position, carried, out).run();
+    if (level < node.level) {
+      carried = mergeEdits(out, edits[level + 1]);
+      continue;
+    }
+    if (out.count === 0) return root;
+    keepRoot(out, node, root);
+    const only = onlySlot(out);
+    return only === undefined
+      ? grow(out, level + 1, context, position)
+      : await collapse(only, position, context);
   }
 }
 
@@ -78,6 +82,15 @@ function grow(entries: LevelEdits, from: number, context: TreeContext, position:
     if (out.count === 1) return { slot: (out.values[0] as Child).slot, hint: position };
     below = out;
   }
+}
+
+/** A root that ended in a real cut is not replaced by what was appended after it: it is the first of the new level. */
+function keepRoot(out: LevelEdits, node: TreeNode, root: Root): void {
+  const last = node.lastKey();
+  if (out.keys.some((key) => equalBytes(key, last))) return;
+  out.keys.unshift(last);
+  out.values.unshift(new Child(root.slot, node.total));
+  out.hints.unshift(root.hint);
 }
 
 /** The one node that is left of the top level, or undefined when there are several or none. */

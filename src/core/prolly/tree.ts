@@ -110,6 +110,12 @@ export class Tree {
     return readPages(this, range);
   }
 
+  /** Level of the root: 0 when it is a leaf, −1 for the empty tree. */
+  async height(): Promise<number> {
+    const slot = this.rootSlot;
+    return slot === undefined ? -1 : (await slotNode(slot, this.hint, this.context)).level;
+  }
+
   /** For the operations of this package. The tree must not be empty. */
   cursor(level = 0): Cursor {
     return new Cursor(this.rootSlot!, this.hint, this.context, level);

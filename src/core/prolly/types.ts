@@ -50,11 +50,28 @@ export interface TreeEdit {
   readonly hint: Hint;
 }
 
+/** What stands at a key. */
+export interface EntryState {
+  readonly value: Uint8Array;
+  readonly hint: Hint;
+}
+
 export interface DiffEntry {
   readonly key: Uint8Array;
-  readonly before: { readonly value: Uint8Array; readonly hint: Hint } | undefined;
-  readonly after: { readonly value: Uint8Array; readonly hint: Hint } | undefined;
+  readonly before: EntryState | undefined;
+  readonly after: EntryState | undefined;
 }
+
+/** A key that two sides changed in different ways; `undefined` where a side does not have it. */
+export interface MergeConflict {
+  readonly key: Uint8Array;
+  readonly base: EntryState | undefined;
+  readonly ours: EntryState | undefined;
+  readonly theirs: EntryState | undefined;
+}
+
+/** `undefined` deletes the key; "conflict" leaves our side in the tree and reports the key. */
+export type MergeResolution = EntryState | undefined | "conflict";
 
 /** Half-open key range; a missing bound is open. */
 export interface KeyRange {
