@@ -25,6 +25,8 @@
  * | … | 59·p | | packs (codec/pack-entry.ts), newest last |
  * | … | 16 | bytes | seal (codec/sealed.ts) |
  *
+ * Every version begins with these 60 bytes and ends in the seal, so that damage is told from novelty.
+ *
  * The nonce makes no two attempts equal, so an ETag that is a mere hash of the content still tells them apart.
  */
 import { ByteReader, ByteWriter, utf8 } from "../base/bytes.ts";
@@ -97,9 +99,8 @@ export function decodeHead(bytes: Uint8Array): Head {
   if (bytes.length < FIXED_BYTES + SEAL_BYTES || bytes.length > HEAD_BYTES_MAX) {
     throw corrupt(what, `${bytes.length} bytes is not the length of a head`);
   }
-  // Versions come before the seal: a newer format may seal differently.
-  const leastReader = readVersions(bytes);
   const reader = new ByteReader(bytes, what, 0, checkSeal(bytes, what));
+  const leastReader = readVersions(bytes);
   const position = reader.safeU64() as Position;
   const root = reader.hex(32) as ObjectId;
   const hlc = reader.u64();

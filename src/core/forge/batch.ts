@@ -112,9 +112,10 @@ export class Batch {
 
   /**
    * Gives a landing that conflicts with nothing its position. When it throws (`not-found` for content, `usage`
-   * for a file and directory in one place, anything from reading) the batch is as it was before.
+   * for a file and directory in one place, anything from reading) the batch is as it was before. `claim` is
+   * asked at the moment from which the landing may be sent: false leaves it out.
    */
-  async add(landing: PreparedLanding): Promise<void> {
+  async add(landing: PreparedLanding, claim: () => boolean): Promise<boolean> {
     const { snapshot, uploads, storeMs, cache, trustWriters, localMs } = this.#context;
     const { request, edits } = landing;
     const position = (snapshot.head.position + this.#members.length + 1) as Position;
@@ -132,7 +133,7 @@ export class Batch {
 
     const { operations, segments } = recordOperations(edits, position);
     const previous = this.#members.at(-1)?.record;
-    if (tree.root !== before.root) this.#rootHint = tree.hint;
+    const rootHint = tree.root === before.root ? this.#rootHint : tree.hint;
     const record: LandingRecord = {
       landingId: request.landingId,
       session: landing.session,
@@ -140,7 +141,7 @@ export class Batch {
       hlc: nextHlc(localMs, previous?.hlc ?? snapshot.head.hlc),
       parentRoot: before.root,
       root: tree.root,
-      rootHint: this.#rootHint,
+      rootHint,
       base: request.base,
       digest: landing.digest,
       operationCount: edits.length,
@@ -152,7 +153,9 @@ export class Batch {
       packs: request.packs,
       operations,
     };
+    if (!claim()) return false;
     this.#accept({ landing, record, tree }, packs, nodes, segments);
+    return true;
   }
 
   #accept(
@@ -163,6 +166,7 @@ export class Batch {
   ): void {
     const { position } = member.record;
     this.#tree = member.tree;
+    this.#rootHint = member.record.rootHint;
     this.#members.push(member);
     this.#segments.push(...segments);
     this.#frames.push(...member.landing.request.frames);

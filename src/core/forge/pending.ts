@@ -7,18 +7,26 @@ export class PendingLanding {
   readonly landing: PreparedLanding;
   /** Unix milliseconds, after which it is given up. */
   readonly deadlineMs: number;
+  /** How often the publisher had asked for the head when it came. */
+  readonly asksBefore: number;
   readonly result: Promise<LandResult>;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort: () => void;
   readonly #settleResult: (result: LandResult) => void;
   readonly #settleError: (error: unknown) => void;
   #isSettled = false;
-  /** A swap that carries it was sent and may still apply. */
+  /** A swap that carries it is about to be sent, or was sent, and may still apply. */
   #mayBeApplied = false;
 
-  constructor(landing: PreparedLanding, deadlineMs: number, signal: AbortSignal | undefined) {
+  constructor(
+    landing: PreparedLanding,
+    deadlineMs: number,
+    asksBefore: number,
+    signal: AbortSignal | undefined,
+  ) {
     this.landing = landing;
     this.deadlineMs = deadlineMs;
+    this.asksBefore = asksBefore;
     const { promise, resolve, reject } = Promise.withResolvers<LandResult>();
     this.result = promise;
     this.#settleResult = resolve;
@@ -33,9 +41,14 @@ export class PendingLanding {
     return this.#isSettled;
   }
 
-  /** Before the swap that carries it is sent. */
-  markSent(): void {
+  /**
+   * Takes it into a batch that will be sent, unless nobody waits for it any more. From here on only a look-up
+   * can tell that it did not land.
+   */
+  claim(): boolean {
+    if (this.#isSettled) return false;
     this.#mayBeApplied = true;
+    return true;
   }
 
   /**

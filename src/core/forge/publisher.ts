@@ -53,6 +53,8 @@ export class Publisher {
   #isRunning = false;
   /** The last swap was not simply committed: ask for the head before building on it. */
   #mustAsk = false;
+  /** How often the store has been asked for the head. */
+  #asks = 0;
   /** Attempts in a row that were not committed. */
   #setbacks = 0;
 
@@ -62,7 +64,7 @@ export class Publisher {
 
   land(landing: PreparedLanding, signal?: AbortSignal): Promise<LandResult> {
     const { clock, timeoutMs } = this.#options;
-    const pending = new PendingLanding(landing, clock.nowMs() + timeoutMs, signal);
+    const pending = new PendingLanding(landing, clock.nowMs() + timeoutMs, this.#asks, signal);
     this.#queue.push(pending);
     if (!this.#isRunning) {
       this.#isRunning = true;
@@ -109,6 +111,7 @@ export class Publisher {
       ({ landing }) => landing.request.base.position > (known?.head.position ?? 0),
     );
     if (known !== undefined && isFresh && !isBehind) return known;
+    this.#asks++;
     const snapshot = await refresh();
     this.#mustAsk = false;
     return snapshot;
@@ -124,7 +127,9 @@ export class Publisher {
       const pending = this.#queue.shift();
       if (pending === undefined) break;
       if (pending.isSettled) continue;
-      if (batch.mustWait(pending.landing)) {
+      // It came while this batch was built and knows a newer head than the batch does.
+      const isAhead = pending.landing.request.base.position > snapshot.head.position;
+      if ((isAhead && pending.asksBefore === this.#asks) || batch.mustWait(pending.landing)) {
         waiting.push(pending);
         continue;
       }
@@ -135,8 +140,7 @@ export class Publisher {
           continue;
         }
         this.#checkPlace(pending, context);
-        await batch.add(pending.landing);
-        members.push(pending);
+        if (await batch.add(pending.landing, () => pending.claim())) members.push(pending);
       } catch (error) {
         pending.fail(error);
       }
@@ -185,7 +189,6 @@ export class Publisher {
   ): Promise<{ kind: "committed"; etag: ETag } | { kind: "moved" }> {
     const { store, project, newest } = this.#options;
     for (let attempt = 0; ; attempt++) {
-      for (const pending of members) pending.markSent();
       let outcome: CommitOutcome;
       try {
         outcome = await store.commit(sealed.puts, sealed.swap);
