@@ -131,7 +131,7 @@ async function* streamedFrames(
   );
   if (local.length === 0) return;
   const missing = new Set(local);
-  const writer = ws.objects.writer();
+  const writer = ws.objects.writer("received");
   while (missing.size > 0) {
     const next = await stream.next();
     if (next.done === true) break;

@@ -47,7 +47,7 @@ function withTrackLists(ws: Workspace, scanned: readonly WorkspaceChange[]): rea
     const state = inspectPath(ws.root, path, undefined, guard);
     if (state.kind !== "content") continue;
     const { kind, size, id } = state.side.entry;
-    byPath.set(path, { op: "add", path, after: { kind, size, id, stat: state.stat } });
+    byPath.set(path, { op: "add", path, after: { kind, size, id, stat: undefined } });
   }
   return [...byPath.values()].sort((a, b) => comparePaths(a.path, b.path));
 }

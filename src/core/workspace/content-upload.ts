@@ -5,6 +5,7 @@ import { encodePack } from "../codec/pack.ts";
 import type { Forge } from "../forge/forge.ts";
 import type { Frame } from "../objects/frame.ts";
 import { callOptions } from "./base-changes.ts";
+import type { LocalPackWriter } from "./local-objects.ts";
 import type { Workspace } from "./workspace.ts";
 
 export class ContentUpload {
@@ -14,13 +15,13 @@ export class ContentUpload {
   #frames: Frame[] = [];
   #bytes = 0;
   #uploadedBytes = 0;
-  readonly #local: ReturnType<Workspace["objects"]["writer"]> | undefined;
+  readonly #local: LocalPackWriter | undefined;
 
   constructor(ws: Workspace, forge: Forge) {
     this.#ws = ws;
     this.#forge = forge;
     // A forge elsewhere: what is landed is kept here too, so that it can be read without it.
-    this.#local = ws.embedded ? undefined : ws.objects.writer();
+    this.#local = ws.embedded ? undefined : ws.objects.writer("received");
   }
 
   /** Frames that travel with the landing itself. */

@@ -13,9 +13,10 @@ export interface WorkspaceContext {
   readonly random: Random;
   /**
    * The forge at an address: an absolute directory, or a URL without the project. The caller keeps and
-   * disposes of it; asking twice for one address gives the same forge.
+   * disposes of it; asking twice for one address gives the same forge. `create` makes a missing directory and
+   * its store; otherwise a missing one is `not-found`.
    */
-  openForge(address: string): Promise<Forge>;
+  openForge(address: string, options?: { readonly create?: boolean }): Promise<Forge>;
   /** `Name <email>` or `user@host`. */
   readonly author: string;
   /** Empty when a person works by hand. */

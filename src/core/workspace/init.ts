@@ -43,7 +43,7 @@ export async function initWorkspace(
     throw fileError(error, `cannot make ${forgePath}`, "choose another directory");
   }
   const name = options.name ?? `local/${suggestNamePart(basename(root))}`;
-  const forge = await context.openForge(forgePath);
+  const forge = await context.openForge(forgePath, { create: true });
   const project = await createOrFind(context, forge, name);
   const settings: WorkspaceSettings = {
     address: EMBEDDED_ADDRESS,

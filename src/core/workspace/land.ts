@@ -16,7 +16,7 @@ import { withinPaths } from "./plan.ts";
 import type { LandOptions, LandOutcome } from "./results.ts";
 import type { WorkspaceChange } from "./scan.ts";
 import { bringForward, changeWorkspace, toOperation } from "./settle.ts";
-import { type FileStat, fileSystemTimeMs, trustedStat } from "./stat.ts";
+import type { FileStat } from "./stat.ts";
 import { syncInside } from "./sync.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -179,14 +179,7 @@ async function selectChanges(ws: Workspace, options: LandOptions): Promise<reado
     });
   }
   const { changes, scan } = await findChanges(ws, options.paths);
-  const unnameable = scan.skipped.filter(({ reason }) => reason.includes("UTF-8"));
-  if (unnameable.length > 0) {
-    const paths = unnameable.map(({ path }) => path);
-    throw new MicError("unsafe-path", `a name is not UTF-8: ${paths.join(", ")}`, {
-      hint: "rename it, or exclude it with .micignore",
-      data: { paths },
-    });
-  }
+  if (scan.refused.length > 0) throw refusedError(scan.refused);
   for (const { path, reason } of scan.skipped) ws.context.warn?.(`${path} is not landed: ${reason}`);
   if (changes.length === 0 && options.allowEmpty !== true) {
     throw new MicError("nothing-to-land", "there are no changes to land", {
@@ -198,6 +191,15 @@ async function selectChanges(ws: Workspace, options: LandOptions): Promise<reado
     readWorkspaceFile(ws.root, path, LARGE_FILE_BYTES),
   );
   return changes;
+}
+
+function refusedError(refused: readonly { readonly path: string; readonly reason: string }[]): MicError {
+  const shown = refused.slice(0, 3).map(({ path, reason }) => `${path} (${reason})`);
+  const more = refused.length > 3 ? ` and ${refused.length - 3} more` : "";
+  return new MicError("unsafe-path", `cannot be landed: ${shown.join(", ")}${more}`, {
+    hint: "rename it, make it readable, or exclude it with .micignore",
+    data: { paths: refused.map(({ path }) => path) },
+  });
 }
 
 function refuseLargeFiles(changes: readonly WorkspaceChange[]): void {
@@ -213,7 +215,6 @@ function refuseLargeFiles(changes: readonly WorkspaceChange[]): void {
 async function packChanges(ws: Workspace, changes: readonly WorkspaceChange[], upload: ContentUpload) {
   const { onProgress, signal } = ws.context;
   const written = changes.filter((change) => change.after !== undefined);
-  const stampMs = fileSystemTimeMs(ws.root);
   const packed = await packFiles({
     root: ws.root,
     files: written.map(({ path, after }) => ({ path, kind: after!.kind, size: after!.size })),
@@ -226,8 +227,7 @@ async function packChanges(ws: Workspace, changes: readonly WorkspaceChange[], u
   const byPath = new Map<TreePath, PendingOperation>();
   for (const { path, entry, hint, stat } of packed) {
     byPath.set(path, { path, after: { entry, hint } });
-    const trusted = stat && trustedStat(stat, stampMs);
-    if (trusted !== undefined) stats.set(path, trusted);
+    if (stat !== undefined) stats.set(path, stat);
   }
   const operations: PendingOperation[] = [];
   for (const change of changes) {

@@ -3,14 +3,14 @@
  * they were received, what was landed from here, what merges and `undo` need. For content of the project it is
  * a cache that the forge can fill again; local edits that were overwritten are only here.
  *
- * Files are named by their pack id and never change. Many small packs are merged into one now and then, and
+ * Files are named by their purpose and pack id and never change. Many small packs are merged into one now and then, and
  * when all of them outgrow their budget, what nothing refers to any more is left out.
  */
 import { closeSync, fstatSync, openSync, readdirSync, readSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { asBuffer } from "../base/bytes.ts";
 import { decompress } from "../base/compress.ts";
-import { corrupt } from "../base/errors.ts";
+import { corrupt, isMicError } from "../base/errors.ts";
 import { verifyObject } from "../base/hash.ts";
 import type { ObjectId } from "../base/ids.ts";
 import { BLOB_FRAME_RAW_BYTES, FRAME_RAW_BYTES_MAX, PACK_TARGET_BYTES } from "../base/limits.ts";
@@ -28,6 +28,7 @@ const PACKS_MAX = 48;
 /** Packs above this are left alone when small ones are merged. */
 const SMALL_PACK_BYTES = 4 << 20;
 const SUFFIX = ".pack";
+const RECEIVED_PREFIX = "received-";
 const TRAILER_BYTES = 36;
 const TRAILER_LENGTH_OFFSET = 8;
 
@@ -106,8 +107,12 @@ export class LocalObjects {
     }
   }
 
-  writer(): LocalPackWriter {
-    return new LocalPackWriter(this.#directory, () => this.refresh());
+  /**
+   * `received`: content that the forge can give again, written without waiting for the device. `kept`: content
+   * that exists only here, durable once `finish` returns.
+   */
+  writer(purpose: "received" | "kept"): LocalPackWriter {
+    return new LocalPackWriter(this.#directory, purpose, () => this.refresh());
   }
 
   get packCount(): number {
@@ -128,7 +133,7 @@ export class LocalObjects {
     const overBudget = this.bytes > budgetBytes;
     const victims = overBudget ? packs : packs.filter((pack) => pack.size < SMALL_PACK_BYTES);
     if (!overBudget && victims.length <= PACKS_MAX) return;
-    const writer = this.writer();
+    const writer = this.writer("kept");
     const kept = new Set<ObjectId>();
     for (const pack of [...victims].reverse()) {
       for (let frame = 0; frame < pack.index.frameCount; frame++) {
@@ -162,8 +167,7 @@ export class LocalObjects {
     for (const name of listNames(this.#directory)) {
       if (!name.endsWith(SUFFIX)) continue;
       const path = join(this.#directory, name);
-      const opened = openPack(path);
-      // Another command may have merged it away since the directory was listed.
+      const opened = name.startsWith(RECEIVED_PREFIX) ? openReceived(path) : openPack(path);
       if (opened !== undefined) packs.push(opened);
     }
     this.#packs = packs;
@@ -174,14 +178,16 @@ export class LocalObjects {
 /** Collects frames and content into packs of about PACK_TARGET_BYTES. Nothing is visible before `finish`. */
 export class LocalPackWriter {
   readonly #directory: string;
+  readonly #purpose: "received" | "kept";
   readonly #onWritten: () => void;
   readonly #written: string[] = [];
   #builder: FrameBuilder | undefined;
   #frames: Frame[] = [];
   #frameBytes = 0;
 
-  constructor(directory: string, onWritten: () => void) {
+  constructor(directory: string, purpose: "received" | "kept", onWritten: () => void) {
     this.#directory = directory;
+    this.#purpose = purpose;
     this.#onWritten = onWritten;
   }
 
@@ -198,7 +204,7 @@ export class LocalPackWriter {
     for (const frame of this.#builder.takeFull()) this.add(frame);
   }
 
-  /** Durable on return. The paths of the packs written. */
+  /** The paths of the packs written, which can be read from now on. */
   finish(): readonly string[] {
     if (this.#builder !== undefined) for (const frame of this.#builder.finish()) this.add(frame);
     this.#builder = undefined;
@@ -211,8 +217,8 @@ export class LocalPackWriter {
     if (this.#frames.length === 0) return;
     const { id, bytes } = encodePack(this.#frames);
     ensureDirectory(this.#directory);
-    const path = join(this.#directory, `${id}${SUFFIX}`);
-    writeFileAtomic(path, bytes, { sync: true });
+    const path = join(this.#directory, `${this.#purpose}-${id}${SUFFIX}`);
+    writeFileAtomic(path, bytes, { sync: this.#purpose === "kept" });
     this.#written.push(path);
     this.#frames = [];
     this.#frameBytes = 0;
@@ -228,6 +234,17 @@ function listNames(directory: string): string[] {
   }
 }
 
+/** A pack that a power failure cut short is as good as none: the forge has its content. */
+function openReceived(path: string): LocalPack | undefined {
+  try {
+    return openPack(path);
+  } catch (error) {
+    if (isMicError(error, "corrupt")) return undefined;
+    throw error;
+  }
+}
+
+/** Undefined when another command has merged it away since the directory was listed. */
 function openPack(path: string): LocalPack | undefined {
   let file: number;
   try {

@@ -272,7 +272,7 @@ function findBlockers(ws: Workspace, path: TreePath, state: DiskState): TreePath
 /** Makes durable in `.mic/objects` what the steps need and what they overwrite; sides learn their chunk lists. */
 async function keepContent(ws: Workspace, draft: Draft): Promise<void> {
   if (draft.blobs.size === 0 && draft.saves.size === 0) return;
-  const writer = ws.objects.writer();
+  const writer = ws.objects.writer("kept");
   for (const [id, bytes] of draft.blobs) if (!ws.objects.has(id)) writer.addBlob(id, bytes);
   const files: { path: TreePath; kind: ContentSide["entry"]["kind"]; size: number }[] = [];
   for (const path of [...draft.saves].sort(comparePaths)) {

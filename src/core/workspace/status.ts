@@ -19,6 +19,6 @@ export async function workspaceStatus(ws: Workspace): Promise<StatusResult> {
     unfinished: ws.loadTransition()?.description ?? null,
     changes: changes.map(toStatusChange),
     conflicts: ws.conflicts.map((conflict) => conflict.path),
-    skipped: scan.skipped,
+    skipped: [...scan.skipped, ...scan.refused],
   };
 }

@@ -1,0 +1,82 @@
+/**
+ * Shares the frames of a clone between this thread and a worker. The worker is kept a few frames ahead; what
+ * does not fit its queue is written here. Started late, so that a small clone costs no thread.
+ */
+import { setImmediate } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
+import type { MicError } from "../base/errors.ts";
+import { workerEntry } from "../base/worker-entry.ts";
+import type { CloneWorkerData, CloneWorkerMessage } from "./clone-worker.ts";
+import { type CloneWriter, type FrameJob, STAT_FIELDS } from "./clone-writer.ts";
+import { restoreError } from "./worker-error.ts";
+
+/** Frames in the worker's queue: enough to bridge a frame that is written here. */
+const QUEUE_MAX = 6;
+/** Files that make a second thread worth its start. */
+const FILES_MIN = 1500;
+
+export class CloneThreads implements AsyncDisposable {
+  readonly #writer: CloneWriter;
+  /** STAT_FIELDS numbers per file of the clone. */
+  readonly #stats: Float64Array;
+  readonly #worker: Worker | undefined;
+  readonly #done = new Int32Array(new SharedArrayBuffer(4));
+  #sent = 0;
+  #answered = 0;
+  #failure: MicError | Error | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(stage: string, writer: CloneWriter, stats: Float64Array, workers: number) {
+    this.#writer = writer;
+    this.#stats = stats;
+    if (workers === 0 || stats.length / STAT_FIELDS < FILES_MIN) return;
+    const workerData: CloneWorkerData = { stage, done: this.#done.buffer as SharedArrayBuffer };
+    this.#worker = new Worker(workerEntry("src/core/workspace/clone-worker.ts"), { workerData });
+    this.#worker.on("message", (message: CloneWorkerMessage) => {
+      this.#answered += 1;
+      if ("error" in message) this.#failure ??= restoreError(message.error);
+      else this.#fillIn(message.files, message.stats);
+      this.#wake?.();
+    });
+    this.#worker.on("error", (error: Error) => {
+      this.#failure ??= error;
+      this.#wake?.();
+    });
+  }
+
+  /** `job.stored` belongs to the caller until then and to nobody afterwards. */
+  async write(job: FrameJob): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#worker !== undefined && this.#sent - Atomics.load(this.#done, 0) < QUEUE_MAX) {
+      const stored = job.stored.slice();
+      this.#sent += 1;
+      this.#worker.postMessage({ ...job, stored }, [stored.buffer as ArrayBuffer]);
+      // Answers are delivered between turns of this thread's loop.
+      if ((this.#sent & 15) === 0) await setImmediate();
+      return;
+    }
+    this.#fillIn(job.files, this.#writer.write(job));
+  }
+
+  /** Resolves when everything sent is on disk. */
+  async finish(): Promise<void> {
+    while (this.#answered < this.#sent && this.#failure === undefined) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #fillIn(files: Uint32Array, stats: Float64Array): void {
+    for (let i = 0; i < files.length; i++) {
+      const from = i * STAT_FIELDS;
+      this.#stats.set(stats.subarray(from, from + STAT_FIELDS), files[i]! * STAT_FIELDS);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Waited for: after a failure nothing may go on writing behind the caller's back.
+    await this.#worker?.terminate();
+  }
+}

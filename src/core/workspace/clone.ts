@@ -1,0 +1,266 @@
+/**
+ * A new workspace of a project at a position. Files are written below `.mic/staging` and moved to their places
+ * when all of them are there; until then the settings say that the clone is not finished, and the same command
+ * continues it.
+ */
+import { existsSync, lstatSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { MicError } from "../base/errors.ts";
+import { EMPTY_ROOT, POSITION_ZERO, type Position } from "../base/ids.ts";
+import type { TreePath } from "../base/path.ts";
+import type { WorkspaceSettings } from "../codec/workspace-settings.ts";
+import type { FetchItem, Forge, PositionRef, ProjectInfo } from "../forge/forge.ts";
+import type { Frame } from "../objects/frame.ts";
+import { ensureDirectory } from "./atomic-file.ts";
+import { callOptions } from "./base-changes.ts";
+import { checkCollisions, checkTreePaths, nameRules } from "./checkout-guard.ts";
+import { type CloneFile, stageFiles } from "./clone-files.ts";
+import { CLONE_RESUME_HINT, STAT_FIELDS } from "./clone-writer.ts";
+import type { WorkspaceContext } from "./context.ts";
+import { fileError } from "./file-error.ts";
+import { probeFolding } from "./folding.ts";
+import { type IndexEntry, WorkspaceIndex } from "./index.ts";
+import { META_DIR, metaPath } from "./layout.ts";
+import { acquireWorkspaceLock } from "./lock.ts";
+import type { CloneResult } from "./results.ts";
+import { type FileStat, fileSystemTimeMs } from "./stat.ts";
+import { loadSettings, SETTINGS_FILE, Workspace, writeSettings } from "./workspace.ts";
+
+export interface CloneOptions {
+  /** An absolute directory or a URL: what `context.openForge` takes. */
+  readonly address: string;
+  /** `org/project`, or the project's id. */
+  readonly projectName: string;
+  readonly dir: string;
+  /** Default: the newest position. */
+  readonly at?: Position;
+  /** Only these paths and what is below them. */
+  readonly paths?: readonly TreePath[];
+  /** Worker threads: 0 or 1, default 1. */
+  readonly workers?: number;
+}
+
+const STAGING_DIR = "staging";
+const LOCK_TIMEOUT_MS = 10_000;
+/** Longer than a tick of any kernel's file times. */
+const TICK_MS = 12;
+
+/**
+ * Errors: `already-exists` for a directory with files in it, `not-found`, `out-of-range`, `unsafe-path` for a
+ * tree with a forbidden path or with names that are one file here (nothing is written then).
+ */
+export async function cloneWorkspace(options: CloneOptions, context: WorkspaceContext): Promise<CloneResult> {
+  const root = resolve(options.dir);
+  const forge = await context.openForge(options.address);
+  const project = await forge.getProject(options.projectName, signalOf(context));
+  const earlier = checkDestination(root, options, project);
+  const target = earlier?.cloning ?? (await findTarget(forge, project, options, context));
+  try {
+    ensureDirectory(metaPath(root));
+    await using _lock = await acquireWorkspaceLock(root, {
+      timeoutMs: context.lockTimeoutMs ?? LOCK_TIMEOUT_MS,
+      clock: context.clock,
+      ...signalOf(context),
+    });
+    const settings = earlier ?? startClone(root, options, project, target);
+    return await finishClone(root, settings, target, earlier !== undefined, options, context);
+  } catch (error) {
+    throw fileError(error, `cannot clone into ${root}`, CLONE_RESUME_HINT);
+  }
+}
+
+function signalOf(context: WorkspaceContext): { signal?: AbortSignal } {
+  return context.signal === undefined ? {} : { signal: context.signal };
+}
+
+/** The settings of an unfinished clone of the same project, or undefined for a new one. */
+function checkDestination(
+  root: string,
+  options: CloneOptions,
+  project: ProjectInfo,
+): WorkspaceSettings | undefined {
+  if (existsSync(metaPath(root, SETTINGS_FILE))) {
+    const settings = loadSettings(root);
+    const same =
+      settings.cloning !== undefined &&
+      settings.project === project.id &&
+      (options.at === undefined || options.at === settings.cloning.position) &&
+      settings.sparse.join("\0") === (options.paths ?? []).join("\0");
+    if (same) return settings;
+    throw new MicError("already-exists", `${root} is a workspace of ${settings.projectName} already`, {
+      hint: "choose another directory",
+      data: { directory: root },
+    });
+  }
+  const names = existsSync(root) ? readdirSync(root).filter((name) => name !== META_DIR) : [];
+  if (names.length > 0) {
+    throw new MicError("already-exists", `${root} is not empty`, {
+      hint: "choose another directory, or run `mic link` in it to keep its files",
+      data: { directory: root },
+    });
+  }
+  return undefined;
+}
+
+async function findTarget(
+  forge: Forge,
+  project: ProjectInfo,
+  options: CloneOptions,
+  context: WorkspaceContext,
+): Promise<PositionRef> {
+  const head = await forge.getHead(project.id, signalOf(context));
+  if (options.at === undefined || options.at === head.position) return head;
+  if (options.at > head.position) {
+    throw new MicError(
+      "out-of-range",
+      `there is no position @${options.at}: the newest is @${head.position}`,
+      {
+        data: { position: options.at, latest: head.position },
+      },
+    );
+  }
+  return forge.getPosition(project.id, options.at, signalOf(context));
+}
+
+function startClone(
+  root: string,
+  options: CloneOptions,
+  project: ProjectInfo,
+  target: PositionRef,
+): WorkspaceSettings {
+  const settings: WorkspaceSettings = {
+    address: options.address,
+    project: project.id,
+    projectName: project.name,
+    salt: project.salt,
+    sparse: options.paths ?? [],
+    untracked: [],
+    tracked: [],
+    session: undefined,
+    folding: probeFolding(root),
+    cloning: { position: target.position, root: target.root },
+  };
+  writeSettings(root, settings);
+  return settings;
+}
+
+async function finishClone(
+  root: string,
+  settings: WorkspaceSettings,
+  target: PositionRef,
+  resuming: boolean,
+  options: CloneOptions,
+  context: WorkspaceContext,
+): Promise<CloneResult> {
+  const ws = Workspace.openRoot(root, context);
+  const forge = await ws.forge();
+  const request = {
+    from: POSITION_ZERO,
+    to: target.position,
+    ...(settings.sparse.length === 0 ? {} : { paths: settings.sparse }),
+  };
+  const stream = forge.fetch(settings.project, request, callOptions(ws))[Symbol.asyncIterator]();
+  try {
+    const files = await readFileList(stream);
+    checkFiles(files, settings);
+    const stage = metaPath(root, STAGING_DIR);
+    ensureDirectory(stage);
+    const received = ws.objects.writer("received");
+    const { stats } = await stageFiles(ws, {
+      files,
+      stage,
+      resuming,
+      frames: resuming ? undefined : framesIn(stream),
+      received: (frame) => received.add(frame),
+      workers: options.workers ?? 1,
+    });
+    received.finish();
+    await waitForTick(root, stats, context);
+    moveIntoPlace(stage, root);
+    rmSync(stage, { recursive: true, force: true });
+    const base = { position: target.position, root: target.root };
+    const empty = WorkspaceIndex.empty({ position: POSITION_ZERO, root: EMPTY_ROOT });
+    ws.saveIndex(empty.update({ base, upserts: indexEntries(files, stats) }));
+    ws.noteLatest(target.position);
+    ws.saveSettings({ ...settings, cloning: undefined });
+    const bytes = files.reduce((sum, { side }) => sum + side.entry.size, 0);
+    const { project, projectName } = settings;
+    return {
+      project: projectName,
+      projectId: project,
+      position: target.position,
+      files: files.length,
+      bytes,
+    };
+  } finally {
+    await stream.return?.();
+  }
+}
+
+async function readFileList(stream: AsyncIterator<FetchItem>): Promise<CloneFile[]> {
+  const files: CloneFile[] = [];
+  for (;;) {
+    const next = await stream.next();
+    if (next.done === true || next.value.kind !== "changes") return files;
+    for (const { path, after } of next.value.changes) {
+      if (after !== undefined) files.push({ path, side: after });
+    }
+  }
+}
+
+/** Before anything is written. */
+function checkFiles(files: readonly CloneFile[], settings: WorkspaceSettings): void {
+  const paths = files.map((file) => file.path);
+  const rules = nameRules(settings.folding);
+  checkTreePaths(paths, rules);
+  checkCollisions(paths, rules);
+}
+
+async function* framesIn(stream: AsyncIterator<FetchItem>): AsyncGenerator<Frame> {
+  for (;;) {
+    const next = await stream.next();
+    if (next.done === true) return;
+    if (next.value.kind === "frame") yield next.value.frame;
+  }
+}
+
+/**
+ * Nobody can change a file before it is moved to its place. Once the file system's time has left the tick of
+ * the last write, a change after the move shows in the stat data taken at the write.
+ */
+async function waitForTick(root: string, stats: Float64Array, context: WorkspaceContext): Promise<void> {
+  let newest = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < stats.length; i += STAT_FIELDS) {
+    const ctimeMs = stats[i + 1]!;
+    if (ctimeMs > newest) newest = ctimeMs;
+  }
+  for (let attempt = 0; attempt < 8 && fileSystemTimeMs(root) <= newest; attempt++) {
+    await context.clock.sleep(TICK_MS, context.signal);
+  }
+}
+
+/** Moves whole directories where nothing is in the way, else what is in them. Never replaces a file. */
+function moveIntoPlace(from: string, to: string): void {
+  for (const child of readdirSync(from, { withFileTypes: true })) {
+    const source = join(from, child.name);
+    const target = join(to, child.name);
+    const existing = lstatSync(target, { throwIfNoEntry: false });
+    if (existing === undefined) renameSync(source, target);
+    else if (existing.isDirectory() && child.isDirectory()) moveIntoPlace(source, target);
+  }
+}
+
+/** Renaming a top-level file changes its ctime, so its content will be compared once. */
+function indexEntries(files: readonly CloneFile[], stats: Float64Array): IndexEntry[] {
+  const entries: IndexEntry[] = new Array(files.length);
+  for (let file = 0; file < files.length; file++) {
+    const { path, side } = files[file]!;
+    const at = file * STAT_FIELDS;
+    const known = path.includes("/") && !Number.isNaN(stats[at]!);
+    const stat: FileStat | undefined = known
+      ? { mtimeMs: stats[at]!, ctimeMs: stats[at + 1]!, size: stats[at + 2]!, ino: stats[at + 3]! }
+      : undefined;
+    entries[file] = { path, entry: side.entry, hint: side.hint, stat };
+  }
+  return entries;
+}
