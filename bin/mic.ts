@@ -1,0 +1,53 @@
+#!/usr/bin/env bun
+import { isPlainVersionRequest, versionText } from "../src/cli/version.ts";
+/**
+ * Composition root: reads the arguments, the environment and the terminal, and hands them to the command line.
+ * `mic version` is answered here, before anything else is loaded.
+ */
+import { type CommandLineWorld, writeFully } from "../src/cli/world.ts";
+
+const args = process.argv.slice(2);
+
+if (isPlainVersionRequest(args)) {
+  process.exitCode = printVersion(args.includes("--json"));
+} else {
+  const { runCommandLine } = await import("../src/cli/main.ts");
+  const interrupt = new AbortController();
+  listenForInterrupts(interrupt);
+  process.exitCode = await runCommandLine(args, readWorld(interrupt.signal));
+  // A worker or a child that still holds the event loop must not keep the shell waiting.
+  process.exit();
+}
+
+function printVersion(json: boolean): number {
+  try {
+    writeFully(1, versionText(json));
+    return 0;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EPIPE") return 0;
+    throw error;
+  }
+}
+
+/** The first signal asks the command to stop cleanly; a second one ends the process at once. */
+function listenForInterrupts(interrupt: AbortController): void {
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(name, () => {
+      if (interrupt.signal.aborted) process.exit(130);
+      interrupt.abort(new Error(name));
+    });
+  }
+}
+
+function readWorld(signal: AbortSignal): CommandLineWorld {
+  return {
+    cwd: () => process.cwd(),
+    env: process.env,
+    platform: process.platform,
+    stdinIsTty: process.stdin.isTTY === true,
+    stdoutIsTty: process.stdout.isTTY === true,
+    stderrIsTty: process.stderr.isTTY === true,
+    columns: () => process.stdout.columns ?? process.stderr.columns ?? 80,
+    signal,
+  };
+}

@@ -1,0 +1,62 @@
+/** `mic config get|set|unset|list`. */
+import { MicError } from "../../core/base/errors.ts";
+import { type DefineCommand, examples } from "../command-definition.ts";
+import { checkKey, configPath, storeConfigValue } from "../config.ts";
+import type { Invocation } from "../invocation.ts";
+import { escapeLine, padEnd } from "../text.ts";
+
+export const define: DefineCommand = (command, bind) => {
+  command.command("get <key>").description("print one value").action(bind(get));
+  command.command("set <key> <value>").description("store a value").action(bind(set));
+  command.command("unset <key>").description("remove a value").action(bind(unset));
+  command.command("list").description("print all values").action(bind(list));
+  command.addHelpText(
+    "after",
+    [
+      "",
+      "Keys:",
+      "  user.name, user.email  the author of landings",
+      "  server.default         forge of plain org/project: an address or an alias",
+      "  server.NAME            an alias for a forge's address",
+      "  alias.NAME             a command of your own: alias.st = status",
+      "  ui.color               always, never or auto",
+      "  ui.pager, ui.editor    command lines (`never`: no pager)",
+      examples(
+        'mic config set user.name "Ada Lovelace"',
+        "mic config set server.work /srv/forge",
+        "mic config list",
+      ),
+    ].join("\n"),
+  );
+};
+
+async function get(invocation: Invocation, key: string): Promise<void> {
+  checkKey(key);
+  const value = invocation.config[key];
+  if (value === undefined) {
+    throw new MicError("not-found", `${key} is not set`, { hint: `mic config set ${key} VALUE` });
+  }
+  invocation.output.answer({ key, value }, () => escapeLine(value));
+}
+
+async function set(invocation: Invocation, key: string, value: string): Promise<void> {
+  storeConfigValue(configPath(invocation.world), key, value);
+  if (invocation.output.json) invocation.output.document({ key, value });
+}
+
+async function unset(invocation: Invocation, key: string): Promise<void> {
+  storeConfigValue(configPath(invocation.world), key, undefined);
+  if (invocation.output.json) invocation.output.document({ key, value: null });
+}
+
+async function list(invocation: Invocation): Promise<void> {
+  const { config, output } = invocation;
+  const file = configPath(invocation.world);
+  const width = Math.max(0, ...Object.keys(config).map((key) => key.length));
+  output.answer({ file, values: config }, () =>
+    Object.entries(config)
+      .map(([key, value]) => `${padEnd(key, width)}  ${escapeLine(value)}`)
+      .join("\n"),
+  );
+  if (Object.keys(config).length === 0) output.note(`nothing is set in ${escapeLine(file)}`);
+}

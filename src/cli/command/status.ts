@@ -1,0 +1,32 @@
+/** `mic status`. Loads neither the forge nor SQLite. */
+import { type DefineCommand, examples } from "../command-definition.ts";
+import type { Invocation } from "../invocation.ts";
+import { renderStatus } from "../render/status.ts";
+
+export const define: DefineCommand = (command, bind) => {
+  command
+    .addHelpText("after", examples("mic status", ["mic status --json", "for scripts"]))
+    .action(bind(status));
+};
+
+async function status(invocation: Invocation): Promise<void> {
+  const [workspace, { workspaceStatus }] = await Promise.all([
+    invocation.openWorkspace(),
+    import("../../core/workspace/status.ts"),
+  ]);
+  const result = await workspaceStatus(workspace);
+  const { output } = invocation;
+  const document = {
+    project: result.project,
+    position: result.position,
+    latestKnown: result.latestKnown,
+    tree: result.tree,
+    session: result.session,
+    pending: result.pending,
+    changes: result.changes.map(({ op, path }) => ({ op, path })),
+    conflicts: result.conflicts,
+    ...(result.unfinished === null ? {} : { unfinished: result.unfinished }),
+    ...(result.skipped.length === 0 ? {} : { skipped: result.skipped }),
+  };
+  output.answer(document, () => renderStatus(result, output.style));
+}

@@ -1,0 +1,110 @@
+/**
+ * The configuration: one JSON file of dotted keys, `{"user.name": "Ada"}`, in $MIC_HOME or the platform's
+ * configuration directory.
+ *
+ * | key | meaning |
+ * | --- | --- |
+ * | user.name, user.email | the author of landings |
+ * | server.default | the forge that plain `org/project` names: an address or an alias |
+ * | server.NAME | an alias for the address of a forge |
+ * | alias.NAME | a command: `alias.st` = `status --verbose` |
+ * | ui.color | `always`, `never`, `auto` |
+ * | ui.pager, ui.editor | command lines; `never` for no pager |
+ */
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { MicError } from "../core/base/errors.ts";
+import { usageError } from "./errors.ts";
+import type { CommandLineWorld } from "./world.ts";
+
+export type ConfigValues = Readonly<Record<string, string>>;
+
+const FIXED_KEYS = ["user.name", "user.email", "server.default", "ui.color", "ui.pager", "ui.editor"];
+const FAMILIES = /^(?:server|alias)\.[A-Za-z0-9][A-Za-z0-9_-]*$/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they may not be stored
+const CONTROL = /[\u0000-\u001f\u007f]/;
+
+/** Where `mic` keeps what belongs to a person rather than to a workspace. */
+export function homeDirectory(world: CommandLineWorld): string {
+  const { env } = world;
+  const own = env["MIC_HOME"];
+  if (own !== undefined && own !== "") return path.resolve(world.cwd(), own);
+  const home = env["HOME"] ?? env["USERPROFILE"] ?? "";
+  if (world.platform === "win32") {
+    return path.join(env["APPDATA"] ?? path.join(home, "AppData", "Roaming"), "mic");
+  }
+  if (world.platform === "darwin") return path.join(home, "Library", "Application Support", "mic");
+  const xdg = env["XDG_CONFIG_HOME"];
+  return path.join(xdg !== undefined && path.isAbsolute(xdg) ? xdg : path.join(home, ".config"), "mic");
+}
+
+export function configPath(world: CommandLineWorld): string {
+  return path.join(homeDirectory(world), "config.json");
+}
+
+/** Empty when there is no file. Errors: `usage` when it is not what `mic config set` writes. */
+export function loadConfig(file: string): ConfigValues {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return {};
+    throw error;
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new MicError("usage", `${file} is not valid JSON`, { hint: "correct or remove it", cause });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw usageError(`${file} does not hold a JSON object`, "correct or remove it");
+  }
+  for (const [key, item] of Object.entries(value)) {
+    if (typeof item !== "string") throw usageError(`${key} in ${file} is not a text`, "correct or remove it");
+  }
+  return value as ConfigValues;
+}
+
+/** Sets (or with undefined removes) one key; the file is replaced in one rename. */
+export function storeConfigValue(file: string, key: string, value: string | undefined): void {
+  checkKey(key);
+  if (value !== undefined) checkValue(key, value);
+  const { [key]: _previous, ...rest } = loadConfig(file);
+  const values = value === undefined ? rest : { ...rest, [key]: value };
+  const sorted = Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1)));
+  mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+  replaceFile(file, `${JSON.stringify(sorted, null, 2)}\n`);
+}
+
+/** Two commands may write at once: each has a temporary name of its own, and the last rename stands. */
+function replaceFile(file: string, text: string): void {
+  const temporary = `${file}.${randomBytes(6).toString("hex")}.tmp`;
+  try {
+    writeFileSync(temporary, text, { flag: "wx", mode: 0o600, flush: true });
+    renameSync(temporary, file);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+export function checkKey(key: string): void {
+  if (FIXED_KEYS.includes(key) || FAMILIES.test(key)) return;
+  throw usageError(
+    `${JSON.stringify(key)} is not a configuration key`,
+    `keys: ${FIXED_KEYS.join(", ")}, server.NAME, alias.NAME`,
+  );
+}
+
+function checkValue(key: string, value: string): void {
+  if (CONTROL.test(value)) throw usageError(`the value of ${key} contains control characters`);
+  if (key === "ui.color" && !["always", "never", "auto"].includes(value)) {
+    throw usageError("ui.color is always, never or auto");
+  }
+  if ((key === "user.name" || key === "user.email") && /[<>]/.test(value)) {
+    throw usageError(`${key} cannot contain < or >`);
+  }
+}

@@ -1,0 +1,239 @@
+/** One run of one command: the options that every command takes, and what it can open. */
+import { realpathSync, statSync } from "node:fs";
+import path from "node:path";
+import { MicError } from "../core/base/errors.ts";
+import { type Position, type ProjectId, toPosition } from "../core/base/ids.ts";
+import { systemClock, systemRandom } from "../core/base/system.ts";
+import type { Forge } from "../core/forge/forge.ts";
+import type { WorkspaceContext } from "../core/workspace/context.ts";
+import type { Workspace } from "../core/workspace/workspace.ts";
+import { type AddressContext, type ProjectAddress, resolveForge, resolveProject } from "./address.ts";
+import { type ConfigValues, configPath, loadConfig } from "./config.ts";
+import { usageError } from "./errors.ts";
+import { checkAgent, resolveAuthor } from "./identity.ts";
+import type { Output } from "./output.ts";
+import { type PositionSpec, resolvePosition } from "./positions.ts";
+import type { CommandLineWorld } from "./world.ts";
+
+export interface GlobalOptions {
+  readonly json?: boolean;
+  readonly server?: string;
+  readonly C?: string;
+  readonly timeout?: number;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+  /** False with `--no-color`. */
+  readonly color?: boolean;
+  readonly yes?: boolean;
+  readonly agent?: string;
+}
+
+const LAST_POSITION = toPosition(Number.MAX_SAFE_INTEGER);
+
+/** A project that is read from, with or without a workspace around it. */
+export interface OpenedProject {
+  readonly forge: Forge;
+  readonly id: ProjectId;
+  /** `org/project`. */
+  readonly name: string;
+  readonly latest: Position;
+  readonly workspace: Workspace | undefined;
+}
+
+export class Invocation implements AsyncDisposable {
+  readonly world: CommandLineWorld;
+  readonly output: Output;
+  readonly options: GlobalOptions;
+  /** Absolute; `-C DIR` where given. */
+  readonly cwd: string;
+  readonly #config: ConfigValues;
+  readonly #forges = new Map<string, Promise<Forge>>();
+
+  constructor(world: CommandLineWorld, output: Output, options: GlobalOptions, config: ConfigValues) {
+    this.world = world;
+    this.output = output;
+    this.options = options;
+    this.#config = config;
+    this.cwd = chooseDirectory(world, options.C);
+  }
+
+  static loadConfig(world: CommandLineWorld): ConfigValues {
+    return loadConfig(configPath(world));
+  }
+
+  get config(): ConfigValues {
+    return this.#config;
+  }
+
+  get signal(): AbortSignal {
+    return this.world.signal;
+  }
+
+  /** A person can be asked. */
+  get interactive(): boolean {
+    return this.world.stdinIsTty && this.world.stdoutIsTty && this.options.json !== true;
+  }
+
+  /** `createForge`: only `mic init` makes a forge that is not there. */
+  workspaceContext(options: { readonly createForge?: boolean } = {}): WorkspaceContext {
+    const { output, world } = this;
+    const { timeout, agent } = this.options;
+    return {
+      clock: systemClock,
+      random: systemRandom,
+      openForge: (address) => this.openForge(address, options.createForge ?? false),
+      author: resolveAuthor(world.env, this.#config),
+      agent: agent === undefined ? "" : checkAgent(agent),
+      onProgress: (progress) => output.progress.update(progress),
+      signal: world.signal,
+      warn: (message) => output.warn(message),
+      ...(timeout === undefined ? {} : { lockTimeoutMs: timeout * 1000 }),
+    };
+  }
+
+  async openWorkspace(): Promise<Workspace> {
+    const { Workspace } = await import("../core/workspace/workspace.ts");
+    return await Workspace.open(this.cwd, this.workspaceContext());
+  }
+
+  /** The same forge for the same address; disposed with the invocation. */
+  openForge(address: string, create = false): Promise<Forge> {
+    let forge = this.#forges.get(address);
+    if (forge === undefined) {
+      forge = openDirectory(address, create);
+      this.#forges.set(address, forge);
+    }
+    return forge;
+  }
+
+  resolveProject(address: string): Promise<ProjectAddress> {
+    return resolveProject(address, this.#addressContext());
+  }
+
+  /**
+   * The project to read: the one at `address`, else the workspace's; with `--server` and no address, the
+   * workspace's project at that server.
+   */
+  async openProject(address: string | undefined): Promise<OpenedProject> {
+    const workspace = address === undefined ? await this.openWorkspace() : undefined;
+    const target = await this.#chooseTarget(address, workspace);
+    const forge = await this.openForge(target.forge);
+    const options = { signal: this.signal };
+    const info = await forge.getProject(target.project, options);
+    const head = await forge.getHead(info.id, options);
+    if (workspace !== undefined && workspace.settings.project === info.id)
+      noteLatest(workspace, head.position);
+    return { forge, id: info.id, name: info.name, latest: head.position, workspace };
+  }
+
+  async #chooseTarget(
+    address: string | undefined,
+    workspace: Workspace | undefined,
+  ): Promise<ProjectAddress> {
+    if (workspace === undefined) return await this.resolveProject(address!);
+    const { server } = this.options;
+    if (server !== undefined) {
+      return {
+        forge: await resolveForge(server, this.#addressContext()),
+        project: workspace.settings.projectName,
+      };
+    }
+    return { forge: workspace.forgeAddress, project: workspace.settings.project };
+  }
+
+  /** With `what` undefined: the newest position. */
+  position(project: OpenedProject, spec: PositionSpec | undefined): Position {
+    return spec === undefined ? project.latest : resolvePosition(spec, project.latest);
+  }
+
+  /** Where content is read when no position is written: the workspace's base, else the newest. */
+  readingPosition(project: OpenedProject, spec: PositionSpec | undefined): Position {
+    const { workspace } = project;
+    if (spec === undefined && workspace !== undefined && this.options.server === undefined) {
+      return workspace.index.base.position;
+    }
+    return this.position(project, spec);
+  }
+
+  /** A position of the workspace's project; asks the forge only where `latest` is written. */
+  async workspacePosition(
+    workspace: Workspace,
+    spec: PositionSpec | undefined,
+  ): Promise<Position | undefined> {
+    if (spec === undefined) return undefined;
+    if (spec.anchor !== "latest") return resolvePosition(spec, LAST_POSITION);
+    const forge = await workspace.forge();
+    const head = await forge.getHead(workspace.settings.project, { signal: this.signal });
+    return resolvePosition(spec, head.position);
+  }
+
+  async positionAt(target: ProjectAddress, spec: PositionSpec | undefined): Promise<Position | undefined> {
+    if (spec === undefined) return undefined;
+    const forge = await this.openForge(target.forge);
+    const { id } = await forge.getProject(target.project, { signal: this.signal });
+    const head = await forge.getHead(id, { signal: this.signal });
+    return resolvePosition(spec, head.position);
+  }
+
+  #addressContext(): AddressContext {
+    const config = this.#config;
+    return {
+      cwd: this.cwd,
+      server: this.options.server ?? nonEmpty(this.world.env["MIC_SERVER"]) ?? config["server.default"],
+      alias: (name) => config[`server.${name}`],
+      isForgeDirectory: async (directory) => {
+        const { isForgeDirectory } = await import("../core/forge/forge-directory.ts");
+        return isForgeDirectory(directory);
+      },
+      readWorkspace: async (directory) => {
+        const { Workspace } = await import("../core/workspace/workspace.ts");
+        const workspace = Workspace.openRoot(directory, this.workspaceContext());
+        workspace.requireComplete();
+        return { forge: workspace.forgeAddress, project: workspace.settings.projectName };
+      },
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const opened of await Promise.allSettled(this.#forges.values())) {
+      if (opened.status === "fulfilled") await opened.value[Symbol.asyncDispose]();
+    }
+    this.#forges.clear();
+  }
+}
+
+async function openDirectory(address: string, create: boolean): Promise<Forge> {
+  if (!path.isAbsolute(address)) {
+    throw new MicError(
+      "unsupported",
+      `this version cannot reach ${address}: only directories work as addresses`,
+    );
+  }
+  const { openDirectoryForge } = await import("../core/forge/forge-directory.ts");
+  return await openDirectoryForge(address, { clock: systemClock, random: systemRandom, create });
+}
+
+function chooseDirectory(world: CommandLineWorld, option: string | undefined): string {
+  if (option === undefined) return world.cwd();
+  const directory = path.resolve(world.cwd(), option);
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw usageError(`-C ${option} is not a directory`);
+  }
+  return realpathSync(directory);
+}
+
+const NOTE_MAY_FAIL = new Set(["EACCES", "EROFS", "EPERM", "ENOSPC", "ENOENT"]);
+
+/** Reading commands learn the newest position in passing; a workspace that cannot be written stays as it is. */
+function noteLatest(workspace: Workspace, latest: Position): void {
+  try {
+    workspace.noteLatest(latest);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (!NOTE_MAY_FAIL.has(code ?? "")) throw error;
+  }
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === undefined || text === "" ? undefined : text;
+}

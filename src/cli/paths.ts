@@ -1,0 +1,54 @@
+/** Paths on the command line: relative to the current directory, turned into tree paths of the workspace. */
+import { realpathSync } from "node:fs";
+import path from "node:path";
+import { MicError } from "../core/base/errors.ts";
+import { parseTreePath, type TreePath } from "../core/base/path.ts";
+
+/** The empty text stands for the workspace's root. */
+export function toTreePath(root: string, cwd: string, argument: string): TreePath | "" {
+  const absolute = path.resolve(cwd, argument);
+  const relative = relativeTo(root, absolute) ?? relativeTo(realParent(root), realParent(absolute));
+  if (relative === undefined) {
+    throw new MicError("unsafe-path", `${argument} is outside the workspace`, {
+      hint: `the workspace is ${root}`,
+      data: { paths: [argument] },
+    });
+  }
+  return relative === "" ? "" : parseTreePath(relative);
+}
+
+/** Undefined (everything) when none was given, or when one of them is the root. */
+export function toTreePaths(
+  root: string,
+  cwd: string,
+  args: readonly string[] | undefined,
+): readonly TreePath[] | undefined {
+  if (args === undefined || args.length === 0) return undefined;
+  const paths = args.map((argument) => toTreePath(root, cwd, argument));
+  return paths.includes("") ? undefined : (paths as TreePath[]);
+}
+
+/** As it would be written from `cwd`, for messages. */
+export function shownFrom(root: string, cwd: string, treePath: string): string {
+  return path.relative(cwd, path.join(root, treePath)) || ".";
+}
+
+function relativeTo(root: string, absolute: string): string | undefined {
+  const relative = path.relative(root, absolute);
+  if (relative === ".." || relative.startsWith(`..${path.sep}`) || path.isAbsolute(relative))
+    return undefined;
+  return relative.split(path.sep).join("/");
+}
+
+/** Follows symlinks in every component but the last, which may itself be a tracked symlink or be gone. */
+function realParent(absolute: string): string {
+  const parent = path.dirname(absolute);
+  if (parent === absolute) return absolute;
+  try {
+    return path.join(realpathSync(parent), path.basename(absolute));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ENOENT" && code !== "ENOTDIR") throw error;
+    return path.join(realParent(parent), path.basename(absolute));
+  }
+}
