@@ -1,0 +1,119 @@
+/** What differs between two positions, or between a position and the workspace's files. */
+import { EMPTY_BYTES } from "../base/bytes.ts";
+import type { Position } from "../base/ids.ts";
+import { comparePaths, type TreePath } from "../base/path.ts";
+import { type ContentSide, sameSide } from "../codec/content-side.ts";
+import type { EntryKind } from "../codec/tree-entry.ts";
+import { changesBetween } from "./base-changes.ts";
+import { baseSide, findChanges } from "./changes.ts";
+import { readContent } from "./content.ts";
+import { readWorkspaceFile } from "./disk-state.ts";
+import type { ChangeOp, FileDiff } from "./results.ts";
+import type { Workspace } from "./workspace.ts";
+
+export interface DiffOptions {
+  /** Default: the base. */
+  readonly from?: Position;
+  /** Default: the workspace's files. Needs `from`. */
+  readonly to?: Position;
+  /** Only at or below these. */
+  readonly paths?: readonly TreePath[];
+}
+
+/** One side of a difference, stored or on disk. */
+interface Side {
+  readonly kind: EntryKind;
+  readonly size: number;
+  /** Absent: a file of the workspace that was not hashed. */
+  readonly stored: ContentSide | undefined;
+}
+
+interface Difference {
+  readonly path: TreePath;
+  readonly before: Side | undefined;
+  readonly after: Side | undefined;
+}
+
+const DIFF_BYTES_MAX = 256 << 20;
+
+/** In path order. Takes no lock. */
+export async function* workspaceDiff(ws: Workspace, options: DiffOptions = {}): AsyncGenerator<FileDiff> {
+  ws.requireComplete();
+  const { from, to, paths } = options;
+  const differences =
+    to !== undefined
+      ? await betweenPositions(ws, from ?? ws.index.base.position, to, paths)
+      : await againstFiles(ws, from ?? ws.index.base.position, paths);
+  for (const difference of differences) yield toFileDiff(ws, difference);
+}
+
+async function betweenPositions(
+  ws: Workspace,
+  from: Position,
+  to: Position,
+  paths: readonly TreePath[] | undefined,
+): Promise<Difference[]> {
+  const changes = await changesBetween(ws, from, to, paths);
+  return changes.map(({ path, before, after }) => ({ path, before: stored(before), after: stored(after) }));
+}
+
+async function againstFiles(
+  ws: Workspace,
+  from: Position,
+  paths: readonly TreePath[] | undefined,
+): Promise<Difference[]> {
+  const byPath = new Map<TreePath, Difference>();
+  for (const { path, before, after } of await changesBetween(ws, from, ws.index.base.position, paths)) {
+    byPath.set(path, { path, before: stored(before), after: stored(after) });
+  }
+  for (const { path, after } of (await findChanges(ws, paths)).changes) {
+    const known = byPath.get(path);
+    const before = known === undefined ? stored(baseSide(ws, path)) : known.before;
+    const side: ContentSide | undefined =
+      after?.id === undefined
+        ? undefined
+        : { entry: { kind: after.kind, size: after.size, id: after.id }, hint: 0 };
+    if (before?.stored !== undefined && side !== undefined && sameSide(before.stored, side)) {
+      // Edited back to what it was at the position.
+      byPath.delete(path);
+    } else if (before !== undefined || after !== undefined) {
+      byPath.set(path, {
+        path,
+        before,
+        after: after && { kind: after.kind, size: after.size, stored: undefined },
+      });
+    } else {
+      byPath.delete(path);
+    }
+  }
+  return [...byPath.values()].sort((a, b) => comparePaths(a.path, b.path));
+}
+
+function stored(side: ContentSide | undefined): Side | undefined {
+  return side && { kind: side.entry.kind, size: side.entry.size, stored: side };
+}
+
+function toFileDiff(ws: Workspace, difference: Difference): FileDiff {
+  const { path, before, after } = difference;
+  const read = async (side: Side | undefined): Promise<Uint8Array> => {
+    if (side === undefined) return EMPTY_BYTES;
+    if (side.stored !== undefined) return readContent(ws, side.stored, DIFF_BYTES_MAX);
+    return readWorkspaceFile(ws.root, path, DIFF_BYTES_MAX);
+  };
+  return {
+    op: opOf(before, after),
+    path,
+    ...(before === undefined ? {} : { before: { kind: before.kind, size: before.size } }),
+    ...(after === undefined ? {} : { after: { kind: after.kind, size: after.size } }),
+    readBefore: () => read(before),
+    readAfter: () => read(after),
+  };
+}
+
+function opOf(before: Side | undefined, after: Side | undefined): ChangeOp {
+  if (before === undefined) return "add";
+  if (after === undefined) return "delete";
+  if ((before.kind === "symlink") !== (after.kind === "symlink")) return "type";
+  const sameContent = before.stored !== undefined && before.stored.entry.id === after.stored?.entry.id;
+  return sameContent && before.kind !== after.kind ? "mode" : "modify";
+}
