@@ -4,7 +4,6 @@
  * change together.
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { compareBytes } from "../base/bytes.ts";
 import { isMicError, MicError } from "../base/errors.ts";
 import { EMPTY_ROOT, type ObjectId, objectIdFromBytes, objectIdToBytes, POSITION_ZERO } from "../base/ids.ts";
 import { comparePaths, type TreePath } from "../base/path.ts";
@@ -12,6 +11,7 @@ import type { EntryKind, TreeEntry } from "../codec/tree-entry.ts";
 import { decodeWorkspaceIndex, encodeWorkspaceIndex, type IndexColumns } from "../codec/workspace-index.ts";
 import type { PositionRef } from "../forge/forge.ts";
 import { writeFileAtomic } from "./atomic-file.ts";
+import { IdTable } from "./id-table.ts";
 import { updateColumns } from "./index-update.ts";
 import { INDEX_FILE, isMissing, metaPath } from "./layout.ts";
 import type { ScanFindings } from "./scan-findings.ts";
@@ -45,7 +45,7 @@ export class WorkspaceIndex {
   readonly columns: IndexColumns;
   /** The file as it was loaded, in shared memory when the index is large. */
   readonly sharedBytes: SharedArrayBuffer | undefined;
-  #byId: Int32Array | undefined;
+  #byId: IdTable | undefined;
 
   private constructor(columns: IndexColumns, sharedBytes?: SharedArrayBuffer) {
     this.columns = columns;
@@ -257,36 +257,9 @@ export class WorkspaceIndex {
   }
 
   #findId(id: ObjectId): number {
-    this.#byId ??= hashIds(this.columns.ids);
-    const table = this.#byId;
-    const mask = table.length - 1;
-    const wanted = objectIdToBytes(id);
-    const { ids } = this.columns;
-    for (let slot = idSlot(wanted, 0) & mask; ; slot = (slot + 1) & mask) {
-      const file = table[slot]! - 1;
-      if (file === -1) return -1;
-      if (compareBytes(ids.subarray(file * 32, file * 32 + 32), wanted) === 0) return file;
-    }
+    this.#byId ??= new IdTable(this.columns.ids);
+    return this.#byId.find(objectIdToBytes(id));
   }
-}
-
-/** Open addressing by the ids' own first bytes: file + 1, or 0 for a free slot. */
-function hashIds(ids: Uint8Array): Int32Array {
-  const count = ids.length / 32;
-  let slots = 16;
-  while (slots < count * 2) slots *= 2;
-  const table = new Int32Array(slots);
-  const mask = slots - 1;
-  for (let file = 0; file < count; file++) {
-    let slot = idSlot(ids, file * 32) & mask;
-    while (table[slot] !== 0) slot = (slot + 1) & mask;
-    table[slot] = file + 1;
-  }
-  return table;
-}
-
-function idSlot(ids: Uint8Array, offset: number): number {
-  return ids[offset]! | (ids[offset + 1]! << 8) | (ids[offset + 2]! << 16) | (ids[offset + 3]! << 24);
 }
 
 function emptyColumns(base: PositionRef): IndexColumns {
