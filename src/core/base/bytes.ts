@@ -24,8 +24,16 @@ export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-export function bytesToHex(bytes: Uint8Array, start = 0, end = bytes.length): string {
-  return asBuffer(bytes).toString("hex", start, end);
+/**
+ * The conversion behind `Buffer.toString("hex")`, called on any byte array. Wrapping a small array in a
+ * `Buffer` first makes the engine allocate its `ArrayBuffer`, which costs several times the conversion.
+ */
+const hexSlice = (Buffer.prototype as { hexSlice?: (this: Uint8Array, start: number, end: number) => string })
+  .hexSlice;
+
+export function bytesToHex(bytes: Uint8Array, start = 0, end: number = bytes.length): string {
+  if (hexSlice === undefined || end > bytes.length) return asBuffer(bytes).toString("hex", start, end);
+  return hexSlice.call(bytes, start, end);
 }
 
 /** `hex` must be an even number of hex digits; ids have been checked by their parser. */

@@ -8,7 +8,7 @@
  * | 9 | 32 | bytes | ObjectId of the content |
  * | 41 | 32 | bytes | ObjectId of the chunk list, only when bit 7 of the kind is set |
  */
-import { ByteReader } from "../base/bytes.ts";
+import { ByteReader, bytesToHex } from "../base/bytes.ts";
 import type { ObjectId } from "../base/ids.ts";
 
 export type EntryKind = "file" | "executable" | "symlink";
@@ -52,6 +52,20 @@ export function writeTreeEntry(target: Buffer, offset: number, entry: TreeEntry)
 }
 
 export function decodeTreeEntry(bytes: Uint8Array): TreeEntry {
+  // A clone decodes one of these for every file: the common form is read without a reader.
+  const kind = KINDS[bytes[0]!];
+  if (bytes.length === PLAIN_BYTES && kind !== undefined) {
+    const low = bytes[1]! | (bytes[2]! << 8) | (bytes[3]! << 16) | (bytes[4]! << 24);
+    const high = bytes[5]! | (bytes[6]! << 8) | (bytes[7]! << 16) | (bytes[8]! << 24);
+    if (high >= 0 && high < 0x20_0000) {
+      const size = (low >>> 0) + high * 0x1_0000_0000;
+      return { kind, size, id: bytesToHex(bytes, TREE_ENTRY_ID_OFFSET, PLAIN_BYTES) as ObjectId };
+    }
+  }
+  return decodeAnyEntry(bytes);
+}
+
+function decodeAnyEntry(bytes: Uint8Array): TreeEntry {
   const reader = new ByteReader(bytes, "tree entry");
   const tag = reader.u8();
   const kind = KINDS[tag & ~CHUNKED];

@@ -1,15 +1,17 @@
 /** What differs between two positions, in path order. */
 import { throwIfAborted } from "../base/clock.ts";
-import { EMPTY_ROOT, type ProjectId } from "../base/ids.ts";
+import type { ProjectId } from "../base/ids.ts";
 import { decodeTreeEntry } from "../codec/tree-entry.ts";
 import { diffTrees } from "../prolly/diff.ts";
 import type { Tree } from "../prolly/tree.ts";
-import type { KeyRange } from "../prolly/types.ts";
+import type { DiffEntry, KeyRange } from "../prolly/types.ts";
 import type { ForgeContext } from "./context.ts";
 import type { CallOptions, DiffRequest, TreeChange } from "./forge.ts";
 import { PathDecoder } from "./path-decoder.ts";
 import { rangesOfPaths } from "./path-ranges.ts";
 import { openSnapshot, requireReached } from "./positions.ts";
+
+const PAGE_CHANGES = 1024;
 
 /** Errors: `out-of-range`, `unsafe-path` for a stored path that must not be. */
 export async function* diff(
@@ -31,7 +33,7 @@ export async function* diff(
   );
 }
 
-/** Pages are never empty. */
+/** Pages are never empty, and large enough that a stream of them costs little. */
 export async function* changesBetween(
   before: Tree,
   after: Tree,
@@ -39,39 +41,33 @@ export async function* changesBetween(
   options: CallOptions = {},
 ): AsyncIterable<readonly TreeChange[]> {
   const decoder = new PathDecoder();
+  let changes: TreeChange[] = [];
   for (const range of ranges) {
-    if (before.root === EMPTY_ROOT) {
-      // A clone: every entry is new, and a scan of the leaves tells it.
-      for await (const page of after.pages(range)) {
-        throwIfAborted(options.signal);
-        const changes: TreeChange[] = new Array(page.length);
-        for (let i = 0; i < page.length; i++) {
-          const { key, value, hint } = page[i]!;
-          changes[i] = { path: decoder.decode(key), before: undefined, after: located({ value, hint }) };
-        }
-        if (changes.length > 0) yield changes;
-      }
-      continue;
-    }
-    for await (const page of diffTrees(before, after, range)) {
+    for await (const page of entriesOf(before, after, range)) {
       throwIfAborted(options.signal);
-      const changes: TreeChange[] = new Array(page.length);
       for (let i = 0; i < page.length; i++) {
-        const entry = page[i]!;
-        changes[i] = {
-          path: decoder.decode(entry.key),
-          before: entry.before === undefined ? undefined : located(entry.before),
-          after: entry.after === undefined ? undefined : located(entry.after),
-        };
+        const { key, before: old, after: now } = page[i]!;
+        changes.push({
+          path: decoder.decode(key),
+          before: old === undefined ? undefined : { entry: decodeTreeEntry(old.value), hint: old.hint },
+          after: now === undefined ? undefined : { entry: decodeTreeEntry(now.value), hint: now.hint },
+        });
       }
-      if (changes.length > 0) yield changes;
+      if (changes.length < PAGE_CHANGES) continue;
+      yield changes;
+      changes = [];
     }
   }
+  if (changes.length > 0) yield changes;
 }
 
-function located(side: {
-  readonly value: Uint8Array;
-  readonly hint: number;
-}): NonNullable<TreeChange["after"]> {
-  return { entry: decodeTreeEntry(side.value), hint: side.hint };
+/** From the empty tree every entry is new, and a scan of the leaves tells it. */
+async function* entriesOf(before: Tree, after: Tree, range: KeyRange): AsyncIterable<readonly DiffEntry[]> {
+  if (!before.isEmpty) {
+    yield* diffTrees(before, after, range);
+    return;
+  }
+  for await (const page of after.pages(range)) {
+    yield page.map((entry) => ({ key: entry.key, before: undefined, after: entry }));
+  }
 }

@@ -1,45 +1,71 @@
 /**
- * Tree keys to paths in bulk. Neighbours in a tree mostly share their directory, whose text has then been
- * decoded and checked already: only the last name is new.
+ * Tree keys to paths in bulk. Neighbours in a tree share most of their directories, whose text has then been
+ * decoded and checked already: only the names that differ are new.
  */
-import { compareBytes, fromUtf8 } from "../base/bytes.ts";
-import { MicError } from "../base/errors.ts";
+import { asBuffer } from "../base/bytes.ts";
 import { KEY_BYTES_MAX } from "../base/limits.ts";
 import { findComponentProblem, keyToPath, type TreePath } from "../base/path.ts";
 
-export class PathDecoder {
-  /** The key of the current directory with its final 0x00, and its text with the final slash. */
-  #directoryKey: Uint8Array = new Uint8Array(0);
-  #directory = "";
+const NO_KEY = new Uint8Array(0);
+const ASCII_LENGTH_MAX = 48;
 
-  /** As `keyToPath`. */
+export class PathDecoder {
+  #previous: Uint8Array = NO_KEY;
+  /** Of each directory of the previous key: where its separator ends in the key, and its text with a slash. */
+  readonly #ends: number[] = [];
+  readonly #texts: string[] = [];
+
+  /** As `keyToPath`, which judges whatever is not plain. The key must not change before the next call. */
   decode(key: Uint8Array): TreePath {
-    const nameStart = key.lastIndexOf(0) + 1;
-    if (nameStart > 0 && nameStart === this.#directoryKey.length && key.length <= KEY_BYTES_MAX) {
-      if (compareBytes(this.#directoryKey, key.subarray(0, nameStart)) === 0) {
-        return `${this.#directory}${checkedName(key, nameStart)}` as TreePath;
-      }
+    const previous = this.#previous;
+    this.#previous = NO_KEY;
+    if (key.length > KEY_BYTES_MAX) return keyToPath(key);
+    let depth = this.#sharedDepth(previous, key);
+    let start = depth === 0 ? 0 : this.#ends[depth - 1]!;
+    let text = depth === 0 ? "" : this.#texts[depth - 1]!;
+    for (;;) {
+      const separator = key.indexOf(0, start);
+      const end = separator === -1 ? key.length : separator;
+      const name = readName(key, start, end);
+      // What only matters at the start of a path is left to the full check too.
+      if (name === undefined || (start === 0 && name[1] === ":")) return keyToPath(key);
+      text += name;
+      if (separator === -1) break;
+      start = separator + 1;
+      text += "/";
+      this.#ends[depth] = start;
+      this.#texts[depth++] = text;
     }
-    const path = keyToPath(key);
-    this.#directoryKey = key.slice(0, nameStart);
-    this.#directory = path.slice(0, path.lastIndexOf("/") + 1);
-    return path;
+    this.#ends.length = depth;
+    this.#texts.length = depth;
+    this.#previous = key;
+    return text as TreePath;
+  }
+
+  /** How many directories of the previous key are directories of this one. */
+  #sharedDepth(previous: Uint8Array, key: Uint8Array): number {
+    const ends = this.#ends;
+    let depth = previous.length === 0 ? 0 : ends.length;
+    const limit = Math.min(previous.length, key.length);
+    let shared = 0;
+    while (shared < limit && previous[shared] === key[shared]) shared++;
+    while (depth > 0 && ends[depth - 1]! > shared) depth--;
+    return depth;
   }
 }
 
-function checkedName(key: Uint8Array, start: number): string {
-  const name = latin1Name(key, start) ?? fromUtf8(key.subarray(start), "a path");
-  const problem =
-    name.includes("/") || name.includes("\\") ? "has a slash in a name" : findComponentProblem(name);
-  if (problem === undefined) return name;
-  throw new MicError("unsafe-path", `a stored name ${problem}`, { data: { paths: [name] } });
+/** A name that may stand in a path; undefined for any other, and for some that are too rare to care. */
+function readName(key: Uint8Array, start: number, end: number): string | undefined {
+  const name = asciiName(key, start, end) ?? asBuffer(key).toString("utf8", start, end);
+  if (name.includes("\ufffd") || name.includes("/") || name.includes("\\")) return undefined;
+  return findComponentProblem(name) === undefined ? name : undefined;
 }
 
 /** A short ASCII name without a call into the decoder; undefined for any other. */
-function latin1Name(key: Uint8Array, start: number): string | undefined {
-  if (key.length - start > 24) return undefined;
+function asciiName(key: Uint8Array, start: number, end: number): string | undefined {
+  if (end - start > ASCII_LENGTH_MAX) return undefined;
   let name = "";
-  for (let i = start; i < key.length; i++) {
+  for (let i = start; i < end; i++) {
     const code = key[i]!;
     if (code >= 0x80) return undefined;
     name += String.fromCharCode(code);
