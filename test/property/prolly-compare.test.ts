@@ -6,7 +6,7 @@ import { mergeTrees } from "../../src/core/prolly/merge.ts";
 import { NodeCache } from "../../src/core/prolly/node-cache.ts";
 import { Tree } from "../../src/core/prolly/tree.ts";
 import type { DiffEntry, KeyRange } from "../../src/core/prolly/types.ts";
-import { build, entriesOf, hexKey, MemoryNodes, type Model, rootOf } from "./prolly-support.ts";
+import { build, entriesOf, hexKey, MemoryNodes, type Model, rootOf } from "../support/prolly-trees.ts";
 
 /** Long keys make internal nodes of four entries, and so trees of many levels. */
 const keyOf = (i: number) => utf8(`dir${i % 11}\0${i % 13 < 5 ? "" : LONG}f${String(i).padStart(5, "0")}`);

@@ -12,7 +12,7 @@ import {
   reopened,
   rootOf,
   sortedEdits,
-} from "./prolly-support.ts";
+} from "../support/prolly-trees.ts";
 
 /** Key families that have broken other trees: letters only, four letters, paths, numbers, raw bytes. */
 const KEY_OF: Record<string, (i: number) => Uint8Array> = {

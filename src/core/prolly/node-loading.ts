@@ -46,10 +46,11 @@ function loadChild(parent: TreeNode, i: number, context: TreeContext): TreeNode 
 
 /** The node of a slot that no parent vouches for: a root. */
 export function slotNode(slot: NodeSlot, hint: Hint, context: TreeContext): TreeNode | Promise<TreeNode> {
-  if (slot.node !== undefined) {
-    slot.touched = true;
-    if (context.cache !== undefined) checkSalt(slot.node, context);
-    return slot.node;
+  const held = slot.node === undefined ? context.cache?.find(slot.hash) : slot;
+  if (held?.node !== undefined) {
+    held.touched = true;
+    if (context.cache !== undefined) checkSalt(held.node, context);
+    return held.node;
   }
   const stored = context.nodes.load(slot.hash, hint);
   if (stored instanceof Promise) return stored.then((arrived) => accept(slot, arrived, context));

@@ -1,5 +1,6 @@
 /** Trees over a memory store that counts its reads, and a plain map to compare them with. */
 import { bytesToHex, compareBytes } from "../../src/core/base/bytes.ts";
+import { MicError } from "../../src/core/base/errors.ts";
 import { buildTree } from "../../src/core/prolly/build.ts";
 import type { NodeCache } from "../../src/core/prolly/node-cache.ts";
 import { Tree } from "../../src/core/prolly/tree.ts";
@@ -19,7 +20,7 @@ export class MemoryNodes {
   load(hash: Uint8Array): StoredNode | Promise<StoredNode> {
     this.loads++;
     const node = this.stored.get(bytesToHex(hash));
-    if (node === undefined) throw new Error(`no node ${bytesToHex(hash)}`);
+    if (node === undefined) throw new MicError("not-found", `no node ${bytesToHex(hash)}`);
     return this.asynchronous ? Promise.resolve(node) : node;
   }
 
