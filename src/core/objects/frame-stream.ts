@@ -4,7 +4,7 @@
  * Memory is bounded by the window of references that are planned at a time and by the reads held.
  */
 import { throwIfAborted } from "../base/clock.ts";
-import { type ObjectId, objectIdToBytes, type PackId } from "../base/ids.ts";
+import { OBJECT_ID_BYTES, type ObjectId, objectIdToBytes, type PackId } from "../base/ids.ts";
 import { BLOB_FRAME_RAW_BYTES } from "../base/limits.ts";
 import type { Frame, ObjectRef } from "./frame.ts";
 import { FrameBuilder } from "./frame-builder.ts";
@@ -101,11 +101,13 @@ async function planWindow(
   await openHintedPacks(lookup, refs);
   const plans: FramePlan[] = [];
   const plansOfPack = new Map<OpenPack, Map<number, FramePlan>>();
+  const idBytes = Buffer.alloc(OBJECT_ID_BYTES);
   for (const ref of refs) {
     if (planned.has(ref.id)) continue;
     planned.add(ref.id);
-    const id = objectIdToBytes(ref.id);
-    const found = lookup.peekRow(id, ref.hint) ?? (await lookup.findRow(id, ref.hint));
+    idBytes.write(ref.id, 0, OBJECT_ID_BYTES, "hex");
+    const found =
+      lookup.peekRow(idBytes, ref.hint) ?? (await lookup.findRow(objectIdToBytes(ref.id), ref.hint));
     if (found === undefined) throw objectNotFound(ref.id);
     addToPlans(found, plans, plansOfPack);
   }
@@ -140,7 +142,7 @@ async function openHintedPacks(lookup: ObjectLookup, refs: readonly ObjectRef[])
   hints.delete(0);
   const closed = new Map<PackId, () => Promise<unknown>>();
   for (const hint of hints) {
-    for (const entry of await lookup.directory.at(hint)) {
+    for (const entry of await lookup.entriesAt(hint)) {
       if (lookup.cache.peek(entry.pack) === undefined) {
         closed.set(entry.pack, () => lookup.cache.open(entry));
       }

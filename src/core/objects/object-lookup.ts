@@ -10,6 +10,9 @@ import type { PackDirectory, PackEntry } from "./pack-directory.ts";
 /** Indexes that are read at the same time when a lookup has no hint. */
 const PROBE_WIDTH = 8;
 
+/** Positions whose packs are remembered. */
+const POSITIONS_MAX = 8192;
+
 /** A row of a pack's object table. */
 export interface PackRow {
   readonly pack: OpenPack;
@@ -18,18 +21,36 @@ export interface PackRow {
 
 export class ObjectLookup {
   readonly cache: PackCache;
-  readonly directory: PackDirectory;
+  readonly #directory: PackDirectory;
+  /** What the directory said: it is that of one head and does not change. */
+  readonly #entriesAt = new Map<number, readonly PackEntry[]>();
 
   constructor(cache: PackCache, directory: PackDirectory) {
     this.cache = cache;
-    this.directory = directory;
+    this.#directory = directory;
   }
 
   /** Where an object is, if the indexes in memory say so. `id`: 32 bytes. */
   peekRow(id: Uint8Array, hint: number): PackRow | undefined {
     if (hint === 0) return undefined;
-    const entries = this.directory.at(hint);
+    const entries = this.entriesAt(hint);
     return entries instanceof Promise ? undefined : this.#peekIn(entries, id);
+  }
+
+  /** Packs that may hold what was introduced at a position, newest first. */
+  entriesAt(position: number): readonly PackEntry[] | Promise<readonly PackEntry[]> {
+    const known = this.#entriesAt.get(position);
+    if (known !== undefined) return known;
+    const entries = this.#directory.at(position);
+    return entries instanceof Promise
+      ? entries.then((found) => this.#remember(position, found))
+      : this.#remember(position, entries);
+  }
+
+  #remember(position: number, entries: readonly PackEntry[]): readonly PackEntry[] {
+    if (this.#entriesAt.size >= POSITIONS_MAX) this.#entriesAt.clear();
+    this.#entriesAt.set(position, entries);
+    return entries;
   }
 
   /**
@@ -39,12 +60,12 @@ export class ObjectLookup {
    */
   async findRow(id: Uint8Array, hint: number): Promise<PackRow | undefined> {
     if (hint !== 0) {
-      const entries = await this.directory.at(hint);
+      const entries = await this.entriesAt(hint);
       const found = this.#peekIn(entries, id) ?? (await this.#searchIn(entries, id, 1));
       if (found !== undefined) return found;
     }
     let missing: MissingPackError | undefined;
-    for await (const entries of this.directory.newestFirst()) {
+    for await (const entries of this.#directory.newestFirst()) {
       try {
         const found = this.#peekIn(entries, id) ?? (await this.#searchIn(entries, id, PROBE_WIDTH));
         if (found !== undefined) return found;
