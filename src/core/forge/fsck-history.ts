@@ -4,15 +4,17 @@
  * equals the one that this code builds.
  */
 import { throwIfAborted } from "../base/clock.ts";
-import { corrupt } from "../base/errors.ts";
+import { corrupt, isMicError, MicError } from "../base/errors.ts";
 import { EMPTY_ROOT, type LandingId, type ObjectId, type Position } from "../base/ids.ts";
 import type { LandingRecord } from "../codec/landing-record.ts";
 import { editTree } from "../prolly/edit.ts";
+import { checkOperations } from "./check-request.ts";
 import type { Progress } from "./forge.ts";
 import { ContentCheck } from "./fsck-content.ts";
 import type { Findings } from "./fsck-findings.ts";
 import type { ObjectTable } from "./fsck-packs.ts";
 import { TreeCheck } from "./fsck-tree.ts";
+import { checkNeighbours } from "./neighbours.ts";
 import { prepareOperations } from "./prepared-landing.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -33,7 +35,7 @@ export async function checkHistory(
     const record = await findings.attempt(where, () => snapshot.record(where.position));
     if (record !== undefined) {
       await findings.attempt(where, () => checkRecord(snapshot, record, previous));
-      await findings.attempt(where, () => checkOperations(snapshot, record));
+      await findings.attempt(where, () => replayOperations(snapshot, record));
       await trees.check(record);
       const twice = landingIds.get(record.landingId);
       if (twice !== undefined) {
@@ -64,8 +66,11 @@ async function checkRecord(
   }
 }
 
-/** The digest covers base and operations; the operations lead from the tree before to the tree. */
-async function checkOperations(snapshot: Snapshot, record: LandingRecord): Promise<void> {
+/**
+ * The digest covers base and operations; the operations lead from the tree before to the tree, and leave no path
+ * that is both a file and a directory.
+ */
+async function replayOperations(snapshot: Snapshot, record: LandingRecord): Promise<void> {
   const { position } = record;
   const what = `landing ${position}`;
   const operations = await snapshot.operations(record);
@@ -81,6 +86,14 @@ async function checkOperations(snapshot: Snapshot, record: LandingRecord): Promi
   });
   const after = await editTree(before, edits, { position, emit: () => undefined });
   if (after.root !== record.root) throw corrupt(what, "its operations make another tree");
+  const existing = await before.getMany(edits.map((edit) => edit.key));
+  try {
+    checkOperations(operations);
+    await checkNeighbours(before, after, edits, existing);
+  } catch (error) {
+    if (!isMicError(error, "usage")) throw error;
+    throw new MicError("corrupt", `landing ${position}: ${error.message}`, { cause: error });
+  }
 }
 
 async function hintBefore(snapshot: Snapshot, position: Position): Promise<number> {
