@@ -35,11 +35,14 @@ describe("FrameBuilder", () => {
     for (const frame of frames) verifyFrame(frame);
   });
 
-  test("stores raw what zstd does not make smaller, in memory of its own", () => {
-    const content = random.bytes(5000);
+  test.each([
+    ["an array", 5000, (bytes: Uint8Array) => bytes],
+    ["a Buffer, of which slice() is a view", 5000, (bytes: Uint8Array) => Buffer.from(bytes)],
+    ["a small Buffer", 500, (bytes: Uint8Array) => Buffer.from(bytes)],
+  ])("stores raw what zstd does not make smaller, in memory of its own: %s", (_, length, wrap) => {
+    const content = wrap(random.bytes(length));
     const builder = new FrameBuilder({ rawTarget: 1000 });
-    const object = testObject(content);
-    builder.add("blob", object.id, content);
+    builder.add("blob", testObject(content).id, content);
     const [frame] = builder.finish();
     expect(frame!.compressed).toBe(false);
     content.fill(0);

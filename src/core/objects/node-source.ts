@@ -24,9 +24,12 @@ export class PackNodeSource implements NodeSource {
   }
 }
 
-/** A node too short for its header has no hints; decoding it says what is wrong. */
+/**
+ * A copy: decoded nodes live long, and a view would keep the whole frame alive. A node too short for its header has
+ * no hints; decoding it says what is wrong.
+ */
 function toNode({ content, sidecar }: ObjectContent): StoredNode {
   const low = content[ENTRY_COUNT_OFFSET] ?? 0;
   const high = content[ENTRY_COUNT_OFFSET + 1] ?? 0;
-  return { bytes: content, hints: decodeHints(sidecar, low | (high << 8)) };
+  return { bytes: new Uint8Array(content), hints: decodeHints(sidecar, low | (high << 8)) };
 }

@@ -269,7 +269,7 @@ export class PackCache {
     checkFrameBytes(location, stored);
     let raw = expandFrame({ ...location, stored });
     // A view would keep everything that was read with it alive.
-    if (raw === stored && pack.whole === undefined) raw = raw.slice();
+    if (raw === stored && pack.whole === undefined) raw = new Uint8Array(raw);
     const cached = new CachedFrame(pack, number, raw);
     pack.frames.set(number, cached);
     this.#lru.add(cached);
