@@ -30,6 +30,7 @@ const EXPECTED_CODES = new Set([
   "corrupt",
   "out-of-range",
   "not-found",
+  "unsupported",
 ]);
 
 export type Answer =
@@ -233,9 +234,11 @@ export class Client {
   ): Promise<LandResult> {
     const { random, clock } = this.#world;
     let { request } = attempted;
-    const hangUpMs = random.below(4_000);
+    const hangUpMs = random.below(random.below(2) === 0 ? 40 : 4_000);
     if (random.below(4) === 0 && request.frames.length > 0) {
-      const pack: PackId = await project.putPack(encodePack(request.frames).bytes);
+      // Whoever lands it may not be who took it in.
+      const receiver = random.below(2) === 0 ? project : this.#world.agent().project;
+      const pack: PackId = await receiver.putPack(encodePack(request.frames).bytes);
       request = { ...request, frames: [], packs: [pack] };
     }
     if (controller === undefined) return await project.land(request);

@@ -28,15 +28,12 @@ export async function findConflicts(
   const report = (ours: TreePath): void => {
     found.add(ours);
   };
-  for await (const page of snapshot.records(
-    base,
-    snapshot.head.position,
-    signal === undefined ? {} : { signal },
-  )) {
+  const options = signal === undefined ? {} : { signal };
+  for await (const page of snapshot.records(base, snapshot.head.position, options)) {
     for (const record of page) {
-      if (record.operations.kind === "inline")
-        findClashes(operations, snapshot.inlineOperations(record), report);
-      else await searchSegments(snapshot, record, record.operations.segments, operations, report);
+      const { operations: their } = record;
+      if (their.kind === "inline") findClashes(operations, snapshot.inlineOperations(record), report);
+      else await searchSegments(snapshot, record, their.segments, operations, report);
     }
     throwIfAborted(signal);
   }

@@ -1,0 +1,101 @@
+import { execFile } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { FAULT_KINDS } from "../../src/core/store/faults.ts";
+import { MUTANTS, type Mutant, SHORT_RING } from "./mutants.ts";
+import { simulate } from "./simulate.ts";
+
+/** `MIC_SIM_SEEDS` runs more of them. */
+const SEEDS = Number(process.env["MIC_SIM_SEEDS"] ?? 2000);
+const MUTANT_SEEDS = 1500;
+const SHORT_RING_SEEDS = 200;
+const FAULTS_LEAST = 5;
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+describe("landing over a faulty store", () => {
+  test(`${SEEDS} seeds keep every invariant, with every kind of fault that landing can meet`, async () => {
+    const kinds = new Set<string>();
+    const total = { landings: 0, conflicts: 0, failures: 0, faults: 0 };
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const summary = await simulate(seed);
+      total.landings += summary.landings;
+      total.conflicts += summary.conflicts;
+      total.failures += summary.failures;
+      total.faults += summary.faults;
+      for (const kind of summary.faultKinds) kinds.add(kind);
+    }
+    expect(total.faults).toBeGreaterThan(SEEDS * FAULTS_LEAST);
+    expect(total.landings).toBeGreaterThan(SEEDS * 5);
+    expect(total.conflicts).toBeGreaterThan(SEEDS);
+    // Landing deletes nothing.
+    const missed = FAULT_KINDS.filter((kind) => !kinds.has(kind) && !kind.startsWith("delete-"));
+    expect(missed).toEqual([]);
+  });
+
+  test("the same seed is the same run", async () => {
+    for (const seed of [7, 1689]) {
+      const first = await simulate(seed);
+      expect(await simulate(seed)).toEqual(first);
+    }
+  });
+});
+
+describe("the simulator's teeth", () => {
+  let copies: string;
+
+  beforeAll(() => {
+    copies = mkdtempSync(join(tmpdir(), "mic-mutants-"));
+  });
+  afterAll(() => {
+    rmSync(copies, { recursive: true, force: true });
+  });
+
+  test.concurrent("are not set off by a short ring", async () => {
+    const directory = join(copies, "short-ring");
+    makeMutant(directory, SHORT_RING);
+    const { code, output } = await run(directory, SHORT_RING_SEEDS);
+    expect(code, output).toBe(0);
+  });
+
+  test.concurrent.each(MUTANTS.map((mutant, index) => ({ ...mutant, index })))(
+    "finds out: $name",
+    async (mutant) => {
+      const directory = join(copies, String(mutant.index));
+      makeMutant(directory, mutant);
+      const { code, output } = await run(directory, MUTANT_SEEDS);
+      expect(code, `${mutant.name} was not found in ${MUTANT_SEEDS} seeds\n${output}`).toBe(1);
+      expect(output).toMatch(/^seed \d+: /);
+      expect(output).toContain("replay: ");
+    },
+  );
+});
+
+/** A copy of the core and the simulator in which one line of the protocol is different. */
+function makeMutant(directory: string, mutant: Mutant): void {
+  for (const part of ["src/core", "test/sim", "test/support"]) {
+    cpSync(join(root, part), join(directory, part), { recursive: true });
+  }
+  symlinkSync(join(root, "node_modules"), join(directory, "node_modules"));
+  const file = join(directory, mutant.file);
+  const pieces = readFileSync(file, "utf8").split(mutant.from);
+  expect(pieces.length, `${mutant.file} has this line once: ${mutant.from}`).toBe(2);
+  writeFileSync(file, pieces.join(mutant.to));
+}
+
+function run(directory: string, seeds: number): Promise<{ code: number; output: string }> {
+  const script = join(directory, "test/sim/main.ts");
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      [script, "--seed", "1", "--count", String(seeds)],
+      { cwd: directory, timeout: 55_000 },
+      (error, stdout, stderr) => {
+        const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
+        resolve({ code, output: stdout + stderr });
+      },
+    );
+  });
+}

@@ -1,0 +1,113 @@
+/**
+ * Lines of the landing protocol, each with what it guards against. The simulator is worth something when it
+ * finds every one of them missing.
+ */
+export interface Mutant {
+  readonly name: string;
+  /** Relative to the repository. */
+  readonly file: string;
+  /** Stands in the file exactly once. */
+  readonly from: string;
+  readonly to: string;
+}
+
+const PUBLISHER = "src/core/forge/publisher.ts";
+const PENDING = "src/core/forge/pending.ts";
+const SNAPSHOT = "src/core/forge/snapshot.ts";
+const BATCH = "src/core/forge/batch.ts";
+const CONFLICTS = "src/core/forge/conflicts.ts";
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "no look-up before building on a head",
+    file: PUBLISHER,
+    from: "const known = await snapshot.findLanding(landingId, base.position);",
+    to: "const known = undefined as LandingRecord | undefined;",
+  },
+  {
+    name: "only the newest id is looked for",
+    file: SNAPSHOT,
+    from: "const index = ring.lastIndexOf(landingId);",
+    to: "const index = ring.at(-1) === landingId ? ring.length - 1 : -1;",
+  },
+  {
+    name: "the digest of a repeated id is not compared",
+    file: PUBLISHER,
+    from: "known.digest === landing.digest && known.author === request.author",
+    to: "known.author === request.author",
+  },
+  {
+    name: "a clash with a batch-mate is reported before the swap",
+    file: PUBLISHER,
+    from: "        waiting.push(pending);\n",
+    to: '        pending.resolve({ kind: "conflict", paths: [pending.landing.request.operations[0]!.path] });\n',
+  },
+  {
+    name: "batch-mates are not checked against each other",
+    file: BATCH,
+    from: "doClash(landing.request.operations, request.operations)",
+    to: "false",
+  },
+  {
+    name: "the same id twice in one batch",
+    file: BATCH,
+    from: "landing.request.landingId === request.landingId ||",
+    to: "",
+  },
+  {
+    name: "the landing right after the base is not looked at",
+    file: CONFLICTS,
+    from: "snapshot.records(base, snapshot.head.position, options)",
+    to: "snapshot.records(Math.min(base + 1, snapshot.head.position) as Position, snapshot.head.position, options)",
+  },
+  {
+    name: "only the newest landing is looked at",
+    file: CONFLICTS,
+    from: "snapshot.records(base, snapshot.head.position, options)",
+    to: "snapshot.records((snapshot.head.position - 1) as Position, snapshot.head.position, options)",
+  },
+  {
+    name: "a file that is somebody's directory is no conflict",
+    file: CONFLICTS,
+    from: 'if (below.kind === "put") report(below.path);',
+    to: "",
+  },
+  {
+    name: "what was sent counts as not landed when its caller goes away",
+    file: PENDING,
+    from: "    this.#mayBeApplied = true;\n    return true;",
+    to: "    return true;",
+  },
+  {
+    name: "a caller that goes away while the batch is built is not asked about",
+    file: PENDING,
+    from: "    if (this.#isSettled) return false;\n    this.#mayBeApplied",
+    to: "    this.#mayBeApplied",
+  },
+  {
+    name: "a request that was not sent again means that the first was not sent",
+    file: PUBLISHER,
+    from: "if (attempt === 0) {",
+    to: "if (attempt >= 0) {",
+  },
+  {
+    name: "readers keep the head they have",
+    file: "src/core/forge/project-store.ts",
+    from: "const read = await this.#read(known, options);",
+    to: "const read = known === undefined ? await this.#read(known, options) : undefined;",
+  },
+  {
+    name: "a base newer than the head of the batch is refused",
+    file: PUBLISHER,
+    from: "(isAhead && pending.asksBefore === this.#asks) || ",
+    to: "",
+  },
+];
+
+/** Not a mutant: with a ring of four ids, most look-ups need the log behind it. */
+export const SHORT_RING: Mutant = {
+  name: "a ring of four ids, and the log behind it",
+  file: BATCH,
+  from: "export const RING_SIZE = 256;",
+  to: "export const RING_SIZE = 4;",
+};
