@@ -43,7 +43,7 @@ export async function createProject(
   const head = await context.project(id).create({ salt });
   const meta = await changeMeta(context, id, signal, (current) => {
     if (current !== undefined) return current;
-    const createdAtMs = context.clock.nowMs();
+    const createdAtMs = unixMs(context);
     const visibility = request.visibility ?? "private";
     const fresh = { id, name, description, visibility, salt: head.salt, createdAtMs };
     return { ...fresh, deletedAtMs: 0, revision: 1, formerNames: [] };
@@ -127,7 +127,7 @@ export async function deleteProject(
       throw projectNotFound(project);
     }
     if (current.deletedAtMs !== 0) return current;
-    done = { ...current, deletedAtMs: context.clock.nowMs(), revision: current.revision + 1 };
+    done = { ...current, deletedAtMs: unixMs(context), revision: current.revision + 1 };
     return done;
   });
   for (const name of [meta.name, ...meta.formerNames]) {
@@ -200,7 +200,7 @@ async function findListed(
   const stored = await context.store.get(NAMES_PREFIX + name, options);
   if (stored === undefined) return undefined;
   const record = decodeFor(name, stored.bytes);
-  if (record.state !== "current") return undefined;
+  if (record.state === "tombstone") return undefined;
   const meta = await context.store.get(metaKey(record.project), options);
   if (meta === undefined) return undefined;
   const decoded = decodeMetaOf(record.project, meta.bytes);
@@ -210,6 +210,11 @@ async function findListed(
 function toInfo(meta: ProjectMeta): ProjectInfo {
   const { id, name, description, visibility, createdAtMs, salt } = meta;
   return { id, name, description, visibility, createdAtMs, salt };
+}
+
+/** A whole number above 0: a stored 0 says "not yet". */
+function unixMs(context: ForgeContext): number {
+  return Math.max(1, Math.floor(context.clock.nowMs()));
 }
 
 function checkDescription(text: string): string {

@@ -6,7 +6,7 @@
  * returns what it was given when there is nothing left to do.
  */
 import { type Clock, throwIfAborted } from "../base/clock.ts";
-import { MicError } from "../base/errors.ts";
+import { isMicError, MicError } from "../base/errors.ts";
 import { jitterMs, type Random } from "../base/random.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 
@@ -32,14 +32,33 @@ const BACKOFF_BASE_MS = 5;
 const BACKOFF_CAP_MS = 2_000;
 
 /**
- * Returns the value that is stored when it ends. Errors: whatever `change` throws, `outcome-unknown` when the
- * store never gave a definite answer, `unreachable` when other writers always came first.
+ * Returns the value that is stored when it ends. Errors: whatever `change` throws before anything was sent,
+ * `outcome-unknown` when something was sent and the store gave no definite answer, `unreachable` when other
+ * writers always came first.
  */
 export async function swapLoop<T>(context: SwapContext, request: SwapChange<T>): Promise<T> {
+  const unanswered: unknown[] = [];
+  try {
+    return await attempts(context, request, (cause) => unanswered.push(cause));
+  } catch (error) {
+    // A request without an answer may still be applied: then a failure to look is no refusal.
+    if (unanswered.length === 0 || !isMicError(error) || error.kind === "input" || error.kind === "rebase")
+      throw error;
+    throw new MicError("outcome-unknown", `it is not known whether ${request.what} was changed`, {
+      hint: "run the command again",
+      cause: error,
+    });
+  }
+}
+
+async function attempts<T>(
+  context: SwapContext,
+  request: SwapChange<T>,
+  onUnknown: (cause: unknown) => void,
+): Promise<T> {
   const { store, clock, random } = context;
   const { key, what, signal } = request;
   const options = signal === undefined ? {} : { signal };
-  let uncertain: unknown;
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     throwIfAborted(signal);
     const stored = await store.get(key, options);
@@ -50,14 +69,8 @@ export async function swapLoop<T>(context: SwapContext, request: SwapChange<T>):
     const outcome = await store.commit([], swap, options);
     if (outcome.kind === "committed") return next;
     if (outcome.kind === "missing") throw new MicError("not-found", `${what} is gone`);
-    if (outcome.kind === "unknown") uncertain = outcome.cause;
+    if (outcome.kind === "unknown") onUnknown(outcome.cause);
     await clock.sleep(jitterMs(random, attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS), signal);
-  }
-  if (uncertain !== undefined) {
-    throw new MicError("outcome-unknown", `it is not known whether ${what} was changed`, {
-      hint: "run the command again",
-      cause: uncertain,
-    });
   }
   throw new MicError("unreachable", `${what} is changed by others too often`, { hint: "try again" });
 }
