@@ -49,6 +49,15 @@ describe("FrameBuilder", () => {
     verifyFrame(frame!);
   });
 
+  test("gives stored bytes that can be copied with slice()", () => {
+    const frames = framesOf(
+      [testObject("text ".repeat(300)), testObject(Buffer.from(random.bytes(90)))],
+      100,
+    );
+    expect(frames.map((frame) => frame.compressed)).toEqual([true, false]);
+    for (const { stored } of frames) expect(stored.slice().buffer).not.toBe(stored.buffer);
+  });
+
   test("reuses its buffer without changing frames given out", () => {
     const builder = new FrameBuilder({ rawTarget: 100, level: "store" });
     const first = testObject(random.bytes(90));

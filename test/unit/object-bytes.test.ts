@@ -134,6 +134,15 @@ describe("byte helpers", () => {
     expect(bytes.bytesToHex(Uint8Array.of(1, 2, 3), 1, 2)).toBe("02");
   });
 
+  test("asPlainBytes() shares memory and gives slices that are copies", () => {
+    const buffer = Buffer.from([1, 2, 3]);
+    const plain = bytes.asPlainBytes(buffer.subarray(1));
+    const slice = plain.slice();
+    buffer.fill(9);
+    expect([...plain, ...slice]).toEqual([9, 9, 2, 3]);
+    expect(bytes.asPlainBytes(plain)).toBe(plain);
+  });
+
   test("asBuffer() shares memory, concatBytes() does not", () => {
     const array = Uint8Array.of(1, 2, 3, 4).subarray(1, 3);
     const shared = bytes.asBuffer(array);

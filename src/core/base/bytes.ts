@@ -31,6 +31,11 @@ export function asBuffer(bytes: Uint8Array): Buffer {
 const hexSlice = (Buffer.prototype as { hexSlice?: (this: Uint8Array, start: number, end: number) => string })
   .hexSlice;
 
+/** A plain array over the same memory, whose `slice()` copies; that of a `Buffer` is a view. */
+export function asPlainBytes(bytes: Uint8Array): Uint8Array {
+  return Buffer.isBuffer(bytes) ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) : bytes;
+}
+
 export function bytesToHex(bytes: Uint8Array, start = 0, end: number = bytes.length): string {
   if (hexSlice === undefined || end > bytes.length) return asBuffer(bytes).toString("hex", start, end);
   return hexSlice.call(bytes, start, end);

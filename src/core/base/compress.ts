@@ -1,16 +1,18 @@
 /** zstd with the exact output size known in advance: no growth, no decompression bomb, no second frame. */
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { asPlainBytes } from "./bytes.ts";
 import { corrupt } from "./errors.ts";
 
 const MAGIC_LE = 0xfd2fb528;
 
 /** Level 1 is the format's default: 430 MB/s, and later merging recompresses. */
 export function compress(raw: Uint8Array, level = 1): Uint8Array {
-  return zstdCompressSync(raw, {
+  const stored = zstdCompressSync(raw, {
     params: { [constants.ZSTD_c_compressionLevel]: level },
     pledgedSrcSize: raw.length,
     chunkSize: Math.max(1024, raw.length + (raw.length >> 7) + 512),
   });
+  return asPlainBytes(stored);
 }
 
 /**
@@ -32,7 +34,7 @@ export function decompress(stored: Uint8Array, rawLength: number, what = "zstd f
     throw error;
   }
   if (raw.length !== rawLength) throw corrupt(what, `expands to ${raw.length} bytes, not ${rawLength}`);
-  return raw;
+  return asPlainBytes(raw);
 }
 
 /**

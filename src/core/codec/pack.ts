@@ -31,7 +31,7 @@
  * be written down. The same object may stand in a pack more than once (two threads packed equal files): the
  * first copy is the one that is found.
  */
-import { asBuffer, equalBytes } from "../base/bytes.ts";
+import { asBuffer, asPlainBytes, equalBytes } from "../base/bytes.ts";
 import { corrupt, invariant, MicError } from "../base/errors.ts";
 import { hashBytes, hashObject } from "../base/hash.ts";
 import type { PackId } from "../base/ids.ts";
@@ -114,7 +114,7 @@ export function encodePack(frames: readonly Frame[]): EncodedPack {
   }
   writeSortedIds(bytes, objectAt, ids, objectCount);
   writeTrailer(bytes, dataEnd, frames.length, objectCount);
-  return { id: packIdOf(bytes), bytes, indexLength };
+  return { id: packIdOf(bytes), bytes: asPlainBytes(bytes), indexLength };
 }
 
 export function packIdOf(bytes: Uint8Array): PackId {

@@ -93,6 +93,5 @@ function makeFrame(raw: Uint8Array, objects: FrameObject[], level: number | "sto
     const stored = compress(raw, level);
     if (stored.length < rawLength) return { compressed: true, rawLength, stored, objects };
   }
-  // Not `slice`, which for a Buffer is a view.
   return { compressed: false, rawLength, stored: new Uint8Array(raw), objects };
 }

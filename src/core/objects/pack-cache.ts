@@ -3,7 +3,7 @@
  * bounded by bytes. Packs are immutable, so nothing here ever goes stale. Reads that miss at the same time are
  * one read; they belong to no caller and therefore take no signal.
  */
-import { equalBytes } from "../base/bytes.ts";
+import { asPlainBytes, equalBytes } from "../base/bytes.ts";
 import { corrupt, invariant, isMicError, MicError } from "../base/errors.ts";
 import { hashBytes, verifyObject } from "../base/hash.ts";
 import type { PackId, ProjectId } from "../base/ids.ts";
@@ -161,7 +161,11 @@ export class PackCache {
     if (this.#packs.has(entry.pack)) return;
     invariant(bytes.length === entry.size, `pack ${entry.pack} has another size than its entry`);
     const tail = bytes.subarray(bytes.length - entry.indexLength);
-    this.#keep(entry, decodePackIndex(tail), bytes.length <= WHOLE_PACK_BYTES_MAX ? bytes : undefined);
+    this.#keep(
+      entry,
+      decodePackIndex(tail),
+      bytes.length <= WHOLE_PACK_BYTES_MAX ? asPlainBytes(bytes) : undefined,
+    );
   }
 
   /** The raw frame, if it takes no read to have it. */
@@ -203,7 +207,7 @@ export class PackCache {
     if (stored.bytes.length !== length) {
       throw corrupt(`pack ${entry.pack}`, `ends after ${offset + stored.bytes.length} bytes`);
     }
-    return stored.bytes;
+    return asPlainBytes(stored.bytes);
   }
 
   async #readPack(entry: PackEntry): Promise<OpenPack> {

@@ -1,4 +1,5 @@
 /** What a forge does with content from somebody else before it stores it. */
+import { asPlainBytes } from "../base/bytes.ts";
 import { corrupt, MicError } from "../base/errors.ts";
 import type { PackId } from "../base/ids.ts";
 import { PACK_BYTES_MAX } from "../base/limits.ts";
@@ -33,6 +34,7 @@ export function verifyPack(bytes: Uint8Array, options: VerifyPackOptions): Verif
     throw new MicError("too-large", `a pack of ${bytes.length} bytes is above ${PACK_BYTES_MAX}`);
   }
   checkPackHeader(bytes);
+  const plain = asPlainBytes(bytes);
   const { tailLength } = decodePackTrailer(bytes);
   if (tailLength > bytes.length) throw corrupt("pack", `an index of ${tailLength} bytes`, bytes.length);
   const index = decodePackIndex(bytes.subarray(bytes.length - tailLength));
@@ -44,7 +46,7 @@ export function verifyPack(bytes: Uint8Array, options: VerifyPackOptions): Verif
   for (let i = 0; i < index.frameCount; i++) {
     const location = index.frame(i);
     rawBytes += location.rawLength;
-    frames.push(index.frameWith(i, bytes.subarray(location.offset, location.offset + location.storedLength)));
+    frames.push(index.frameWith(i, plain.subarray(location.offset, location.offset + location.storedLength)));
   }
   if (!options.trusted) {
     if (rawBytes > (options.rawBytesMax ?? Number.POSITIVE_INFINITY)) {
