@@ -166,10 +166,8 @@ async function planMerge(
     if (hashObject(bytes) !== ours.entry.id) throw changedMeanwhile(path);
     return bytes;
   };
-  const outcome = await mergePath(
-    { base, ours, theirs: after },
-    { readOurs, readOther: (side) => readContent(ws, side, MERGE_BYTES_MAX), labels },
-  );
+  const readOther = (side: ContentSide): Promise<Uint8Array> => readContent(ws, side, MERGE_BYTES_MAX);
+  const outcome = await mergePath({ base, ours, theirs: after }, { readOurs, readOther, labels });
   if (outcome.bytes !== undefined && outcome.side !== undefined) {
     draft.blobs.set(outcome.side.entry.id, outcome.bytes);
   }
@@ -182,6 +180,11 @@ async function planMerge(
     draft.conflicts.delete(path);
     if (!sameSide(outcome.side, after)) draft.merged.push(path);
     return;
+  }
+  // A conflict can be looked at and resolved without the forge.
+  for (const side of [base, after]) {
+    if (side === undefined || side.entry.size > MERGE_BYTES_MAX || ws.objects.has(side.entry.id)) continue;
+    draft.blobs.set(side.entry.id, await readOther(side));
   }
   draft.conflicts.set(path, {
     path,
@@ -273,7 +276,8 @@ function findBlockers(ws: Workspace, path: TreePath, state: DiskState): TreePath
 async function keepContent(ws: Workspace, draft: Draft): Promise<void> {
   if (draft.blobs.size === 0 && draft.saves.size === 0) return;
   const writer = ws.objects.writer("kept");
-  for (const [id, bytes] of draft.blobs) if (!ws.objects.has(id)) writer.addBlob(id, bytes);
+  for (const [id, bytes] of draft.blobs)
+    if (bytes.length > 0 && !ws.objects.has(id)) writer.addBlob(id, bytes);
   const files: { path: TreePath; kind: ContentSide["entry"]["kind"]; size: number }[] = [];
   for (const path of [...draft.saves].sort(comparePaths)) {
     const side = draft.steps.get(path)?.diskBefore;
