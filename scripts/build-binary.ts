@@ -86,7 +86,15 @@ async function buildBinary(target: BuildTarget, outfile: string, isHost: boolean
       {
         name: "native add-ons of the target",
         setup(build: BundlerBuild) {
-          build.onResolve({ filter: /^@napi-rs\/blake-hash$/ }, () => ({ path: hashAddon }));
+          build.onResolve({ filter: /^@napi-rs\/blake-hash$/ }, () => ({ path: "blake-hash", namespace: "addon" }));
+          build.onLoad({ filter: /.*/, namespace: "addon" }, () => ({
+            contents: [
+              `const addon = require(${JSON.stringify(hashAddon)});`,
+              "export const blake3 = addon.blake3;",
+              "export const Blake3Hasher = addon.Blake3Hasher;",
+            ].join("\n"),
+            loader: "js",
+          }));
           build.onResolve({ filter: /^better-sqlite3$/ }, () => ({ path: sqliteEntry }));
         },
       },

@@ -3,6 +3,7 @@ import { realpathSync } from "node:fs";
 import path from "node:path";
 import { MicError } from "../core/base/errors.ts";
 import { parseTreePath, type TreePath } from "../core/base/path.ts";
+import { usageError } from "./errors.ts";
 
 /** The empty text stands for the workspace's root. */
 export function toTreePath(root: string, cwd: string, argument: string): TreePath | "" {
@@ -26,6 +27,13 @@ export function toTreePaths(
   if (args === undefined || args.length === 0) return undefined;
   const paths = args.map((argument) => toTreePath(root, cwd, argument));
   return paths.includes("") ? undefined : (paths as TreePath[]);
+}
+
+/** For commands that would make no sense on the whole workspace. */
+export function toPathBelowRoot(root: string, cwd: string, argument: string): TreePath {
+  const path = toTreePath(root, cwd, argument);
+  if (path === "") throw usageError(`${argument} is the whole workspace`, "name files or directories in it");
+  return path;
 }
 
 /** As it would be written from `cwd`, for messages. */

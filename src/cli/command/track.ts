@@ -1,7 +1,7 @@
 /** `mic track PATH…`: adds ignored paths to what is landed. */
 import { type DefineCommand, examples } from "../command-definition.ts";
 import type { Invocation } from "../invocation.ts";
-import { toTreePath } from "../paths.ts";
+import { toPathBelowRoot } from "../paths.ts";
 import { renderPaths } from "../render/changes.ts";
 
 export const define: DefineCommand = (command, bind) => {
@@ -16,7 +16,7 @@ async function track(invocation: Invocation, args: readonly string[]): Promise<v
   const { trackPaths } = await import("../../core/workspace/track.ts");
   const { paths, ignoreFiles } = await trackPaths(
     workspace,
-    args.map((argument) => toTreePath(workspace.root, invocation.cwd, argument)),
+    args.map((argument) => toPathBelowRoot(workspace.root, invocation.cwd, argument)),
   );
   const { output } = invocation;
   output.answer({ paths, ignoreFiles }, () =>

@@ -1,7 +1,7 @@
 /** `mic untrack PATH…`: the next land removes the paths from the project; the files stay. */
 import { type DefineCommand, examples } from "../command-definition.ts";
 import type { Invocation } from "../invocation.ts";
-import { toTreePath } from "../paths.ts";
+import { toPathBelowRoot } from "../paths.ts";
 import { renderPaths } from "../render/changes.ts";
 
 export const define: DefineCommand = (command, bind) => {
@@ -16,7 +16,7 @@ async function untrack(invocation: Invocation, args: readonly string[]): Promise
   const { untrackPaths } = await import("../../core/workspace/track.ts");
   const { paths, ignoreFiles } = await untrackPaths(
     workspace,
-    args.map((argument) => toTreePath(workspace.root, invocation.cwd, argument)),
+    args.map((argument) => toPathBelowRoot(workspace.root, invocation.cwd, argument)),
   );
   const { output } = invocation;
   output.answer({ paths, ignoreFiles }, () =>
