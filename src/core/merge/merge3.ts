@@ -180,6 +180,10 @@ function joinNear(pieces: readonly Piece[]): Piece[] {
   for (const piece of pieces) {
     const between = joined.at(-1);
     const first = joined.at(-2);
+    if (piece.kind === "shared" && between?.kind === "shared") {
+      joined[joined.length - 1] = shared({ start: between.lines.start, end: piece.lines.end });
+      continue;
+    }
     if (
       piece.kind === "conflict" &&
       between?.kind === "shared" &&
