@@ -6,7 +6,7 @@ import type { NodeCache } from "../../src/core/prolly/node-cache.ts";
 import { Tree } from "../../src/core/prolly/tree.ts";
 import type { LeafEntry, NewNode, StoredNode, TreeContext, TreeEdit } from "../../src/core/prolly/types.ts";
 
-export const SALT = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+export const SALT: Uint8Array = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
 
 export class MemoryNodes {
   readonly stored = new Map<string, StoredNode>();

@@ -77,7 +77,7 @@ describe("decodeNode()", async () => {
       "corrupt",
       (_, v) => v.setUint16(16 + 2 * (v.getUint16(6, true) - 1), 0xffff, true),
     ],
-    ["keys out of order", "corrupt", (b, v) => v.setUint8(16 + 4 * v.getUint16(6, true) + 7, 0x7a)],
+    ["keys out of order", "corrupt", (_, v) => v.setUint8(16 + 4 * v.getUint16(6, true) + 7, 0x7a)],
     ["a leaf that says it is not one", "corrupt", (b) => b.fill(1, 5, 6)],
   ])("refuses a leaf with %s", (_, code, change) => {
     expectCode(code, () => decodeNode(changed(leaf, change), SALT));
