@@ -745,6 +745,30 @@ export function describeForge(name: string, makeForge: () => Promise<ForgeUnderT
       expect(seen.length).toBeGreaterThan(0);
     });
 
+    test("an abort in the middle of a stream ends it", async () => {
+      const project = await TestProject.create(forge, "acme/app");
+      const names = Array.from({ length: 3000 }, (_, i) => `d${i % 50}/file-${i}`);
+      await project.land({ put: Object.fromEntries(names.map((name) => [name, `content of ${name}`])) });
+      const range = { from: at(0), to: at(1) };
+      const streams: Record<string, (options: CallOptions) => AsyncIterable<unknown>> = {
+        listEntries: (options) => forge.listEntries(project.id, at(1), undefined, options),
+        diff: (options) => forge.diff(project.id, range, options),
+        fetch: (options) => forge.fetch(project.id, range, options),
+      };
+      for (const [method, open] of Object.entries(streams)) {
+        const controller = new AbortController();
+        const read = async (): Promise<void> => {
+          for await (const item of open({ signal: controller.signal })) {
+            expect(item).toBeDefined();
+            controller.abort();
+          }
+        };
+        await expect(read(), method).rejects.toEqual(code("aborted"));
+      }
+      const changes = await collect(forge.diff(project.id, range));
+      expect(changes).toHaveLength(names.length);
+    });
+
     test("an aborted signal stops every call", async () => {
       const project = await TestProject.create(forge, "acme/app");
       await project.land({ put: { a: "1" } });

@@ -6,7 +6,7 @@ import { corrupt, MicError } from "../base/errors.ts";
 import { StreamHasher } from "../base/hash.ts";
 import type { Position, ProjectId } from "../base/ids.ts";
 import { findComponentProblem, parseTreePath, pathToKey, type TreePath } from "../base/path.ts";
-import { decodeChunkList } from "../codec/chunk-list.ts";
+import { type Chunk, decodeChunkList } from "../codec/chunk-list.ts";
 import { decodeTreeEntry, type TreeEntry } from "../codec/tree-entry.ts";
 import type { Frame, ObjectKind, ObjectRef } from "../objects/frame.ts";
 import type { ObjectReader } from "../objects/object-reader.ts";
@@ -128,12 +128,18 @@ export async function* fileContent(
   const hasher = new StreamHasher();
   let size = 0;
   let held: Uint8Array | undefined;
-  for (const chunk of chunks) {
+  let ahead = readChunk(reader, chunks[0]!, hint);
+  for (let i = 0; i < chunks.length; i++) {
     throwIfAborted(options.signal);
     if (held !== undefined) yield held;
-    const ref = { id: chunk.id, hint: chunk.hint === 0 ? hint : chunk.hint };
-    held = (await readKind(reader, ref, "blob")).content;
-    if (held.length !== chunk.length) throw wrongSize(entry, held.length);
+    held = await ahead;
+    if (held.length !== chunks[i]!.length) throw wrongSize(entry, held.length);
+    const next = chunks[i + 1];
+    if (next !== undefined) {
+      ahead = readChunk(reader, next, hint);
+      // Its failure is met when it is awaited, or not at all when the caller stops here.
+      ahead.catch(() => undefined);
+    }
     hasher.update(held);
     size += held.length;
   }
@@ -151,6 +157,11 @@ export async function wholeContent(
   const pieces: Uint8Array[] = [];
   for await (const piece of fileContent(reader, file, options)) pieces.push(piece);
   return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+}
+
+async function readChunk(reader: ObjectReader, chunk: Chunk, listHint: number): Promise<Uint8Array> {
+  const ref = { id: chunk.id, hint: chunk.hint === 0 ? listHint : chunk.hint };
+  return (await readKind(reader, ref, "blob")).content;
 }
 
 async function readKind(

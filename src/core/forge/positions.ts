@@ -15,8 +15,12 @@ export async function openSnapshot(
   options: CallOptions & { readonly atLeast?: Position } = {},
 ): Promise<Snapshot> {
   throwIfAborted(options.signal);
-  await context.requireProject(project, options.signal);
-  return await context.project(project).snapshot(options);
+  // Together, so that asking whether the project was deleted costs no extra round trip.
+  const [snapshot] = await Promise.all([
+    context.project(project).snapshot(options),
+    context.requireProject(project, options.signal),
+  ]);
+  return snapshot;
 }
 
 /** A snapshot that has `position`. Errors: `out-of-range` beyond the head, `not-found` for the project. */

@@ -42,13 +42,17 @@ export async function swapLoop<T>(context: SwapContext, request: SwapChange<T>):
     return await attempts(context, request, (cause) => unanswered.push(cause));
   } catch (error) {
     // A request without an answer may still be applied: then a failure to look is no refusal.
-    if (unanswered.length === 0 || !isMicError(error) || error.kind === "input" || error.kind === "rebase")
-      throw error;
+    if (unanswered.length === 0 || !isMicError(error) || isRefusal(error)) throw error;
     throw new MicError("outcome-unknown", `it is not known whether ${request.what} was changed`, {
       hint: "run the command again",
       cause: error,
     });
   }
+}
+
+/** What `change` says about what is stored now, and the caller's own wish to stop. */
+function isRefusal(error: MicError): boolean {
+  return error.kind === "input" || error.kind === "rebase" || error.code === "aborted";
 }
 
 async function attempts<T>(
