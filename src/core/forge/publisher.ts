@@ -201,35 +201,43 @@ export class Publisher {
         outcome = { kind: "unknown", cause };
       }
       if (outcome.kind === "committed") return outcome;
-      if (outcome.kind === "missing") throw headGone(project);
+      if (outcome.kind === "missing") {
+        for (const pending of members) pending.markAbsent();
+        throw headGone(project);
+      }
       const cause = outcome.kind === "unknown" ? outcome.cause : undefined;
       this.#mustAsk = true;
       await this.#askAgain(members, cause);
       this.#mustAsk = false;
       // While the head is the one we built on, what was sent may yet apply: only the same bytes may follow.
       if (newest()?.etag !== sealed.swap.expected) return { kind: "moved" };
+      this.#giveUpLate(members, cause);
     }
   }
 
   /** Backs off and reads the head, until that works. Throws when nobody waits any more. */
   async #askAgain(members: readonly PendingLanding[], cause: unknown): Promise<void> {
     const { clock, random, refresh, project } = this.#options;
-    let reason = cause;
     for (;;) {
       await clock.sleep(jitterMs(random, this.#setbacks, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
       this.#setbacks++;
-      const nowMs = clock.nowMs();
-      for (const pending of members) if (nowMs > pending.deadlineMs) pending.fail(reason);
-      if (members.every((pending) => pending.isSettled)) throw reason;
       try {
+        this.#asks++;
         await refresh();
         return;
       } catch (error) {
         if (isMicError(error, "not-found")) throw headGone(project);
         if (!isMicError(error) || error.kind !== "retry") throw error;
-        reason = error;
+        this.#giveUpLate(members, cause ?? error);
       }
     }
+  }
+
+  /** Ends the wait of those whose time is over. Throws when nobody is left. */
+  #giveUpLate(members: readonly PendingLanding[], cause: unknown): void {
+    const nowMs = this.#options.clock.nowMs();
+    for (const pending of members) if (nowMs > pending.deadlineMs) pending.fail(cause);
+    if (members.every((pending) => pending.isSettled)) throw cause;
   }
 
   #settle(sealed: SealedBatch, members: readonly PendingLanding[], etag: ETag): void {
