@@ -538,6 +538,19 @@ export function describeForge(name: string, makeForge: () => Promise<ForgeUnderT
         expect(await blamed(3, "f")).toEqual(["3 a", "3 b"]);
       });
 
+      test("the walk ends where the file was no text", async () => {
+        await project.land({ put: { f: Uint8Array.of(0, 1), g: { kind: "symlink", content: "f" } } });
+        await project.land({ put: { f: "a\n", g: "b\n" } });
+        await project.land({ put: { f: "a\nb\n", g: { kind: "executable", content: "b\n" } } });
+        expect(await blamed(3, "f")).toEqual(["2 a", "3 b"]);
+        expect(await blamed(3, "g")).toEqual(["2 b"]);
+      });
+
+      test("bytes that are not UTF-8 are shown all the same", async () => {
+        await project.land({ put: { f: Uint8Array.of(0x61, 0xe9, 0x0a) } });
+        expect(await blamed(1, "f")).toEqual(["1 aé"]);
+      });
+
       test("an empty file has no lines; CR LF is no part of a line", async () => {
         await project.land({ put: { empty: "", crlf: "a\r\nb\r\n" } });
         expect(await blamed(1, "empty")).toEqual([]);

@@ -1,15 +1,14 @@
 /** Which landing each line of a file comes from. */
-
 import { EMPTY_BYTES, fromUtf8 } from "../base/bytes.ts";
 import { throwIfAborted } from "../base/clock.ts";
 import { corrupt, isMicError, MicError } from "../base/errors.ts";
 import { hlcToMs } from "../base/hlc.ts";
-import { type ObjectId, POSITION_ZERO, type Position, type ProjectId } from "../base/ids.ts";
+import { POSITION_ZERO, type Position, type ProjectId } from "../base/ids.ts";
 import { parseTreePath, pathToKey, type TreePath } from "../base/path.ts";
 import type { LandingRecord } from "../codec/landing-record.ts";
 import { decodeTreeEntry, type TreeEntry } from "../codec/tree-entry.ts";
-import { diffLines } from "../merge/diff.ts";
-import { splitLines } from "../merge/lines.ts";
+import { diffIndexedLines, type Hunk } from "../merge/diff.ts";
+import { indexLines, type Lines, linesBetween } from "../merge/lines.ts";
 import { isBinary } from "../merge/merge3.ts";
 import type { Tree } from "../prolly/tree.ts";
 import { wholeContent } from "./content.ts";
@@ -21,12 +20,15 @@ import type { Snapshot } from "./snapshot.ts";
 
 export const BLAME_BYTES_MAX = 32 << 20;
 
+/** The file at one position. One that is too large or binary has no lines. */
 interface Version {
   readonly path: TreePath;
   readonly entry: TreeEntry;
-  readonly hint: number;
-  readonly content: Uint8Array;
+  readonly isText: boolean;
+  readonly lines: Lines;
 }
+
+const NO_LINES = indexLines(EMPTY_BYTES);
 
 /**
  * Walks the landings that touched the file from newest to oldest and attributes the lines that each of them
@@ -50,45 +52,74 @@ export async function blame(
     });
   }
   refuseUnsuitable(current);
-  const lines = splitLines(current.content);
-  const result: (BlameLine | undefined)[] = new Array(lines.length);
-  /** For each line of `current`: the line of the result that it became, or -1. */
-  let origin = Int32Array.from(lines, (_, i) => i);
-  let remaining = lines.length;
-  const attribute = (line: number, record: LandingRecord): void => {
-    const index = origin[line]!;
-    if (index < 0) return;
-    origin[line] = -1;
-    remaining--;
-    result[index] = toBlameLine(index, lines[index]!, record);
-  };
+  const attribution = new Attribution(current.lines);
   walk: for await (const page of snapshot.records(POSITION_ZERO, at, options)) {
     for (const record of page) {
-      if (remaining === 0) break walk;
+      if (attribution.remaining === 0) break walk;
       throwIfAborted(options.signal);
       if (!(await touches(snapshot, record, [current.path]))) continue;
       const previous = await versionBefore(snapshot, record, current);
-      if (previous === undefined || isBinary(previous.content)) {
-        for (let line = 0; line < origin.length; line++) attribute(line, record);
+      if (previous === undefined || !previous.isText) {
+        attribution.rest(record);
         break walk;
       }
       if (previous.entry.id !== current.entry.id) {
-        const next = new Int32Array(splitLines(previous.content).length).fill(-1);
-        let beforeLine = 0;
-        let line = 0;
-        for (const hunk of diffLines(previous.content, current.content)) {
-          while (line < hunk.bStart) next[beforeLine++] = origin[line++]!;
-          for (; line < hunk.bEnd; line++) attribute(line, record);
-          beforeLine = hunk.aEnd;
-        }
-        while (line < origin.length) next[beforeLine++] = origin[line++]!;
-        origin = next;
+        const hunks = diffIndexedLines(previous.lines, current.lines);
+        attribution.step(record, hunks, previous.lines.count);
       }
       current = previous;
     }
   }
-  if (remaining > 0) throw corrupt(`history of ${path}`, `no landing brought in ${remaining} of its lines`);
-  return result as BlameLine[];
+  if (attribution.remaining > 0) {
+    throw corrupt(`the history of ${path}`, `no landing brought in ${attribution.remaining} of its lines`);
+  }
+  return attribution.result as BlameLine[];
+}
+
+/** The lines of the newest version that no landing has been found for, as lines of an older version. */
+class Attribution {
+  readonly result: (BlameLine | undefined)[];
+  remaining: number;
+  readonly #lines: Lines;
+  /** For each line of the older version: the line of the newest that it became, or -1. */
+  #origin: Int32Array;
+
+  constructor(lines: Lines) {
+    this.#lines = lines;
+    this.remaining = lines.count;
+    this.result = new Array(lines.count);
+    this.#origin = Int32Array.from({ length: lines.count }, (_, i) => i);
+  }
+
+  /** `record` replaced lines as `hunks` say; goes on with the version before, of `count` lines. */
+  step(record: LandingRecord, hunks: readonly Hunk[], count: number): void {
+    const origin = this.#origin;
+    const before = new Int32Array(count).fill(-1);
+    let line = 0;
+    let beforeLine = 0;
+    for (const hunk of hunks) {
+      while (line < hunk.bStart) before[beforeLine++] = origin[line++]!;
+      while (line < hunk.bEnd) this.#attribute(line++, record);
+      beforeLine = hunk.aEnd;
+    }
+    while (line < origin.length) before[beforeLine++] = origin[line++]!;
+    this.#origin = before;
+  }
+
+  /** Everything that is left comes from `record`. */
+  rest(record: LandingRecord): void {
+    for (let line = 0; line < this.#origin.length; line++) this.#attribute(line, record);
+  }
+
+  #attribute(line: number, record: LandingRecord): void {
+    const index = this.#origin[line]!;
+    if (index < 0) return;
+    this.#origin[line] = -1;
+    this.remaining--;
+    const { position, author, goal, hlc } = record;
+    const text = lineText(linesBetween(this.#lines, index, index + 1));
+    this.result[index] = { line: index + 1, text, position, author, goal, timeMs: hlcToMs(hlc) };
+  }
 }
 
 /** The file as it was before a landing, under its own path or the one it was moved from. */
@@ -103,53 +134,47 @@ async function versionBefore(
   for (const operation of await snapshot.operations(record)) {
     if (operation.kind !== "delete") continue;
     const found = await findEntry(before, operation.path);
-    if (found?.entry.id === current.entry.id) {
-      return { path: operation.path, ...found, content: current.content };
-    }
+    if (found?.entry.id === current.entry.id) return { ...current, path: operation.path };
   }
   return undefined;
 }
 
-async function findEntry(
-  tree: Tree,
-  path: TreePath,
-): Promise<{ readonly entry: TreeEntry; readonly hint: number } | undefined> {
+interface Found {
+  readonly entry: TreeEntry;
+  readonly hint: number;
+}
+
+async function findEntry(tree: Tree, path: TreePath): Promise<Found | undefined> {
   const found = await tree.get(pathToKey(path));
   return found === undefined ? undefined : { entry: decodeTreeEntry(found.value), hint: found.hint };
 }
 
+/** `known`: a version whose content need not be read again if it is the same. */
 async function findVersion(
   snapshot: Snapshot,
   tree: Tree,
   path: TreePath,
-  known?: { readonly entry: { readonly id: ObjectId }; readonly content: Uint8Array },
+  known?: Version,
 ): Promise<Version | undefined> {
   const found = await findEntry(tree, path);
   if (found === undefined) return undefined;
-  if (found.entry.id === known?.entry.id) return { path, ...found, content: known.content };
-  if (found.entry.size > BLAME_BYTES_MAX) return { path, ...found, content: EMPTY_BYTES };
-  return { path, ...found, content: await wholeContent(snapshot.reader, found) };
+  const { entry } = found;
+  if (entry.id === known?.entry.id) return { ...known, path, entry };
+  if (entry.kind === "symlink" || entry.size > BLAME_BYTES_MAX) {
+    return { path, entry, isText: false, lines: NO_LINES };
+  }
+  const content = await wholeContent(snapshot.reader, found);
+  const isText = !isBinary(content);
+  return { path, entry, isText, lines: isText ? indexLines(content) : NO_LINES };
 }
 
-function refuseUnsuitable(version: Version): void {
-  const { path, entry, content } = version;
+function refuseUnsuitable({ path, entry, isText }: Version): void {
   const shown = JSON.stringify(path);
+  if (entry.kind === "symlink") throw new MicError("unsupported", `${shown} is a symbolic link`);
   if (entry.size > BLAME_BYTES_MAX) {
     throw new MicError("too-large", `${shown} is larger than ${BLAME_BYTES_MAX} bytes`);
   }
-  if (entry.kind === "symlink") throw new MicError("unsupported", `${shown} is a symbolic link`);
-  if (isBinary(content)) throw new MicError("unsupported", `${shown} is a binary file`);
-}
-
-function toBlameLine(index: number, bytes: Uint8Array, record: LandingRecord): BlameLine {
-  return {
-    line: index + 1,
-    text: lineText(bytes),
-    position: record.position,
-    author: record.author,
-    goal: record.goal,
-    timeMs: hlcToMs(record.hlc),
-  };
+  if (!isText) throw new MicError("unsupported", `${shown} is a binary file`);
 }
 
 /** Without its terminator; bytes that are not UTF-8 are shown as Latin-1. */

@@ -15,6 +15,8 @@ import { swapLoop } from "./swap-loop.ts";
 
 const LIST_LIMIT_DEFAULT = 100;
 const LIST_LIMIT_MAX = 1000;
+/** Projects read at once. */
+const READ_TOGETHER = 32;
 const SALT_BYTES = 8;
 const SALT = /^[0-9a-f]{16}$/;
 
@@ -86,10 +88,16 @@ export async function listProjects(
       ...(after === undefined ? {} : { after }),
       ...options,
     });
-    for (const { key } of page.objects) {
-      if (items.length === limit) return { items, next: items.at(-1)!.name };
-      const info = await findListed(context, key.slice(NAMES_PREFIX.length), options.signal);
-      if (info !== undefined) items.push(info);
+    for (let start = 0; start < page.objects.length; start += READ_TOGETHER) {
+      const names = page.objects
+        .slice(start, start + READ_TOGETHER)
+        .map(({ key }) => key.slice(NAMES_PREFIX.length));
+      const found = await Promise.all(names.map((name) => findListed(context, name, options.signal)));
+      for (const info of found) {
+        if (info === undefined) continue;
+        if (items.length === limit) return { items, next: items.at(-1)!.name };
+        items.push(info);
+      }
     }
     if (page.next === undefined) return { items };
     after = page.next;
