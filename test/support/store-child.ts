@@ -79,7 +79,24 @@ async function readOnly(): Promise<object> {
   return { open: await codeOf(() => open(false)), create };
 }
 
+/** One commit of a large and a small object; prints its outcome or the error's code. */
+async function commit(): Promise<object> {
+  await using store = await open(false);
+  let outcome = "";
+  const error = await codeOf(async () => {
+    const puts = [
+      { key: "large", bytes: new Uint8Array(1_200_000) },
+      { key: "small", bytes: new Uint8Array(1000) },
+    ];
+    outcome = (await store.commit(puts, { key: "head", expected: null, bytes: new Uint8Array(10) })).kind;
+  });
+  return { outcome: outcome === "" ? error : outcome };
+}
+
 switch (mode) {
+  case "commit":
+    console.log(JSON.stringify(await commit()));
+    break;
   case "increment":
     await increment(Number(rest[0]), rest[1] ?? "", Number(rest[2] ?? 0));
     break;

@@ -16,7 +16,7 @@ import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { utf8 } from "../../src/core/base/bytes.ts";
 import { systemClock } from "../../src/core/base/system.ts";
-import { fileSystemOf, translateStoreError } from "../../src/core/store/local-database.ts";
+import { networkFileSystem, translateStoreError } from "../../src/core/store/local-database.ts";
 import { openLocalStore } from "../../src/core/store/local-store.ts";
 import {
   describeObjectStore,
@@ -283,21 +283,82 @@ describe.skipIf(!canMount())("a local store on a file system of its own", () => 
   });
 });
 
-describe("fileSystemOf()", () => {
+describe("networkFileSystem()", () => {
   const mounts = [
     "21 1 254:0 / / rw,relatime - ext4 /dev/vda rw",
     "30 21 0:30 / /home/ada rw - fuse.sshfs ada@host: rw",
-    "31 21 0:31 / /home/ada\\040b rw shared:1 - tmpfs none rw",
-    "32 30 0:32 / /home/ada/local rw - ext4 /dev/vdb rw",
+    "31 21 0:31 / /home/ada\\040b rw shared:1 - fuse.ntfs-3g /dev/sdb rw",
+    "32 30 0:32 / /home/ada/local rw - fuse.mergerfs disks rw",
+    "33 21 0:33 / /home/bob rw - fuse.mergerfs disks rw",
+    "34 21 0:34 / /home/bob rw - fuse.rclone remote rw",
   ].join("\n");
+  const FUSE = 0x65735546;
 
-  test("takes the innermost mount that holds the directory", () => {
-    expect(fileSystemOf("/home/ada/x", mounts)).toBe("fuse.sshfs");
-    expect(fileSystemOf("/home/ada", mounts)).toBe("fuse.sshfs");
-    expect(fileSystemOf("/home/adam", mounts)).toBe("ext4");
-    expect(fileSystemOf("/home/ada b/x", mounts)).toBe("tmpfs");
-    expect(fileSystemOf("/home/ada/local/x", mounts)).toBe("ext4");
-    expect(fileSystemOf("/x", "garbage\n\n")).toBeUndefined();
+  test("knows network file systems by their type, signed or not, and passes local ones", () => {
+    expect(networkFileSystem(0x6969, "/x", "")).toBe("NFS");
+    expect(networkFileSystem(0xff534d42, "/x", "")).toBe("CIFS");
+    expect(networkFileSystem(0xff534d42 | 0, "/x", "")).toBe("CIFS");
+    expect(networkFileSystem(0x01021997, "/x", "")).toBe("9p");
+    for (const local of [0xef53, 0x01021994, 0x9123683e, 0x58465342, 0x794c7630, 0x2fc12fc1, 0]) {
+      expect(networkFileSystem(local, "/x", mounts)).toBeUndefined();
+    }
+  });
+
+  test("looks a FUSE mount up: the innermost and latest one that holds the directory", () => {
+    expect(networkFileSystem(FUSE, "/home/ada/x", mounts)).toBe("fuse.sshfs");
+    expect(networkFileSystem(FUSE, "/home/ada", mounts)).toBe("fuse.sshfs");
+    expect(networkFileSystem(FUSE, "/home/bob/x", mounts)).toBe("fuse.rclone");
+    expect(networkFileSystem(FUSE, "/home/adam", mounts)).toBeUndefined();
+    expect(networkFileSystem(FUSE, "/home/ada b/x", mounts)).toBeUndefined();
+    expect(networkFileSystem(FUSE, "/home/ada/local/x", mounts)).toBeUndefined();
+    expect(networkFileSystem(FUSE, "/x", "garbage\n\n")).toBeUndefined();
+  });
+});
+
+/** strace can make a system call fail. */
+function canInject(): boolean {
+  return spawnSync("strace", ["-qq", "-e", "inject=fsync:error=EIO", "true"]).status === 0;
+}
+
+describe.skipIf(!canInject())("a local store on a disk that fails", () => {
+  let directory: string;
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "mic-store-"));
+    await using store = await openLocalStore(directory, { clock: systemClock, create: true });
+    await store.put("kept", utf8("x"));
+  });
+  afterEach(() => rm(directory, { recursive: true }));
+
+  const commitWhenSyncFails = (file: string): { outcome: string } => {
+    const child = join(import.meta.dirname, "..", "support", "store-child.ts");
+    const inject = "inject=fsync,fdatasync:error=EIO";
+    const path = join(directory, file);
+    const traced = ["-f", "-qq", "-o", "/dev/null", "-P", path, "-e", inject, process.execPath, child];
+    const output = execFileSync("strace", [...traced, "commit", directory], { encoding: "utf8" });
+    return JSON.parse(output.trim().split("\n").at(-1)!);
+  };
+  const reopened = async (): Promise<[string[], boolean]> => {
+    await using store = await openLocalStore(directory, { clock: systemClock, create: false });
+    const { objects } = await store.list("");
+    for (const { key, size } of objects) expect((await store.get(key))?.bytes.length).toBe(size);
+    await store.put("afterwards", utf8("x"));
+    const files = filesUnder(join(directory, "large"));
+    return [
+      objects.map(({ key }) => key),
+      files.length === objects.filter(({ size }) => size > 1_000_000).length,
+    ];
+  };
+
+  test("a sync that fails in COMMIT is an unknown outcome: all of the commit or nothing is there", async () => {
+    expect(commitWhenSyncFails("store.sqlite-wal")).toEqual({ outcome: "unknown" });
+    const [keys, isTidy] = await reopened();
+    expect([["head", "kept", "large", "small"], ["kept"]]).toContainEqual(keys);
+    expect(isTidy).toBe(true);
+  });
+
+  test("a sync that fails before the transaction is an error, and nothing is left", async () => {
+    expect(commitWhenSyncFails("large")).toEqual({ outcome: "unreachable" });
+    expect(await reopened()).toEqual([["kept"], true]);
   });
 });
 

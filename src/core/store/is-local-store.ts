@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-/** The same as DATABASE_NAME in local-database.ts, which this file must not load. */
+/** Every key of the store and its smaller objects. */
 export const LOCAL_STORE_FILE = "store.sqlite";
 
 export function isLocalStore(directory: string): boolean {

@@ -7,8 +7,8 @@ import { mkdir, open, readFile, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
 import { isMicError, MicError } from "../base/errors.ts";
+import { LOCAL_STORE_FILE } from "./is-local-store.ts";
 
-export const DATABASE_NAME = "store.sqlite";
 export const LARGE_DIRECTORY = "large";
 /** Below `large`: one empty file for each large file that is being written or removed. */
 export const WRITING_DIRECTORY = "writing";
@@ -46,7 +46,7 @@ export async function openDatabase(
   directory: string,
   options: OpenDatabaseOptions,
 ): Promise<Database.Database> {
-  const path = join(directory, DATABASE_NAME);
+  const path = join(directory, LOCAL_STORE_FILE);
   const exists = existsSync(path);
   if (!exists && !options.create) throw notFound(directory);
   try {
@@ -85,7 +85,7 @@ async function checkOrCreate(
     await syncDirectory(directory);
     version = FORMAT_VERSION;
   } else if (applicationId !== APPLICATION_ID) {
-    throw new MicError("corrupt", `${join(directory, DATABASE_NAME)} belongs to another application`, {
+    throw new MicError("corrupt", `${join(directory, LOCAL_STORE_FILE)} belongs to another application`, {
       hint: "choose another directory",
     });
   }
@@ -155,12 +155,9 @@ const NETWORK_FUSE =
 
 async function refuseNetworkFileSystem(directory: string): Promise<void> {
   const { type } = await statfs(directory);
-  const magic = Number(type) >>> 0;
-  let name = NETWORK_FILE_SYSTEMS.get(magic);
-  if (magic === FUSE && existsSync("/proc/self/mountinfo")) {
-    const mounted = fileSystemOf(directory, await readFile("/proc/self/mountinfo", "utf8"));
-    if (mounted !== undefined && NETWORK_FUSE.test(mounted)) name = mounted;
-  }
+  const mounts = "/proc/self/mountinfo";
+  const isFuse = Number(type) >>> 0 === FUSE && existsSync(mounts);
+  const name = networkFileSystem(Number(type), directory, isFuse ? await readFile(mounts, "utf8") : "");
   if (name === undefined) return;
   throw new MicError(
     "unsupported",
@@ -171,8 +168,16 @@ async function refuseNetworkFileSystem(directory: string): Promise<void> {
   );
 }
 
+/** The name of a network file system, by statfs(2)'s type and, for FUSE, the text of /proc/self/mountinfo. */
+export function networkFileSystem(type: number, directory: string, mountInfo: string): string | undefined {
+  const magic = type >>> 0;
+  if (magic !== FUSE) return NETWORK_FILE_SYSTEMS.get(magic);
+  const mounted = fileSystemOf(directory, mountInfo);
+  return mounted !== undefined && NETWORK_FUSE.test(mounted) ? mounted : undefined;
+}
+
 /** File system type of the mount that holds `directory`, from the text of /proc/self/mountinfo (proc(5)). */
-export function fileSystemOf(directory: string, mountInfo: string): string | undefined {
+function fileSystemOf(directory: string, mountInfo: string): string | undefined {
   let best: { mountPoint: string; type: string } | undefined;
   for (const line of mountInfo.split("\n")) {
     const [before, after] = line.split(" - ");
@@ -225,7 +230,7 @@ export function translateStoreError(error: unknown, directory: string): MicError
   if (/^SQLITE_(?:CORRUPT|NOTADB|FORMAT)/.test(code)) {
     return new MicError(
       "corrupt",
-      `${join(directory, DATABASE_NAME)} is damaged or is not a store: ${detail}`,
+      `${join(directory, LOCAL_STORE_FILE)} is damaged or is not a store: ${detail}`,
       {
         hint: "restore it from a backup; `mic fsck` tells what can be read",
         cause: error,
