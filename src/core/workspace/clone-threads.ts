@@ -69,9 +69,14 @@ export class CloneThreads implements AsyncDisposable {
   }
 
   #fillIn(files: Uint32Array, stats: Float64Array): void {
+    const all = this.#stats;
     for (let i = 0; i < files.length; i++) {
       const from = i * STAT_FIELDS;
-      this.#stats.set(stats.subarray(from, from + STAT_FIELDS), files[i]! * STAT_FIELDS);
+      const to = files[i]! * STAT_FIELDS;
+      all[to] = stats[from]!;
+      all[to + 1] = stats[from + 1]!;
+      all[to + 2] = stats[from + 2]!;
+      all[to + 3] = stats[from + 3]!;
     }
   }
 

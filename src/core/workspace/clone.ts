@@ -165,16 +165,17 @@ async function finishClone(
     checkFiles(files, settings);
     const stage = metaPath(root, STAGING_DIR);
     ensureDirectory(stage);
-    const received = ws.objects.writer("received");
+    // A directory is as near as a copy of it would be.
+    const received = ws.inDirectory ? undefined : ws.objects.writer("received");
     const { stats } = await stageFiles(ws, {
       files,
       stage,
       resuming,
       frames: resuming ? undefined : framesIn(stream),
-      received: (frame) => received.add(frame),
+      received: (frame) => received?.add(frame),
       workers: options.workers ?? 1,
     });
-    received.finish();
+    received?.finish();
     await waitForTick(root, stats, context);
     moveIntoPlace(stage, root);
     rmSync(stage, { recursive: true, force: true });

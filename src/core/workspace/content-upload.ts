@@ -20,8 +20,8 @@ export class ContentUpload {
   constructor(ws: Workspace, forge: Forge) {
     this.#ws = ws;
     this.#forge = forge;
-    // A forge elsewhere: what is landed is kept here too, so that it can be read without it.
-    this.#local = ws.embedded ? undefined : ws.objects.writer("received");
+    // Behind a network: what is landed is kept here too, so that it can be read without it.
+    this.#local = ws.inDirectory ? undefined : ws.objects.writer("received");
   }
 
   /** Frames that travel with the landing itself. */

@@ -116,7 +116,7 @@ async function carryOut(
   stats: ReadonlyMap<TreePath, FileStat>,
   frames: FrameSource | undefined,
 ): Promise<MoveResult> {
-  const received = ws.embedded ? undefined : ws.objects.writer("received");
+  const received = ws.inDirectory ? undefined : ws.objects.writer("received");
   const source: FrameSource = frames ?? ((wants) => framesOf(ws, wants, (frame) => received?.add(frame)));
   const final = new Map(transition.steps.map((step) => [step.path, step]));
   const trusted = new Map<TreePath, FileStat>();

@@ -9,7 +9,7 @@ import { throwIfAborted } from "../base/clock.ts";
 import { MicError } from "../base/errors.ts";
 import { hashObject } from "../base/hash.ts";
 import type { ObjectId } from "../base/ids.ts";
-import { comparePaths, isTreePath, isWithin, type TreePath } from "../base/path.ts";
+import { comparePaths, isTreePath, isWithin, parseTreePath, type TreePath } from "../base/path.ts";
 import type { Conflict } from "../codec/conflict-state.ts";
 import { type ContentSide, sameSide } from "../codec/content-side.ts";
 import type { TransitionStep } from "../codec/transition.ts";
@@ -75,6 +75,8 @@ export async function planMove(
     blobs: new Map(),
     saves: new Set(),
   };
+  // Before any of them is looked at: a path from outside must not lead outside.
+  for (const change of changes) parseTreePath(change.path);
   const guard = new DirectoryGuard(ws.root);
   const obstructed: { change: PathChange; indexed: IndexEntry | undefined; state: DiskState }[] = [];
   for (const change of changes) {
