@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { concatBytes, utf8 } from "../../src/core/base/bytes.ts";
 import { diffInterned, diffLines, type Hunk } from "../../src/core/merge/diff.ts";
 import { indexLines, LineInterner, linesBetween, splitLines } from "../../src/core/merge/lines.ts";
+import { hasConflictMarkers, parseConflicts, renderResolution } from "../../src/core/merge/markers.ts";
 import { mergeText } from "../../src/core/merge/merge3.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 
@@ -239,6 +240,69 @@ describe("mergeText()", () => {
           expect(mergeText(base, ours, theirs, { ...options, strategy }).kind).toBe("clean");
         }
       }),
+    );
+  });
+});
+
+describe("parseConflicts()", () => {
+  const markers = [
+    "<<<<<<< a",
+    "<<<<<<<<",
+    "||||||| b",
+    "=======",
+    "========",
+    ">>>>>>> c",
+    ">>>>>>>>",
+    "x",
+    "",
+    "=======\r",
+  ];
+
+  test("parts of any text are the text, and unresolved conflicts render as they were", () => {
+    const marked = fc
+      .array(fc.constantFrom(...markers), { maxLength: 25 })
+      .map((lines) => utf8(lines.join("\n")));
+    fc.assert(
+      fc.property(marked, (bytes) => {
+        const parts = parseConflicts(bytes);
+        expect(Buffer.compare(concatBytes(parts.map((part) => part.bytes)), bytes)).toBe(0);
+        expect(Buffer.compare(renderResolution(parts, []), bytes)).toBe(0);
+        if (parts.some(({ kind }) => kind === "conflict")) expect(hasConflictMarkers(bytes)).toBe(true);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("finds every conflict that mergeText() wrote, whatever the texts hold, and resolves it to either side", () => {
+    const line = fc.oneof(fc.constantFrom(...markers), fc.constantFrom("1", "2", "3", "4", "5", "6"));
+    const content = fc
+      .array(line, { maxLength: 16 })
+      .map((lines) => utf8(lines.map((text) => `${text}\n`).join("")));
+    fc.assert(
+      fc.property(
+        content,
+        content,
+        content,
+        fc.constantFrom("merge", "diff3"),
+        (base, ours, theirs, style) => {
+          const merged = mergeText(base, ours, theirs, { ...options, style });
+          if (merged.kind === "clean") return;
+          const parts = parseConflicts(merged.bytes);
+          const conflicts = parts.filter((part) => part.kind === "conflict" && part.labels.ours === "ours");
+          expect(conflicts.map((part) => part.line)).toEqual(
+            merged.regions.map((region) => region.merged.start),
+          );
+          for (const side of ["ours", "theirs"] as const) {
+            const taken = parts.map((part) =>
+              part.kind === "conflict" && part.labels.ours === "ours" ? side : "unresolved",
+            );
+            const resolutions = taken.filter((_, i) => parts[i]!.kind === "conflict");
+            const wanted = mergeText(base, ours, theirs, { ...options, style, strategy: side });
+            expect(Buffer.compare(renderResolution(parts, resolutions), wanted.bytes)).toBe(0);
+          }
+        },
+      ),
+      { numRuns: 1500 },
     );
   });
 });

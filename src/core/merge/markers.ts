@@ -23,16 +23,22 @@ export function markerLine(kind: MarkerKind, length: number, label: string, eol:
   return utf8(`${run}${shown === "" || kind === "separator" ? "" : ` ${shown}`}${eol}`);
 }
 
-/** The least length ≥ 7 that no line of the texts has as a run of a marker's character at its start. */
+/**
+ * A length for markers that cannot be taken for text, nor text for them: longer than every run of < or > at
+ * the start of a line of the texts, and unlike every such run of = and |.
+ */
 export function freeMarkerLength(texts: readonly Lines[]): number {
   const taken = new Set<number>();
+  let length = MARKER_LENGTH_MIN;
   for (const lines of texts) {
     for (let i = 0; i < lines.count; i++) {
-      const length = runLength(lines, i);
-      if (length >= MARKER_LENGTH_MIN) taken.add(length);
+      const run = runLength(lines, i);
+      if (run < MARKER_LENGTH_MIN) continue;
+      taken.add(run);
+      const first = lines.bytes[lines.starts[i]!];
+      if (first === BYTE_OF.ours || first === BYTE_OF.theirs) length = Math.max(length, run + 1);
     }
   }
-  let length = MARKER_LENGTH_MIN;
   while (taken.has(length)) length++;
   return length;
 }
@@ -98,31 +104,51 @@ export interface ConflictPart {
   readonly labels: { readonly ours: string; readonly base?: string; readonly theirs: string };
 }
 
-/** The file's parts in order; their bytes together are the file. Markers without their fellows are text. */
+/**
+ * The file's parts in order; their bytes together are the file. Markers without their fellows are text. Where
+ * conflicts have markers of several lengths, one was merged into the other: the longest are the latest, and
+ * the others are text until those are resolved.
+ */
 export function parseConflicts(bytes: Uint8Array): (TextPart | ConflictPart)[] {
   const lines = indexLines(bytes);
-  const parts: (TextPart | ConflictPart)[] = [];
-  let textStart = 0;
-  const endText = (end: number): void => {
-    if (end > textStart)
-      parts.push({ kind: "text", bytes: linesBetween(lines, textStart, end), line: textStart });
-  };
-  for (let line = 0; line < lines.count; ) {
-    const found = markerAt(lines, line)?.kind === "ours" ? conflictAt(lines, line) : undefined;
-    if (found === undefined) {
-      line++;
-      continue;
-    }
-    endText(line);
-    parts.push(found.part);
-    line = found.end;
-    textStart = line;
+  const openings = new Map<number, number[]>();
+  for (let line = 0; line < lines.count; line++) {
+    const marker = markerAt(lines, line);
+    if (marker?.kind !== "ours") continue;
+    const known = openings.get(marker.length);
+    if (known === undefined) openings.set(marker.length, [line]);
+    else known.push(line);
   }
-  endText(lines.count);
+  for (const length of [...openings.keys()].sort((a, b) => b - a)) {
+    const conflicts = openings.get(length)!.flatMap((line) => conflictAt(lines, line) ?? []);
+    if (conflicts.length > 0) return withText(lines, conflicts);
+  }
+  return lines.count === 0 ? [] : [{ kind: "text", bytes, line: 0 }];
+}
+
+interface FoundConflict {
+  readonly part: ConflictPart;
+  /** The line after it. */
+  readonly end: number;
+}
+
+function withText(lines: Lines, conflicts: readonly FoundConflict[]): (TextPart | ConflictPart)[] {
+  const parts: (TextPart | ConflictPart)[] = [];
+  let at = 0;
+  const addText = (end: number): void => {
+    if (end > at) parts.push({ kind: "text", bytes: linesBetween(lines, at, end), line: at });
+  };
+  for (const { part, end } of conflicts) {
+    addText(part.line);
+    parts.push(part);
+    at = end;
+  }
+  addText(lines.count);
   return parts;
 }
 
-function conflictAt(lines: Lines, line: number): { part: ConflictPart; end: number } | undefined {
+/** Ends at the next opening of the same length, so conflicts of one length never overlap. */
+function conflictAt(lines: Lines, line: number): FoundConflict | undefined {
   const opening = markerAt(lines, line)!;
   let baseAt = -1;
   let baseLabel = "";
