@@ -1,10 +1,10 @@
 /** Content by id, from wherever it is at hand: `.mic/objects` first, then the forge. */
 import { concatBytes, EMPTY_BYTES } from "../base/bytes.ts";
 import { throwIfAborted } from "../base/clock.ts";
-import { corrupt, MicError } from "../base/errors.ts";
+import { corrupt, invariant, MicError } from "../base/errors.ts";
 import { verifyObject } from "../base/hash.ts";
 import type { ObjectId } from "../base/ids.ts";
-import { decodeChunkList } from "../codec/chunk-list.ts";
+import { type ChunkList, decodeChunkList } from "../codec/chunk-list.ts";
 import type { ContentSide } from "../codec/content-side.ts";
 import type { Frame, ObjectRef } from "../objects/frame.ts";
 import { expandFrame } from "./local-objects.ts";
@@ -52,6 +52,23 @@ export async function* streamContent(ws: Workspace, side: ContentSide): AsyncGen
   const forge = await ws.forge();
   const { signal } = ws.context;
   yield* forge.readFile(ws.settings.project, side, signal === undefined ? {} : { signal });
+}
+
+/** The chunks of a stored file, with absolute hints. Errors: `not-found`, `unreachable`, `corrupt`. */
+export async function readChunkList(ws: Workspace, side: ContentSide): Promise<ChunkList> {
+  const id = side.entry.chunks;
+  invariant(id !== undefined, "a file without chunks has no chunk list");
+  for await (const frame of framesOf(ws, [{ id, hint: side.hint }])) {
+    const object = frame.objects.find((candidate) => candidate.id === id);
+    if (object === undefined) continue;
+    const raw = expandFrame(frame);
+    const end = object.offset + object.length;
+    const content = raw.subarray(object.offset, end);
+    verifyObject(id, content, "chunk list");
+    const list = decodeChunkList(content, raw.subarray(end, end + object.sidecarLength));
+    return { chunks: list.chunks.map((chunk) => (chunk.hint === 0 ? { ...chunk, hint: side.hint } : chunk)) };
+  }
+  throw new MicError("not-found", `chunk list ${id} was not sent`);
 }
 
 /** The ids to read one after the other when all of them are here. */

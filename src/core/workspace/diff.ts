@@ -1,9 +1,10 @@
 /** What differs between two positions, or between a position and the workspace's files. */
 import { EMPTY_BYTES } from "../base/bytes.ts";
-import type { Position } from "../base/ids.ts";
+import type { ObjectId, Position } from "../base/ids.ts";
 import { comparePaths, type TreePath } from "../base/path.ts";
 import { type ContentSide, sameSide } from "../codec/content-side.ts";
 import type { EntryKind } from "../codec/tree-entry.ts";
+import { detectRenames, type RenameInput } from "../merge/renames.ts";
 import { changesBetween } from "./base-changes.ts";
 import { baseSide, findChanges } from "./changes.ts";
 import { readContent } from "./content.ts";
@@ -36,7 +37,7 @@ interface Difference {
 
 const DIFF_BYTES_MAX = 256 << 20;
 
-/** In path order. Takes no lock. */
+/** In path order, with renames found among what was deleted and added. Takes no lock. */
 export async function* workspaceDiff(ws: Workspace, options: DiffOptions = {}): AsyncGenerator<FileDiff> {
   ws.requireComplete();
   const { from, to, paths } = options;
@@ -44,7 +45,37 @@ export async function* workspaceDiff(ws: Workspace, options: DiffOptions = {}): 
     to !== undefined
       ? await betweenPositions(ws, from ?? ws.index.base.position, to, paths)
       : await againstFiles(ws, from ?? ws.index.base.position, paths);
-  for (const difference of differences) yield toFileDiff(ws, difference);
+  const renames = await detectRenames(differences.map(toRenameInput), (input, side) =>
+    readSide(ws, input.difference, side),
+  );
+  const sources = new Set(renames.map(({ from }) => from.difference));
+  const sourceOf = new Map(renames.map((rename) => [rename.to.difference, rename.from.difference]));
+  for (const difference of differences) {
+    if (sources.has(difference)) continue;
+    yield toFileDiff(ws, difference, sourceOf.get(difference));
+  }
+}
+
+interface RenameCandidate extends RenameInput {
+  readonly difference: Difference;
+}
+
+/** A file that was not hashed has an id that nothing else has: it is compared by content. */
+function toRenameInput(difference: Difference, number: number): RenameCandidate {
+  const entryOf = (side: Side | undefined) => {
+    if (side === undefined) return undefined;
+    const unknown = number.toString(16).padStart(64, "f") as ObjectId;
+    return { entry: side.stored?.entry ?? { kind: side.kind, size: side.size, id: unknown } };
+  };
+  const { path, before, after } = difference;
+  return { path, before: entryOf(before), after: entryOf(after), difference };
+}
+
+function readSide(ws: Workspace, difference: Difference, which: "before" | "after"): Promise<Uint8Array> {
+  const side = difference[which];
+  if (side === undefined) return Promise.resolve(EMPTY_BYTES);
+  if (side.stored !== undefined) return readContent(ws, side.stored, DIFF_BYTES_MAX);
+  return Promise.resolve(readWorkspaceFile(ws.root, difference.path, DIFF_BYTES_MAX));
 }
 
 async function betweenPositions(
@@ -93,20 +124,17 @@ function stored(side: ContentSide | undefined): Side | undefined {
   return side && { kind: side.entry.kind, size: side.entry.size, stored: side };
 }
 
-function toFileDiff(ws: Workspace, difference: Difference): FileDiff {
-  const { path, before, after } = difference;
-  const read = async (side: Side | undefined): Promise<Uint8Array> => {
-    if (side === undefined) return EMPTY_BYTES;
-    if (side.stored !== undefined) return readContent(ws, side.stored, DIFF_BYTES_MAX);
-    return readWorkspaceFile(ws.root, path, DIFF_BYTES_MAX);
-  };
+function toFileDiff(ws: Workspace, difference: Difference, source: Difference | undefined): FileDiff {
+  const { path, after } = difference;
+  const before = source === undefined ? difference.before : source.before;
   return {
-    op: opOf(before, after),
+    op: source === undefined ? opOf(before, after) : "rename",
     path,
+    ...(source === undefined ? {} : { from: source.path }),
     ...(before === undefined ? {} : { before: { kind: before.kind, size: before.size } }),
     ...(after === undefined ? {} : { after: { kind: after.kind, size: after.size } }),
-    readBefore: () => read(before),
-    readAfter: () => read(after),
+    readBefore: () => readSide(ws, source ?? difference, "before"),
+    readAfter: () => readSide(ws, difference, "after"),
   };
 }
 

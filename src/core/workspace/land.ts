@@ -1,20 +1,23 @@
 /** Lands the workspace's changes, then brings the workspace to the landed position. */
 import { type ErrorCode, isMicError, MicError } from "../base/errors.ts";
 import type { SessionId } from "../base/ids.ts";
-import { LARGE_FILE_BYTES, TEXT_BYTES_MAX } from "../base/limits.ts";
+import { CHUNK_THRESHOLD_BYTES, LARGE_FILE_BYTES, TEXT_BYTES_MAX } from "../base/limits.ts";
 import type { TreePath } from "../base/path.ts";
 import { mintLandingId } from "../base/random.ts";
+import type { ChunkList } from "../codec/chunk-list.ts";
 import { encodePack } from "../codec/pack.ts";
 import type { PendingLanding, PendingOperation } from "../codec/pending-landing.ts";
 import type { Forge, FoundLanding, LandRequest } from "../forge/forge.ts";
 import { callOptions } from "./base-changes.ts";
 import { findChanges, toStatusChange } from "./changes.ts";
+import { readChunkList } from "./content.ts";
 import { ContentUpload } from "./content-upload.ts";
 import { readWorkspaceFile } from "./disk-state.ts";
 import { packFiles } from "./pack-files.ts";
 import { withinPaths } from "./plan.ts";
 import type { LandOptions, LandOutcome } from "./results.ts";
 import type { WorkspaceChange } from "./scan.ts";
+import type { ScanFindings } from "./scan-findings.ts";
 import { bringForward, changeWorkspace, toOperation } from "./settle.ts";
 import type { FileStat } from "./stat.ts";
 import { syncInside } from "./sync.ts";
@@ -67,7 +70,7 @@ async function landOnce(
   options: LandOptions,
   session: SessionId | undefined,
 ): Promise<LandAttempt> {
-  const changes = await selectChanges(ws, options);
+  const { changes, findings } = await selectChanges(ws, options);
   const landed = changes.map(toStatusChange);
   const base = ws.index.base;
   if (options.dryRun) {
@@ -119,6 +122,7 @@ async function landOnce(
     session,
     goal: options.goal,
     stats,
+    findings,
   });
   return {
     kind: "landed",
@@ -170,7 +174,10 @@ async function send(
   }
 }
 
-async function selectChanges(ws: Workspace, options: LandOptions): Promise<readonly WorkspaceChange[]> {
+async function selectChanges(
+  ws: Workspace,
+  options: LandOptions,
+): Promise<{ changes: readonly WorkspaceChange[]; findings: ScanFindings }> {
   const unresolved = ws.conflicts.map(({ path }) => path).filter((path) => withinPaths(path, options.paths));
   if (unresolved.length > 0) {
     throw new MicError("conflict", `unresolved conflicts cannot be landed: ${unresolved.join(", ")}`, {
@@ -190,7 +197,7 @@ async function selectChanges(ws: Workspace, options: LandOptions): Promise<reado
   await options.review?.(changes.map(toStatusChange), (path) =>
     readWorkspaceFile(ws.root, path, LARGE_FILE_BYTES),
   );
-  return changes;
+  return { changes, findings: scan.findings };
 }
 
 function refusedError(refused: readonly { readonly path: string; readonly reason: string }[]): MicError {
@@ -215,10 +222,13 @@ function refuseLargeFiles(changes: readonly WorkspaceChange[]): void {
 async function packChanges(ws: Workspace, changes: readonly WorkspaceChange[], upload: ContentUpload) {
   const { onProgress, signal } = ws.context;
   const written = changes.filter((change) => change.after !== undefined);
+  const lists = await priorChunkLists(ws, written);
   const packed = await packFiles({
     root: ws.root,
     files: written.map(({ path, after }) => ({ path, kind: after!.kind, size: after!.size })),
     isKnown: (id) => ws.index.hintOf(id),
+    knownIds: () => ws.index.columns.ids,
+    ...(lists.size === 0 ? {} : { priorChunks: (path) => lists.get(path) }),
     onFrame: (frame) => upload.add(frame),
     ...(signal === undefined ? {} : { signal }),
     ...(onProgress === undefined ? {} : { onProgress: (p) => onProgress({ ...p, task: "packing" }) }),
@@ -238,6 +248,19 @@ async function packChanges(ws: Workspace, changes: readonly WorkspaceChange[], u
     }
   }
   return { operations, stats };
+}
+
+/** Of large files that were large before: only the chunks that changed are packed. */
+async function priorChunkLists(
+  ws: Workspace,
+  changes: readonly WorkspaceChange[],
+): Promise<Map<TreePath, ChunkList>> {
+  const lists = new Map<TreePath, ChunkList>();
+  for (const { path, before, after } of changes) {
+    if (before?.entry.chunks === undefined || after!.size <= CHUNK_THRESHOLD_BYTES) continue;
+    lists.set(path, await readChunkList(ws, before));
+  }
+  return lists;
 }
 
 function conflictError(paths: readonly TreePath[], synced: boolean): MicError {

@@ -15,6 +15,7 @@ import type { IndexEntry } from "./index.ts";
 import { finishMove, mergeLabels, runMove } from "./move.ts";
 import { recordOperation } from "./operation-record.ts";
 import { planMove, sortSteps } from "./plan.ts";
+import type { ScanFindings } from "./scan-findings.ts";
 import type { FileStat } from "./stat.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -151,6 +152,8 @@ export interface LandedWork {
   readonly goal: string;
   /** Stat data of the files as they were packed. */
   readonly stats?: ReadonlyMap<TreePath, FileStat>;
+  /** Of the scan, made on the index that is still the workspace's. */
+  readonly findings?: ScanFindings;
 }
 
 /**
@@ -158,7 +161,7 @@ export interface LandedWork {
  * merged into unlanded edits, and then the base is N. Returns the paths left in conflict.
  */
 export async function bringForward(ws: Workspace, work: LandedWork): Promise<readonly TreePath[]> {
-  const { landed, operations, stats } = work;
+  const { landed, operations } = work;
   const { base } = ws.index;
   ws.noteLatest(landed.position);
   let conflicts: readonly TreePath[] = [];
@@ -168,7 +171,7 @@ export async function bringForward(ws: Workspace, work: LandedWork): Promise<rea
     const others = alone
       ? []
       : (await changesBetween(ws, base.position, landed.position)).filter((change) => !ours.has(change.path));
-    if (others.length === 0) adoptLanding(ws, landed, operations, work.goal, stats);
+    if (others.length === 0) adoptLanding(ws, work);
     else conflicts = await mergeOthers(ws, work, others);
   }
   clearLandedLists(ws, operations, work.session);
@@ -181,13 +184,8 @@ function landedSide(after: ContentSide | undefined, landed: PositionRef): Conten
   return after === undefined || after.hint !== 0 ? after : { entry: after.entry, hint: landed.position };
 }
 
-function adoptLanding(
-  ws: Workspace,
-  landed: PositionRef,
-  operations: readonly PendingOperation[],
-  goal: string,
-  stats: ReadonlyMap<TreePath, FileStat> | undefined,
-): void {
+function adoptLanding(ws: Workspace, work: LandedWork): void {
+  const { landed, operations, stats, findings } = work;
   const from = ws.index.base;
   const upserts: IndexEntry[] = [];
   const removes: TreePath[] = [];
@@ -196,12 +194,13 @@ function adoptLanding(
     if (side === undefined) removes.push(path);
     else upserts.push({ path, entry: side.entry, hint: side.hint, stat: stats?.get(path) });
   }
-  ws.saveIndex(ws.index.update({ base: landed, upserts, removes }));
+  const scan = findings === undefined ? {} : { scan: findings };
+  ws.saveIndex(ws.index.update({ base: landed, upserts, removes, ...scan }));
   recordOperation(ws, {
     kind: "land",
     number: ws.loadOperations().nextNumber,
     timeMs: Math.max(0, Math.floor(ws.context.clock.nowMs())),
-    description: landDescription(landed, goal),
+    description: landDescription(landed, work.goal),
     from,
     to: landed,
     complete: false,

@@ -3,10 +3,10 @@
  * that change anything run inside `exclusive`, which takes the lock and first settles what an earlier command
  * left unfinished.
  */
-import { rmSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { ByteReader, ByteWriter } from "../base/bytes.ts";
-import { MicError } from "../base/errors.ts";
+import { isMicError, MicError } from "../base/errors.ts";
 import type { Position, SessionId } from "../base/ids.ts";
 import { type Conflict, decodeConflictState, encodeConflictState } from "../codec/conflict-state.ts";
 import {
@@ -26,9 +26,10 @@ import type { Forge } from "../forge/forge.ts";
 import { readFileIfExistsSync, writeFileAtomic } from "./atomic-file.ts";
 import type { WorkspaceContext } from "./context.ts";
 import { WorkspaceIndex } from "./index.ts";
-import { findWorkspaceRoot, metaPath } from "./layout.ts";
+import { errorCode, findWorkspaceRoot, INDEX_FILE, metaPath } from "./layout.ts";
 import { LocalObjects } from "./local-objects.ts";
 import { acquireWorkspaceLock } from "./lock.ts";
+import type { ScanFindings } from "./scan-findings.ts";
 
 export const SETTINGS_FILE = "settings";
 export const CONFLICTS_FILE = "conflicts";
@@ -50,6 +51,8 @@ export class Workspace implements AsyncDisposable {
   readonly objects: LocalObjects;
   #settings: WorkspaceSettings;
   #index: WorkspaceIndex | undefined;
+  /** Which file the loaded index came from, so that taking the lock need not load it again. */
+  #indexFile = "";
   #conflicts: readonly Conflict[] | undefined;
 
   private constructor(root: string, context: WorkspaceContext, settings: WorkspaceSettings) {
@@ -94,14 +97,39 @@ export class Workspace implements AsyncDisposable {
 
   /** Base and files as of the last command. Loaded once; commands that change it set it. */
   get index(): WorkspaceIndex {
-    this.#index ??= WorkspaceIndex.load(this.root);
+    if (this.#index === undefined) {
+      // Looked at first: if the file is replaced meanwhile, the index is taken for older than it is.
+      this.#indexFile = this.#identifyIndex();
+      this.#index = WorkspaceIndex.load(this.root);
+    }
     return this.#index;
+  }
+
+  /** Every save makes another file. */
+  #identifyIndex(): string {
+    const stats = statSync(metaPath(this.root, INDEX_FILE), { bigint: true, throwIfNoEntry: false });
+    return stats === undefined ? "" : `${stats.ino} ${stats.mtimeNs} ${stats.ctimeNs} ${stats.size}`;
+  }
+
+  /** Saves what a scan learned, unless another command is at work or has saved another index meanwhile. */
+  async saveFindings(scanned: WorkspaceIndex, findings: ScanFindings): Promise<void> {
+    const { clock } = this.context;
+    try {
+      await using _lock = await acquireWorkspaceLock(this.root, { timeoutMs: 0, clock });
+      if (this.#index !== scanned || this.#identifyIndex() !== this.#indexFile) return;
+      scanned.update({ scan: findings }).save(this.root);
+      this.#index = undefined;
+    } catch (error) {
+      // It would only have made the next scan faster.
+      if (!isMicError(error, "pending") && errorCode(error) === undefined) throw error;
+    }
   }
 
   /** Base and entries change together, in one rename. */
   saveIndex(index: WorkspaceIndex): void {
     index.save(this.root, { sync: true });
     this.#index = index;
+    this.#indexFile = this.#identifyIndex();
   }
 
   /** Unresolved, sorted by tree key. */
@@ -195,7 +223,7 @@ export class Workspace implements AsyncDisposable {
       ...(signal === undefined ? {} : { signal }),
     });
     this.#settings = loadSettings(this.root);
-    this.#index = undefined;
+    if (this.#index !== undefined && this.#identifyIndex() !== this.#indexFile) this.#index = undefined;
     this.#conflicts = undefined;
     this.objects.refresh();
     this.requireComplete();
