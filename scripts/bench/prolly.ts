@@ -28,6 +28,9 @@ const emit = (node: NewNode) => {
   stored.set(hex(node.hash), node);
 };
 const discard = () => undefined;
+const count = (node: NewNode) => {
+  written += node.bytes.length;
+};
 const encoder = new TextEncoder();
 
 let state = 12345;
@@ -135,8 +138,7 @@ for (const [name, length, insert] of [
   await measure(name, "µs", 5, edits.length, async () => {
     for (const edit of edits) await editTree(tree, [edit], { position: 2, emit: discard });
   });
-  for (const edit of edits)
-    await editTree(tree, [edit], { position: 2, emit: (node) => void (written += node.bytes.length) });
+  for (const edit of edits) await editTree(tree, [edit], { position: 2, emit: count });
   console.log(`  ${(written / edits.length / 1024).toFixed(1)} KiB written per edit`);
 }
 

@@ -93,7 +93,7 @@ describe("diffTrees()", () => {
           expect(found).toEqual(naiveDiff(a, b));
         },
       ),
-      { numRuns: 80 },
+      { numRuns: 60 },
     );
   });
 
@@ -118,7 +118,7 @@ describe("diffTrees()", () => {
           expect(found).toEqual(naiveDiff(a, b, range));
         },
       ),
-      { numRuns: 80 },
+      { numRuns: 60 },
     );
   });
 });
@@ -178,7 +178,7 @@ describe("mergeTrees()", () => {
             for (const entry of page) expect(expected.has(hexKey(entry.key))).toBe(true);
         },
       ),
-      { numRuns: 80 },
+      { numRuns: 60 },
     );
   });
 });

@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { compareBytes, utf8 } from "../../src/core/base/bytes.ts";
 import { isMicError } from "../../src/core/base/errors.ts";
 import { buildTree } from "../../src/core/prolly/build.ts";
-import { decodeNode, type TreeNode } from "../../src/core/prolly/node.ts";
+import { decodeNode } from "../../src/core/prolly/node.ts";
+import type { TreeNode } from "../../src/core/prolly/tree-node.ts";
 import type { StoredNode } from "../../src/core/prolly/types.ts";
 import { MemoryNodes, SALT } from "../support/prolly-trees.ts";
 

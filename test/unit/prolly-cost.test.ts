@@ -6,8 +6,8 @@ import { diffTrees } from "../../src/core/prolly/diff.ts";
 import { editTree } from "../../src/core/prolly/edit.ts";
 import { mergeTrees } from "../../src/core/prolly/merge.ts";
 import { Tree } from "../../src/core/prolly/tree.ts";
-import type { LeafEntry, TreeEdit } from "../../src/core/prolly/types.ts";
-import { MemoryNodes } from "../support/prolly-trees.ts";
+import type { LeafEntry, StoredNode, TreeEdit } from "../../src/core/prolly/types.ts";
+import { MemoryNodes, SALT } from "../support/prolly-trees.ts";
 
 const ENTRIES = 1_000_000;
 const key = (i: number) => utf8(`row${String(i).padStart(9, "0")}`);
@@ -134,5 +134,56 @@ describe("on a million entries", () => {
     for await (const page of tree.pages({ offset: 777_777, limit: 1 }))
       expect(page[0]!.key).toEqual(key(777_777));
     expect(nodes.loads).toBeLessThanOrEqual(4 * levels);
+  });
+
+  describe("from a store that is far away", () => {
+    /** Answers everything that was asked meanwhile in one round trip. */
+    class DistantNodes {
+      trips = 0;
+      #waiting: (() => void)[] = [];
+
+      load(hash: Uint8Array): Promise<StoredNode> {
+        return new Promise((resolve) => {
+          if (this.#waiting.length === 0) setImmediate(() => this.#answer());
+          this.#waiting.push(() => resolve(nodes.load(hash) as StoredNode));
+        });
+      }
+
+      #answer(): void {
+        this.trips++;
+        const waiting = this.#waiting;
+        this.#waiting = [];
+        for (const answer of waiting) answer();
+      }
+    }
+    const from = (tree: Tree, source: DistantNodes) => Tree.open(tree, { salt: SALT, nodes: source });
+
+    it("a diff and an edit of 100 scattered keys take tens of round trips, not hundreds", async () => {
+      const changed = await edit(scattered(100, 50));
+      const source = new DistantNodes();
+      let found = 0;
+      for await (const page of diffTrees(from(base, source), from(changed, source))) found += page.length;
+      expect(found).toBe(100);
+      expect(source.trips).toBeLessThan(40);
+
+      source.trips = 0;
+      const again = await editTree(from(base, source), scattered(100, 50), {
+        position: 2,
+        emit: () => undefined,
+      });
+      expect(again.root).toBe(changed.root);
+      expect(source.trips).toBeLessThanOrEqual(levels + 2);
+    });
+
+    it("a scan of 50,000 entries asks for several leaves at a time", async () => {
+      const source = new DistantNodes();
+      nodes.loads = 0;
+      let count = 0;
+      for await (const page of from(base, source).pages({ gte: key(200_000), limit: 50_000 }))
+        count += page.length;
+      expect(count).toBe(50_000);
+      expect(source.trips).toBeLessThan(nodes.loads / 6);
+      expect(nodes.loads).toBeLessThan(1000);
+    });
   });
 });

@@ -3,8 +3,9 @@ import { compareBytes } from "../base/bytes.ts";
 import { invariant } from "../base/errors.ts";
 import { Chunker } from "./chunker.ts";
 import { emitSlot } from "./emit.ts";
-import { checkEntrySize, type NodeSlot } from "./node.ts";
+import { checkEntrySize } from "./node.ts";
 import { Tree } from "./tree.ts";
+import type { NodeSlot } from "./tree-node.ts";
 import type { LeafEntry, TreeContext, WriteOptions } from "./types.ts";
 
 export interface BuildOptions extends WriteOptions {

@@ -6,9 +6,10 @@ import { equalBytes } from "../base/bytes.ts";
 import { type ErrorCode, isMicError } from "../base/errors.ts";
 import { hashBytes } from "../base/hash.ts";
 import { type CutSeed, cutSeed, isCut } from "./cut-rule.ts";
-import { decodeNode, HASH_BYTES, type TreeNode } from "./node.ts";
+import { decodeNode } from "./node.ts";
 import { findMisfit } from "./node-loading.ts";
 import type { Tree } from "./tree.ts";
+import { HASH_BYTES, type TreeNode } from "./tree-node.ts";
 import type { Hint, TreeContext } from "./types.ts";
 
 export interface TreeFinding {

@@ -4,6 +4,7 @@
  */
 import { hashBytes } from "../base/hash.ts";
 import { type CutSeed, cutSeed, ENTRY_OVERHEAD_BYTES, INTERNAL_VALUE_BYTES, isCut } from "./cut-rule.ts";
+import { writeHeader } from "./node.ts";
 import {
   COUNT_BYTES,
   countsOffset,
@@ -13,8 +14,7 @@ import {
   NodeSlot,
   TreeNode,
   writeCount,
-  writeHeader,
-} from "./node.ts";
+} from "./tree-node.ts";
 import type { Hint } from "./types.ts";
 
 /** What an internal entry refers to. The node itself need not be in memory. */

@@ -3,8 +3,8 @@
  * are done and a promise only when a node must be read; one move at a time.
  */
 
-import type { NodeKey, NodeSlot, TreeNode } from "./node.ts";
-import { childNode, slotNode } from "./node-loading.ts";
+import { childNode, readAhead, slotNode } from "./node-loading.ts";
+import type { NodeKey, NodeSlot, TreeNode } from "./tree-node.ts";
 import type { Hint, TreeContext } from "./types.ts";
 
 export type Move = Promise<void> | undefined;
@@ -85,6 +85,15 @@ export class Cursor {
       if (index > 0) return { node: this.#nodes[d]!, index: index - 1 };
     }
     return undefined;
+  }
+
+  /** Starts reading the next nodes below the same parent, as far as they can hold keys less than `end`. */
+  readAhead(count: number, end: Uint8Array | undefined): void {
+    if (this.#depth === 0) return;
+    const parent = this.#nodes[this.#depth - 1]!;
+    const from = this.#indexes[this.#depth - 1]! + 1;
+    const last = end === undefined ? parent.count : parent.lowerBound(end) + 1;
+    readAhead(parent, from, Math.min(from + count, last), this.#context);
   }
 
   /** Whether the node at `depth` is the one to descend from towards `key`. */

@@ -2,6 +2,9 @@
  * A tree as a sequence of items that can be entered: the current item is a leaf entry, a whole subtree, or at
  * first the tree itself.
  */
+
+import { childNode, childSlot, readAhead, slotNode } from "./node-loading.ts";
+import type { Tree } from "./tree.ts";
 import {
   compareNodeKeys,
   equalRange,
@@ -9,16 +12,13 @@ import {
   type NodeKey,
   type NodeSlot,
   type TreeNode,
-} from "./node.ts";
-import { childNode, childSlot, slotNode } from "./node-loading.ts";
-import type { Tree } from "./tree.ts";
+} from "./tree-node.ts";
 import type { Hint, TreeContext } from "./types.ts";
 
 export class DiffCursor {
+  readonly #tree: Tree;
   readonly #context: TreeContext;
   readonly #root: TreeNode | undefined;
-  readonly #rootSlot: NodeSlot | undefined;
-  readonly #rootHint: Hint;
   readonly #nodes: TreeNode[] = [];
   readonly #indexes: number[] = [];
   #depth = -1;
@@ -29,8 +29,7 @@ export class DiffCursor {
 
   private constructor(tree: Tree, root: TreeNode | undefined) {
     this.#context = tree.context;
-    this.#rootSlot = tree.rootSlot;
-    this.#rootHint = tree.hint;
+    this.#tree = tree;
     this.#root = root;
     this.done = root === undefined;
   }
@@ -78,7 +77,7 @@ export class DiffCursor {
   } {
     if (this.#depth < 0) {
       const root = this.#root!;
-      return { slot: this.#rootSlot!, hint: this.#rootHint, total: root.total, key: root.lastKey() };
+      return { slot: this.#tree.rootSlot!, hint: this.#tree.hint, total: root.total, key: root.lastKey() };
     }
     const { node, index } = this;
     return {
@@ -156,6 +155,28 @@ export class DiffCursor {
     return undefined;
   }
 
+  /** Whether the current subtree can be entered without reading. */
+  get isInMemory(): boolean {
+    return this.#depth < 0 || this.node.children[this.index]?.node !== undefined;
+  }
+
+  /** Starts reading the current subtree's node, without waiting. */
+  readAhead(): void {
+    if (this.#depth >= 0) readAhead(this.node, this.index, this.index + 1, this.#context);
+  }
+
+  /** A cursor at the same place that moves by itself. */
+  fork(): DiffCursor {
+    const fork = new DiffCursor(this.#tree, this.#root);
+    fork.#nodes.push(...this.#nodes.slice(0, this.#depth + 1));
+    fork.#indexes.push(...this.#indexes.slice(0, this.#depth + 1));
+    fork.#depth = this.#depth;
+    fork.#passed = this.#passed;
+    fork.#passedIndex = this.#passedIndex;
+    fork.done = this.done;
+    return fork;
+  }
+
   #push(node: TreeNode): void {
     this.#depth++;
     this.#nodes[this.#depth] = node;
@@ -183,7 +204,7 @@ export class DiffCursor {
   }
 
   #hashSource(): { readonly bytes: Uint8Array; readonly at: number } {
-    if (this.#depth < 0) return { bytes: this.#rootSlot!.hash, at: 0 };
+    if (this.#depth < 0) return { bytes: this.#tree.rootSlot!.hash, at: 0 };
     return { bytes: this.node.bytes, at: this.node.hashAt(this.index) };
   }
 

@@ -4,9 +4,11 @@
  */
 
 import { SALT_BYTES } from "./cut-rule.ts";
+import { readDifferencesAhead } from "./diff-ahead.ts";
 import { DiffCursor } from "./diff-cursor.ts";
-import { compareNodeKeys, differentLineage, equalRange, type TreeNode } from "./node.ts";
+import { differentLineage } from "./node.ts";
 import type { Tree } from "./tree.ts";
+import { compareNodeKeys, equalRange, type TreeNode } from "./tree-node.ts";
 import type { DiffEntry, KeyRange } from "./types.ts";
 
 /** Entries per page at least, except for the last. */
@@ -78,7 +80,11 @@ class DiffWalk {
   advance(): Promise<unknown> | undefined {
     while (this.page.length < PAGE_ENTRIES) {
       const pending = this.#step();
-      if (pending !== undefined) return pending;
+      if (pending !== undefined) {
+        // A merge splices most leaves without reading them.
+        readDifferencesAhead(this.#a.fork(), this.#b.fork(), this.#end, this.#onSubtrees === undefined);
+        return pending;
+      }
       if (this.done) return undefined;
     }
     return undefined;

@@ -3,8 +3,9 @@ import { compareBytes } from "../base/bytes.ts";
 import { invariant } from "../base/errors.ts";
 import { emitFresh } from "./emit.ts";
 import { readPaths } from "./find-many.ts";
+import { LevelEdits } from "./level-edits.ts";
 import { checkEntrySize } from "./node.ts";
-import { LevelEdits, type Root, rewrite } from "./rewrite.ts";
+import { type Root, rewrite } from "./rewrite.ts";
 import { Tree } from "./tree.ts";
 import type { TreeEdit, WriteOptions } from "./types.ts";
 

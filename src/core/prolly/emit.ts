@@ -1,5 +1,5 @@
 /** Hands new nodes to whoever stores them. */
-import type { NodeSlot } from "./node.ts";
+import type { NodeSlot } from "./tree-node.ts";
 import type { NewNode } from "./types.ts";
 
 /** Emits one new node; its children have been. */

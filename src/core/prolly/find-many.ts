@@ -1,7 +1,8 @@
 /** Reads many keys at once: level by level, so that nodes which must be read are read together. */
-import type { TreeNode } from "./node.ts";
+
 import { childNode, slotNode } from "./node-loading.ts";
 import type { Tree } from "./tree.ts";
+import type { TreeNode } from "./tree-node.ts";
 import type { LeafEntry, TreeContext } from "./types.ts";
 
 /** Nodes read at the same time. */

@@ -9,9 +9,10 @@ import type { Cursor } from "./cursor.ts";
 import { assertSameLineage, walkDifferences } from "./diff.ts";
 import type { DiffCursor } from "./diff-cursor.ts";
 import { applyEdits, editTree, rootOf } from "./edit.ts";
-import { compareNodeKeys, type NodeKey } from "./node.ts";
-import { LevelEdits, rewrite } from "./rewrite.ts";
+import { LevelEdits } from "./level-edits.ts";
+import { rewrite } from "./rewrite.ts";
 import { Tree } from "./tree.ts";
+import { compareNodeKeys, type NodeKey } from "./tree-node.ts";
 import type {
   EntryState,
   LeafEntry,

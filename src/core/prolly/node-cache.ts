@@ -4,7 +4,7 @@
  * tree keeps every node it has read until the tree itself is dropped.
  */
 import { asBuffer } from "../base/bytes.ts";
-import type { NodeSlot } from "./node.ts";
+import type { NodeSlot } from "./tree-node.ts";
 
 /** A path of the largest nodes must fit, or a descent would evict itself. */
 const LIMIT_BYTES_MIN = 1 << 20;

@@ -4,15 +4,8 @@
  */
 import { corrupt } from "../base/errors.ts";
 import { SALT_BYTES } from "./cut-rule.ts";
-import {
-  compareNodeKeys,
-  decodeNode,
-  differentLineage,
-  equalRange,
-  HASH_BYTES,
-  NodeSlot,
-  type TreeNode,
-} from "./node.ts";
+import { decodeNode, differentLineage } from "./node.ts";
+import { compareNodeKeys, equalRange, HASH_BYTES, NodeSlot, type TreeNode } from "./tree-node.ts";
 import type { Hint, StoredNode, TreeContext } from "./types.ts";
 
 /** The child `i` of an internal node. Errors: those of `NodeSource`, and `corrupt` when it does not fit there. */
@@ -36,12 +29,39 @@ function childHash(parent: TreeNode, i: number): Uint8Array {
 }
 
 function loadChild(parent: TreeNode, i: number, context: TreeContext): TreeNode | Promise<TreeNode> {
+  const inFlight = parent.reading?.get(i);
+  if (inFlight !== undefined) return inFlight;
   const known = parent.children[i];
   const hash = known?.hash ?? childHash(parent, i);
   const slot = context.cache?.find(hash) ?? known ?? new NodeSlot(hash);
   const loaded = slotNode(slot, parent.hints[i]!, context);
   if (!(loaded instanceof Promise)) return adopt(parent, i, slot, loaded);
-  return loaded.then((node) => adopt(parent, i, slot, node));
+  const reading = loaded
+    .then((node) => adopt(parent, i, slot, node))
+    .finally(() => parent.reading?.delete(i));
+  parent.reading ??= new Map();
+  parent.reading.set(i, reading);
+  return reading;
+}
+
+/**
+ * Starts reading the children [from, to) that are not in memory, without waiting. An error is not reported
+ * here: whoever needs the child asks again.
+ */
+export function readAhead(parent: TreeNode, from: number, to: number, context: TreeContext): void {
+  for (let i = from; i < Math.min(to, parent.count); i++) {
+    if (parent.children[i]?.node !== undefined) continue;
+    try {
+      const child = childNode(parent, i, context);
+      if (child instanceof Promise) child.catch(ignore);
+    } catch (error) {
+      ignore(error);
+    }
+  }
+}
+
+function ignore(_: unknown): undefined {
+  return undefined;
 }
 
 /** The node of a slot that no parent vouches for: a root. */

@@ -4,6 +4,8 @@ import type { LeafEntry, PageRange } from "./types.ts";
 
 /** Entries per page, so that asynchronous iteration costs little per entry. */
 const PAGE_ENTRIES = 256;
+/** Leaves asked for at a time when a long scan finds that they must be read. */
+const READ_AHEAD_NODES = 16;
 
 export async function* readPages(tree: Tree, range: PageRange): AsyncGenerator<readonly LeafEntry[]> {
   const { gte, lt, reverse = false, offset = 0 } = range;
@@ -46,6 +48,7 @@ export async function* readPages(tree: Tree, range: PageRange): AsyncGenerator<r
       page = [];
     }
     if (!(await moved)) break;
+    if (moved instanceof Promise && !reverse && left > PAGE_ENTRIES) cursor.readAhead(READ_AHEAD_NODES, lt);
     index = reverse ? cursor.node.count - 1 : 0;
   }
   if (page.length > 0) yield page;

@@ -6,6 +6,8 @@
 import { compareBytes, equalBytes } from "../base/bytes.ts";
 import { Child, Chunker, newChild } from "./chunker.ts";
 import { Cursor } from "./cursor.ts";
+import { LevelEdits, mergeEdits, withoutDeletes } from "./level-edits.ts";
+import { childSlot, slotNode } from "./node-loading.ts";
 import {
   COUNT_BYTES,
   countsOffset,
@@ -14,26 +16,8 @@ import {
   type NodeSlot,
   type TreeNode,
   writeCount,
-} from "./node.ts";
-import { childSlot, slotNode } from "./node-loading.ts";
+} from "./tree-node.ts";
 import type { Hint, TreeContext } from "./types.ts";
-
-/** Sorted changes to one level, in parallel arrays. A value of `undefined` deletes; above level 0 it is a child. */
-export class LevelEdits {
-  readonly keys: Uint8Array[] = [];
-  readonly values: (Uint8Array | Child | undefined)[] = [];
-  readonly hints: Hint[] = [];
-
-  get count(): number {
-    return this.keys.length;
-  }
-
-  push(key: Uint8Array, value: Uint8Array | Child | undefined, hint: Hint): void {
-    this.keys.push(key);
-    this.values.push(value);
-    this.hints.push(hint);
-  }
-}
 
 export interface Root {
   readonly slot: NodeSlot;
@@ -109,28 +93,6 @@ async function collapse(top: NodeSlot, topHint: Hint, context: TreeContext): Pro
     hint = node.hints[0]!;
     slot = childSlot(node, 0);
   }
-}
-
-function withoutDeletes(edits: LevelEdits): LevelEdits {
-  const kept = new LevelEdits();
-  for (let i = 0; i < edits.count; i++) {
-    if (edits.values[i] !== undefined) kept.push(edits.keys[i]!, edits.values[i], edits.hints[i]!);
-  }
-  return kept;
-}
-
-function mergeEdits(a: LevelEdits, b: LevelEdits | undefined): LevelEdits {
-  if (b === undefined || b.count === 0) return a;
-  if (a.count === 0) return b;
-  const merged = new LevelEdits();
-  let i = 0;
-  let j = 0;
-  while (i < a.count || j < b.count) {
-    const fromA = j === b.count || (i < a.count && compareBytes(a.keys[i]!, b.keys[j]!) < 0);
-    if (fromA) merged.push(a.keys[i]!, a.values[i], a.hints[i++]!);
-    else merged.push(b.keys[j]!, b.values[j], b.hints[j++]!);
-  }
-  return merged;
 }
 
 /** One level. `out` receives the changes to the level above: children removed, replaced and new. */

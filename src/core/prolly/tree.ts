@@ -7,9 +7,9 @@ import { bytesToHex } from "../base/bytes.ts";
 import { EMPTY_ROOT, type ObjectId, objectIdToBytes } from "../base/ids.ts";
 import { Cursor } from "./cursor.ts";
 import { findMany } from "./find-many.ts";
-import { NodeSlot, type TreeNode } from "./node.ts";
 import { childNode, slotNode } from "./node-loading.ts";
 import { readPages } from "./pages.ts";
+import { NodeSlot, type TreeNode } from "./tree-node.ts";
 import type { Hint, KeyRange, LeafEntry, PageRange, TreeContext, TreeRef } from "./types.ts";
 
 export type { TreeContext } from "./types.ts";
