@@ -345,13 +345,13 @@ export function describeObjectStore(name: string, makeFixture: () => Promise<Sto
 
     test("list() starts after a key that need not exist", async () => {
       for (const key of ["p/a", "p/c", "p/e"]) await store.put(key, utf8("x"));
-      const after = async (key: string): Promise<string[]> =>
+      const keysAfter = async (key: string): Promise<string[]> =>
         (await store.list("p/", { after: key })).objects.map((found) => found.key);
-      expect(await after("p/a")).toEqual(["p/c", "p/e"]);
-      expect(await after("p/b")).toEqual(["p/c", "p/e"]);
-      expect(await after("p/e")).toEqual([]);
-      expect(await after("a")).toEqual(["p/a", "p/c", "p/e"]);
-      expect(await after("z")).toEqual([]);
+      expect(await keysAfter("p/a")).toEqual(["p/c", "p/e"]);
+      expect(await keysAfter("p/b")).toEqual(["p/c", "p/e"]);
+      expect(await keysAfter("p/e")).toEqual([]);
+      expect(await keysAfter("a")).toEqual(["p/a", "p/c", "p/e"]);
+      expect(await keysAfter("z")).toEqual([]);
     });
 
     test("list() refuses limits outside 1 to 1000", async () => {

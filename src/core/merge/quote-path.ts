@@ -20,8 +20,8 @@ export function quotePath(path: string): string {
   if (!NEEDS_QUOTES.test(path)) return path;
   let quoted = '"';
   for (const character of path) {
-    const escape = ESCAPES[character];
-    if (escape !== undefined) quoted += escape;
+    const short = ESCAPES[character];
+    if (short !== undefined) quoted += short;
     else if (!NEEDS_QUOTES.test(character)) quoted += character;
     else for (const byte of utf8(character)) quoted += `\\${byte.toString(8).padStart(3, "0")}`;
   }

@@ -84,7 +84,7 @@ export class FaultDice {
 
   draw(operation: FaultOperation): FaultKind | undefined {
     const prefix = `${operation}-`;
-    if (this.#burst !== undefined && this.#burst.kind.startsWith(prefix)) {
+    if (this.#burst?.kind.startsWith(prefix)) {
       const { kind } = this.#burst;
       if (--this.#burst.left <= 0) this.#burst = undefined;
       if (this.fraction() < 0.75) return kind;

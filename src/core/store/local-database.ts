@@ -52,7 +52,7 @@ export async function openDatabase(
   try {
     if (!exists) await makeDirectories(join(directory, LARGE_DIRECTORY, WRITING_DIRECTORY));
     await refuseNetworkFileSystem(directory);
-    const database = new Database(path, { fileMustExist: !exists ? false : true, timeout: 0 });
+    const database = new Database(path, { fileMustExist: exists, timeout: 0 });
     try {
       await checkOrCreate(database, directory, options);
       return database;
