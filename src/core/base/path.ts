@@ -23,6 +23,9 @@ const IGNORABLE =
 /** The two marks of an ordinary name that cannot be a disguise: nothing to fold, nothing to strip. */
 const PLAIN = /^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/;
 
+/** A whole path of such names. */
+const PLAIN_PATH = /^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*(?:\/[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)*$/;
+
 /** `unsafe-path` (or `too-large`) with the reason, or the path with its type. */
 export function parseTreePath(text: string): TreePath {
   const problem = findPathProblem(text);
@@ -50,6 +53,7 @@ function unsafe(reason: string): PathProblem {
 }
 
 function findPathProblem(text: string): PathProblem | undefined {
+  if (text.length <= KEY_BYTES_MAX && PLAIN_PATH.test(text)) return undefined;
   if (text.length === 0) return unsafe("is empty");
   // The UTF-8 form is at least as long as the UTF-16 one, so this bounds the work below.
   if (text.length > KEY_BYTES_MAX || Buffer.byteLength(text) > KEY_BYTES_MAX) {

@@ -82,29 +82,29 @@ export class PackIndex {
     return row === -1 ? undefined : this.locate(row);
   }
 
-  /** Row of the object table for an id of 32 raw bytes, -1 when the pack does not hold it. */
-  findRow(id: Uint8Array): number {
-    const first = id[0]!;
+  /** Row of the object table for an id of 32 raw bytes at `at`, -1 when the pack does not hold it. */
+  findRow(id: Uint8Array, at = 0): number {
+    const first = id[at]!;
     let low = this.#fanOut[first]!;
     let high = this.#fanOut[first + 1]!;
     if (low === high) return -1;
-    const word = readWord(id, 0);
+    const word = readWord(id, at);
     const view = this.#idView;
     // Leftmost rank that is not below the id: of equal ids the first row is the answer.
     while (low < high) {
       const middle = (low + high) >>> 1;
       const found = view.getUint32(middle * ID_BYTES);
-      if (found < word || (found === word && this.#compareRest(middle, id) < 0)) low = middle + 1;
+      if (found < word || (found === word && this.#compareRest(middle, id, at) < 0)) low = middle + 1;
       else high = middle;
     }
     if (low === this.objectCount || view.getUint32(low * ID_BYTES) !== word) return -1;
-    return this.#compareRest(low, id) === 0 ? this.#columns.rowOfRank[low]! : -1;
+    return this.#compareRest(low, id, at) === 0 ? this.#columns.rowOfRank[low]! : -1;
   }
 
-  #compareRest(rank: number, id: Uint8Array): number {
+  #compareRest(rank: number, id: Uint8Array, at: number): number {
     for (let i = 1; i < ID_WORDS; i++) {
       const found = this.#idView.getUint32(rank * ID_BYTES + i * 4);
-      const wanted = readWord(id, i * 4);
+      const wanted = readWord(id, at + i * 4);
       if (found !== wanted) return found < wanted ? -1 : 1;
     }
     return 0;

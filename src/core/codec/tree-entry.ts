@@ -9,7 +9,7 @@
  * | 41 | 32 | bytes | ObjectId of the chunk list, only when bit 7 of the kind is set |
  */
 import { ByteReader, bytesToHex } from "../base/bytes.ts";
-import type { ObjectId } from "../base/ids.ts";
+import { OBJECT_ID_BYTES, type ObjectId, parseObjectId } from "../base/ids.ts";
 
 export type EntryKind = "file" | "executable" | "symlink";
 
@@ -24,6 +24,7 @@ export interface TreeEntry {
 
 const KINDS: readonly EntryKind[] = ["file", "executable", "symlink"];
 const CHUNKED = 0x80;
+const SIZE_BYTES = 8;
 const PLAIN_BYTES = 41;
 const CHUNKED_BYTES = 73;
 
@@ -39,16 +40,28 @@ export function encodeTreeEntry(entry: TreeEntry): Uint8Array {
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-/** Encodes into `target` and returns the offset after it. For many entries in one buffer. */
+/**
+ * Encodes into `target` and returns the offset after it. For many entries in one buffer. Throws `usage` for an id
+ * that is not one.
+ */
 export function writeTreeEntry(target: Buffer, offset: number, entry: TreeEntry): number {
   const { size, chunks } = entry;
   target[offset] = KINDS.indexOf(entry.kind) | (chunks === undefined ? 0 : CHUNKED);
-  target.writeUInt32LE(size % 0x1_0000_0000, offset + 1);
-  target.writeUInt32LE(Math.floor(size / 0x1_0000_0000), offset + 5);
-  target.write(entry.id, offset + TREE_ENTRY_ID_OFFSET, 32, "hex");
+  let rest = size;
+  for (let i = 1; i <= SIZE_BYTES; i++) {
+    target[offset + i] = rest & 0xff;
+    rest = rest <= 0xffff_ffff ? rest >>> 8 : Math.floor(rest / 0x100);
+  }
+  writeId(target, offset + TREE_ENTRY_ID_OFFSET, entry.id);
   if (chunks === undefined) return offset + PLAIN_BYTES;
-  target.write(chunks, offset + TREE_ENTRY_CHUNKS_OFFSET, 32, "hex");
+  writeId(target, offset + TREE_ENTRY_CHUNKS_OFFSET, chunks);
   return offset + CHUNKED_BYTES;
+}
+
+function writeId(target: Buffer, offset: number, id: ObjectId): void {
+  // Stops at what is not a hex digit.
+  const written = target.write(id, offset, OBJECT_ID_BYTES, "hex");
+  if (written !== OBJECT_ID_BYTES || id.length !== 2 * OBJECT_ID_BYTES) parseObjectId(id);
 }
 
 export function decodeTreeEntry(bytes: Uint8Array): TreeEntry {

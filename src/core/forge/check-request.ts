@@ -13,7 +13,6 @@ const NAME_BYTES_MAX = 4096;
 const PACKS_MAX = 1 << 15;
 /** PATH_MAX. */
 const SYMLINK_BYTES_MAX = 4096;
-const OBJECT_ID = /^[0-9a-f]{64}$/;
 
 /** Errors: `usage`, `unsafe-path`, `too-large`, `out-of-range`. */
 export function checkLandRequest(request: LandRequest): void {
@@ -94,15 +93,11 @@ export function fileAndDirectory(file: TreePath, below: TreePath): MicError {
 }
 
 function checkEntry(entry: TreeEntry, path: TreePath): void {
-  const { kind, size, id, chunks } = entry;
+  // Ids are checked when they are encoded.
+  const { kind, size, chunks } = entry;
   const isKnownKind = kind === "file" || kind === "executable" || kind === "symlink";
   const isSizeValid = Number.isSafeInteger(size) && size >= 0;
-  if (
-    !isKnownKind ||
-    !isSizeValid ||
-    !OBJECT_ID.test(id) ||
-    (chunks !== undefined && !OBJECT_ID.test(chunks))
-  ) {
+  if (!isKnownKind || !isSizeValid) {
     throw new MicError("usage", `the entry at ${JSON.stringify(path)} is not valid`, {
       data: { paths: [path] },
     });

@@ -15,7 +15,6 @@ import type { PreparedLanding } from "./prepared-landing.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { UploadedPack } from "./uploaded-packs.ts";
 
-const ID_BYTES = 32;
 /** Look-ups in the project under way at once. */
 const LOOKUPS_AT_ONCE = 64;
 
@@ -77,18 +76,18 @@ class OwnContent {
   /** Bytes of an object that came with the landing, −1 when it did not. `value` holds the id's raw bytes. */
   lengthOf(id: ObjectId, value: Uint8Array, isChunked: boolean): number {
     const { landing, uploads } = this.#places;
-    const sent = landing.sent.get(id);
+    const sent = landing.sent.size === 0 ? undefined : landing.sent.get(id);
     if (sent !== undefined) return sent.length;
     if (uploads.length === 0) return -1;
-    const start = isChunked ? TREE_ENTRY_CHUNKS_OFFSET : TREE_ENTRY_ID_OFFSET;
-    const idBytes = value.subarray(start, start + ID_BYTES);
+    const idAt = isChunked ? TREE_ENTRY_CHUNKS_OFFSET : TREE_ENTRY_ID_OFFSET;
     for (let k = 0; k < uploads.length; k++) {
       const at = (this.#lastUpload + k) % uploads.length;
       const { index } = uploads[at]!;
-      const row = index.findRow(idBytes);
+      const row = index.findRow(value, idAt);
       if (row === -1) continue;
       this.#lastUpload = at;
-      return index.locate(row).length;
+      // A blob has no sidecar; of a chunk list the length does not matter here.
+      return index.rawLengthOfRow(row);
     }
     return -1;
   }

@@ -30,6 +30,7 @@ export async function checkNeighbours(
   edits: readonly PreparedEdit[],
   existing: readonly (LeafEntry | undefined)[],
 ): Promise<void> {
+  if (before.isEmpty) return;
   const directories = new Map<string, DirectoryState>();
   for (let i = 0; i < edits.length; i++) {
     const { key, value } = edits[i]!;

@@ -87,6 +87,8 @@ export function prepareOperations(
   let capacity = headerBytes;
   for (const { path } of operations) capacity += 3 + path.length * 3 + TREE_ENTRY_BYTES_MAX;
   const slab = Buffer.allocUnsafeSlow(capacity);
+  // Views of a plain array are cheaper to make than those of a Buffer.
+  const bytes = new Uint8Array(slab.buffer);
   let offset = slab.write(DIGEST_DOMAIN, 0, "latin1");
   offset = slab.writeBigUInt64LE(BigInt(base.position), offset);
   slab.set(hexToBytes(base.root), offset);
@@ -94,21 +96,32 @@ export function prepareOperations(
   const edits: PreparedEdit[] = [];
   for (const operation of operations) {
     const keyStart = offset + 2;
-    const keyLength = slab.write(operation.path, keyStart, "utf8");
-    const keyEnd = keyStart + keyLength;
-    for (let i = keyStart; i < keyEnd; i++) if (slab[i] === SEPARATOR) slab[i] = 0;
-    slab.writeUInt16LE(keyLength, offset);
-    const key = new Uint8Array(slab.buffer, keyStart, keyLength);
-    if (operation.kind === "delete") {
-      slab[keyEnd] = 0;
-      offset = keyEnd + 1;
-      edits.push({ key, value: undefined, hint: 0 });
-      continue;
-    }
-    offset = writeTreeEntry(slab, keyEnd + 1, operation.entry);
-    const valueLength = offset - keyEnd - 1;
-    slab[keyEnd] = valueLength;
-    edits.push({ key, value: new Uint8Array(slab.buffer, keyEnd + 1, valueLength), hint: 0 });
+    const keyEnd = writeKey(slab, bytes, keyStart, operation.path);
+    const keyLength = keyEnd - keyStart;
+    bytes[offset] = keyLength & 0xff;
+    bytes[offset + 1] = keyLength >>> 8;
+    const key = bytes.subarray(keyStart, keyEnd);
+    offset = operation.kind === "put" ? writeTreeEntry(slab, keyEnd + 1, operation.entry) : keyEnd + 1;
+    bytes[keyEnd] = offset - keyEnd - 1;
+    const value = operation.kind === "put" ? bytes.subarray(keyEnd + 1, offset) : undefined;
+    edits.push({ key, value, hint: 0 });
   }
-  return { edits, digest: bytesToHex(hashBytes(slab.subarray(0, offset))) };
+  return { edits, digest: bytesToHex(hashBytes(bytes.subarray(0, offset))) };
+}
+
+/** Writes the tree key of a path and returns where it ends. */
+function writeKey(slab: Buffer, bytes: Uint8Array, start: number, path: string): number {
+  const { length } = path;
+  for (let i = 0; i < length; i++) {
+    const code = path.charCodeAt(i);
+    if (code >= 0x80) return writeUnicodeKey(slab, bytes, start, path);
+    bytes[start + i] = code === SEPARATOR ? 0 : code;
+  }
+  return start + length;
+}
+
+function writeUnicodeKey(slab: Buffer, bytes: Uint8Array, start: number, path: string): number {
+  const end = start + slab.write(path, start, "utf8");
+  for (let i = start; i < end; i++) if (bytes[i] === SEPARATOR) bytes[i] = 0;
+  return end;
 }

@@ -1,7 +1,13 @@
 /** Content that was uploaded ahead of the landing that will name it. */
-import { MicError } from "../base/errors.ts";
+import { corrupt, MicError } from "../base/errors.ts";
 import { type Epoch, epochOf, type PackId, type ProjectId } from "../base/ids.ts";
-import { decodePackIndex, decodePackTrailer, PACK_TRAILER_BYTES } from "../codec/pack.ts";
+import {
+  checkPackHeader,
+  decodePackIndex,
+  decodePackTrailer,
+  PACK_TRAILER_BYTES,
+  packIdOf,
+} from "../codec/pack.ts";
 import type { PackIndex } from "../codec/pack-index.ts";
 import { packKey } from "../objects/keys.ts";
 import { verifyPack } from "../objects/verify-pack.ts";
@@ -45,7 +51,9 @@ export class UploadedPacks {
 
   /** Stores a pack of content under today's epoch. Errors: `corrupt`, `too-large`, `usage`. */
   async put(bytes: Uint8Array, options: SignalOption = {}): Promise<PackId> {
-    const { id, index, indexLength } = verifyPack(bytes, { trusted: this.#trustWriters });
+    const { id, index, indexLength } = this.#trustWriters
+      ? openPack(bytes)
+      : verifyPack(bytes, { trusted: false });
     checkKinds(id, index);
     const epoch = epochOf(await this.#store.nowMs());
     await this.#store.put(packKey(this.#project, epoch, id), bytes, options);
@@ -110,7 +118,7 @@ export class UploadedPacks {
         data: { object: found.pack },
       });
     }
-    verifyPack(stored.bytes, { trusted: true });
+    openPack(stored.bytes);
     const epoch = epochOf(storeMs);
     await this.#store.put(packKey(this.#project, epoch, found.pack), stored.bytes);
     return this.#remember({ ...found, epoch });
@@ -125,6 +133,16 @@ export class UploadedPacks {
     }
     return pack;
   }
+}
+
+/** A pack that this process made: its structure, without its content. */
+function openPack(bytes: Uint8Array): { id: PackId; index: PackIndex; indexLength: number } {
+  checkPackHeader(bytes);
+  const { tailLength } = decodePackTrailer(bytes);
+  if (tailLength > bytes.length) throw corrupt("pack", `an index of ${tailLength} bytes`, bytes.length);
+  const index = decodePackIndex(bytes.subarray(bytes.length - tailLength));
+  if (index.packSize !== bytes.length) throw corrupt("pack", `${bytes.length} bytes, not ${index.packSize}`);
+  return { id: packIdOf(bytes), index, indexLength: tailLength };
 }
 
 /** Today and the days before it, newest first. */
