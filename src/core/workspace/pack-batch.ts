@@ -269,6 +269,9 @@ function changedWhileRead(path: string): MicError {
   });
 }
 
+/** A link, no link any more, a directory, a socket, a pipe. */
+const SOMETHING_ELSE_NOW = new Set(["ELOOP", "EINVAL", "EISDIR", "ENXIO", "EAGAIN", "ESPIPE"]);
+
 function describe(error: unknown, path: string): unknown {
   if (isMicError(error)) return error;
   const code = errorCode(error);
@@ -279,15 +282,7 @@ function describe(error: unknown, path: string): unknown {
       data: { paths: [path] },
     });
   }
-  // ELOOP: a symlink by now; EINVAL: none any more; ENXIO: a socket; EAGAIN: a pipe.
-  if (
-    isMissing(error) ||
-    code === "ELOOP" ||
-    code === "EINVAL" ||
-    code === "ENXIO" ||
-    code === "EISDIR" ||
-    code === "EAGAIN"
-  ) {
+  if (isMissing(error) || (code !== undefined && SOMETHING_ELSE_NOW.has(code))) {
     return changedWhileRead(path);
   }
   return error;
