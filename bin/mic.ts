@@ -1,9 +1,9 @@
 #!/usr/bin/env bun
-import { isPlainVersionRequest, versionText } from "../src/cli/version.ts";
 /**
  * Composition root: reads the arguments, the environment and the terminal, and hands them to the command line.
  * `mic version` is answered here, before anything else is loaded.
  */
+import { isPlainVersionRequest, versionText } from "../src/cli/version.ts";
 import { type CommandLineWorld, writeFully } from "../src/cli/world.ts";
 
 const args = process.argv.slice(2);
@@ -47,7 +47,16 @@ function readWorld(signal: AbortSignal): CommandLineWorld {
     stdinIsTty: process.stdin.isTTY === true,
     stdoutIsTty: process.stdout.isTTY === true,
     stderrIsTty: process.stderr.isTTY === true,
+    readStdin: () => readStdin(signal),
     columns: () => process.stdout.columns ?? process.stderr.columns ?? 80,
     signal,
   };
+}
+
+/** Asynchronous, so that an interrupt is heard while it waits. */
+async function readStdin(signal: AbortSignal): Promise<Uint8Array> {
+  const { addAbortSignal } = await import("node:stream");
+  const parts: Uint8Array[] = [];
+  for await (const part of addAbortSignal(signal, process.stdin)) parts.push(part);
+  return Buffer.concat(parts);
 }

@@ -32,7 +32,8 @@ export interface ErrorDocument {
 
 export function errorDocument(error: MicError): ErrorDocument {
   const { code, message, hint, data } = error;
-  return { error: { ...data, code, message, ...(hint === undefined ? {} : { hint }) } };
+  const { code: _code, message: _message, hint: _hint, ...details } = data;
+  return { error: { code, message, ...(hint === undefined ? {} : { hint }), ...details } };
 }
 
 export function usageError(message: string, hint?: string): MicError {

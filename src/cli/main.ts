@@ -3,15 +3,7 @@ import { CommanderError } from "commander";
 import { MicError } from "../core/base/errors.ts";
 import type { Bind } from "./command-definition.ts";
 import type { ConfigValues } from "./config.ts";
-import {
-  BrokenPipe,
-  EXIT_INTERRUPTED,
-  EXIT_OK,
-  EXIT_USAGE,
-  exitCodeOf,
-  toMicError,
-  usageError,
-} from "./errors.ts";
+import { BrokenPipe, EXIT_OK, EXIT_USAGE, exitCodeOf, toMicError, usageError } from "./errors.ts";
 import { type GlobalOptions, Invocation } from "./invocation.ts";
 import { Output } from "./output.ts";
 import { choosePager } from "./pager.ts";
@@ -130,7 +122,7 @@ function reportError(thrown: unknown, output: Output, signal: AbortSignal): numb
       ? interrupted(thrown)
       : toMicError(thrown);
   output.error(error);
-  return signal.aborted && error.code === "aborted" ? EXIT_INTERRUPTED : exitCodeOf(error);
+  return exitCodeOf(error);
 }
 
 function interrupted(cause: unknown): MicError {
@@ -138,6 +130,8 @@ function interrupted(cause: unknown): MicError {
 }
 
 function fromCommander(error: CommanderError, verb: string | undefined): MicError {
+  if (error.code === "commander.help")
+    return usageError(`mic ${verb ?? ""}: which sub-command?`.replace(" :", ":"));
   const message = error.message
     .replace(/^error: /, "")
     .split("\n")

@@ -4,6 +4,9 @@ import type { Bind } from "./command-definition.ts";
 import { VERBS, type Verb } from "./verbs.ts";
 
 const TIMEOUT_SECONDS_MAX = 86_400;
+const HELP_COLUMNS = 80;
+const TERM_CELLS = 21;
+const HELP_OPTION = ["-h, --help", "show help"] as const;
 
 export interface ProgramStreams {
   writeOut(text: string): void;
@@ -23,7 +26,7 @@ export async function buildProgram(
     .usage("[options] <command> [arguments]")
     .exitOverride()
     .configureOutput({ writeOut: streams.writeOut, writeErr: streams.writeErr, outputError: () => undefined })
-    .configureHelp({ sortOptions: false, showGlobalOptions: false, helpWidth: 80 })
+    .configureHelp({ sortOptions: false, showGlobalOptions: false, helpWidth: HELP_COLUMNS })
     .helpOption("-h, --help", "show help")
     .helpCommand("help [command]", "show help for a command")
     .showSuggestionAfterError(true);
@@ -31,18 +34,44 @@ export async function buildProgram(
   for (const verb of VERBS) {
     const command = program.command(verb.name).description(verb.summary).helpGroup(verb.group);
     for (const alias of verb.aliases ?? []) command.alias(alias);
-    if (load === "all" || load === verb) (await verb.load()).define(command, bind);
+    if (load === "all" || load === verb) {
+      (await verb.load()).define(command, bind);
+      command.addHelpText("after", "\nOptions of every command (--json, -C, …) are listed by `mic help`.");
+    }
   }
-  program.addHelpText(
-    "after",
-    "\nPositions are written @7, @latest, @7~1 (one before 7); a bare 7 is fine too.\n" +
-      "Every command has its own help with an example: mic help land",
-  );
+  // Commands first: that is what a newcomer looks for.
+  program.helpInformation = () => topLevelHelp(program);
   return program;
 }
 
+function topLevelHelp(program: Command): string {
+  const groups = new Map<string, Verb[]>();
+  for (const verb of VERBS) groups.set(verb.group, [...(groups.get(verb.group) ?? []), verb]);
+  const row = (term: string, summary: string): string => `  ${term.padEnd(TERM_CELLS)}${summary}`;
+  const options = [
+    ...program.options.map((option) => [option.flags, option.description] as const),
+    HELP_OPTION,
+  ];
+  return [
+    program.description(),
+    "",
+    "Usage: mic <command> [arguments] [options]",
+    ...[...groups].flatMap(([group, verbs]) => [
+      "",
+      group,
+      ...verbs.map((verb) => row([verb.name, ...(verb.aliases ?? [])].join(", "), verb.summary)),
+    ]),
+    "",
+    "Options of every command:",
+    ...options.map(([flags, summary]) => row(flags, summary)),
+    "",
+    "Positions are written @7, @latest, @7~1 (one before 7); a bare 7 is fine too.",
+    "`mic help land` shows a command's own options and examples.",
+    "",
+  ].join("\n");
+}
+
 function addGlobalOptions(program: Command): void {
-  const group = "Options of every command:";
   const options = [
     new Option("--json", "answer with JSON documents, errors too"),
     new Option("-C <dir>", "work as if started in <dir>"),
@@ -54,7 +83,7 @@ function addGlobalOptions(program: Command): void {
     new Option("--no-color", "no colours"),
     new Option("-y, --yes", "answer every question with yes"),
   ];
-  for (const option of options) program.addOption(option.helpGroup(group));
+  for (const option of options) program.addOption(option);
 }
 
 function parseTimeout(text: string): number {

@@ -10,6 +10,8 @@ export interface CommandLineWorld {
   readonly stderrIsTty: boolean;
   /** Width of the terminal in cells. */
   columns(): number;
+  /** All of stdin. Rejects when the signal fires. */
+  readStdin(): Promise<Uint8Array>;
   /** Fires at SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
 }

@@ -26,7 +26,6 @@ interface LandOptions {
 }
 
 const SYNC_ATTEMPTS = 10;
-const STDIN = 0;
 
 export const define: DefineCommand = (command, bind) => {
   command
@@ -58,7 +57,7 @@ async function land(
   options: LandOptions,
 ): Promise<void> {
   const { goal: positional, attempts } = readSync(argument, options.sync);
-  const goal = readGoal(invocation, positional, options);
+  const goal = await readGoal(invocation, positional, options);
   const workspace = await invocation.openWorkspace();
   if (goal === "" && options.session === undefined && workspace.settings.session === undefined) {
     throw usageError("what is the goal of this landing?", 'e.g. `mic land "fix the parser"`');
@@ -96,10 +95,16 @@ function readSync(
 }
 
 /** Empty when none was given. */
-function readGoal(invocation: Invocation, positional: string | undefined, options: LandOptions): string {
+async function readGoal(
+  invocation: Invocation,
+  positional: string | undefined,
+  options: LandOptions,
+): Promise<string> {
   const given = [positional, options.message, options.file].filter((text) => text !== undefined);
   if (given.length > 1) throw usageError("give the goal once: as argument, with -m, or with --file");
   if (options.file === undefined) return (positional ?? options.message ?? "").trim();
   if (options.file !== "-") return readFileSync(path.resolve(invocation.cwd, options.file), "utf8").trim();
-  return readFileSync(STDIN, "utf8").trim();
+  return Buffer.from(await invocation.world.readStdin())
+    .toString("utf8")
+    .trim();
 }

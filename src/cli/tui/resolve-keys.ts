@@ -2,7 +2,7 @@
 import type { Action, ResolveState } from "./resolve-state.ts";
 
 /** Things that the runner does outside the state. */
-export type Command = "edit" | "save" | "leave";
+export type Command = "edit" | "save" | "leave" | "interrupt";
 
 export interface KeyPress {
   readonly input: string;

@@ -38,6 +38,10 @@ export function ResolveView({ initial, color, onCommand }: ResolveViewProps) {
   const { exit } = useApp();
   const { columns, rows } = useWindowSize();
   useInput((input, key) => {
+    if (key.ctrl && input === "c") {
+      leave("interrupt");
+      return;
+    }
     const meaning = interpretKey(state, {
       input,
       tab: key.tab,

@@ -1,5 +1,6 @@
 /** Runs `mic resolve` on a terminal: shows the view, does what it asks for, and shows it again. */
 import { render } from "ink";
+import { MicError } from "../../core/base/errors.ts";
 import type { Command } from "./resolve-keys.ts";
 import { isDone, type ResolveFile, type ResolveState, readyFiles, reduce } from "./resolve-state.ts";
 import { ResolveView } from "./resolve-view.tsx";
@@ -13,7 +14,7 @@ export interface ResolveRunner {
   edit(text: Uint8Array, path: string): Promise<Uint8Array | undefined>;
 }
 
-/** Returns when everything is resolved or the person quits. */
+/** Returns when everything is resolved or the person quits; `aborted` at Ctrl-C. What was saved stays. */
 export async function runResolve(start: ResolveState, runner: ResolveRunner): Promise<ResolveState> {
   let state = start;
   for (;;) {
@@ -22,6 +23,8 @@ export async function runResolve(start: ResolveState, runner: ResolveRunner): Pr
     switch (command) {
       case "leave":
         return state;
+      case "interrupt":
+        throw new MicError("aborted", "interrupted");
       case "edit":
         state = await editHunk(state, runner);
         break;
@@ -34,7 +37,7 @@ export async function runResolve(start: ResolveState, runner: ResolveRunner): Pr
 }
 
 async function showOnce(initial: ResolveState, runner: ResolveRunner): Promise<[Command, ResolveState]> {
-  let answer: [Command, ResolveState] = ["leave", initial];
+  let answer: [Command, ResolveState] = ["interrupt", initial];
   const app = render(
     <ResolveView
       initial={initial}
@@ -43,7 +46,7 @@ async function showOnce(initial: ResolveState, runner: ResolveRunner): Promise<[
         answer = [command, state];
       }}
     />,
-    { alternateScreen: true, interactive: true, exitOnCtrlC: true, patchConsole: false },
+    { alternateScreen: true, interactive: true, exitOnCtrlC: false, patchConsole: false },
   );
   const stop = (): void => app.unmount();
   runner.signal.addEventListener("abort", stop);

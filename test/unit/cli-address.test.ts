@@ -1,0 +1,75 @@
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, describe, expect, it } from "vitest";
+import { type AddressContext, parseAddress, resolveForge, resolveProject } from "../../src/cli/address.ts";
+
+const cwd = mkdtempSync(path.join(tmpdir(), "mic-address-"));
+afterAll(() => rmSync(cwd, { recursive: true }));
+mkdirSync(path.join(cwd, "work/.mic"), { recursive: true });
+mkdirSync(path.join(cwd, "forge"));
+const forge = path.join(cwd, "forge");
+
+const context = (server?: string, aliases: Readonly<Record<string, string>> = {}): AddressContext => ({
+  cwd,
+  server,
+  alias: (name) => aliases[name],
+  isForgeDirectory: async (directory) => directory === forge,
+  readWorkspace: async (directory) => ({ forge: path.join(directory, ".mic/forge"), project: "local/work" }),
+});
+
+describe("parseAddress()", () => {
+  it.each(["/srv/forge", "./x", "../x", ".", "..", "file:///srv/x", "C:\\x", "\\\\host\\share"])(
+    "%s is a directory",
+    (text) => expect(parseAddress(text, cwd).kind).toBe("directory"),
+  );
+  it.each(["http://h/o/p", "https://good@evil/o/p", "S3://bucket/o/p"])("%s is remote", (text) =>
+    expect(parseAddress(text, cwd).kind).toBe("remote"),
+  );
+  it.each(["org/project", "project", "-rf", ".hidden/x"])("%s is plain", (text) =>
+    expect(parseAddress(text, cwd).kind).toBe("plain"),
+  );
+  it.each(["", "ftp://h/o/p", "https://h/a\nb", "file://host/x"])("%j is refused as usage", (text) =>
+    expect(() => parseAddress(text, cwd)).toThrow(expect.objectContaining({ code: "usage" })),
+  );
+});
+
+describe("resolveProject()", () => {
+  it("takes a forge directory with /org/project after it, also as a file URL", async () => {
+    const expected = { forge, project: "ada/notes" };
+    expect(await resolveProject("./forge/ada/notes", context())).toEqual(expected);
+    expect(await resolveProject(pathToFileURL(`${forge}/ada/notes`).href, context())).toEqual(expected);
+  });
+
+  it("takes a workspace for the project it belongs to, or its forge with a project after it", async () => {
+    const own = path.join(cwd, "work/.mic/forge");
+    expect(await resolveProject("./work", context())).toEqual({ forge: own, project: "local/work" });
+    expect(await resolveProject("./work/ada/x", context())).toEqual({ forge: own, project: "ada/x" });
+  });
+
+  it("looks plain names up at the server, through aliases", async () => {
+    expect(await resolveProject("ada/x", context("./forge"))).toEqual({ forge, project: "ada/x" });
+    expect(await resolveProject("ada/x", context("home", { home: "main", main: forge }))).toEqual({
+      forge,
+      project: "ada/x",
+    });
+  });
+
+  it.each([
+    ["ada/x", "usage"],
+    ["./forge", "usage"],
+    ["./missing/ada/x", "not-found"],
+    ["https://h/ada/x", "unsupported"],
+    ["s3://bucket/ada/x", "unsupported"],
+  ])("%s without more is %s", async (text, code) => {
+    await expect(resolveProject(text, context())).rejects.toMatchObject({ code });
+  });
+
+  it("refuses an option in a name's place, and aliases that lead in a circle", async () => {
+    await expect(resolveProject("-rf", context("./forge"))).rejects.toMatchObject({ code: "usage" });
+    await expect(resolveForge("a", context(undefined, { a: "b", b: "a" }))).rejects.toMatchObject({
+      code: "usage",
+    });
+  });
+});

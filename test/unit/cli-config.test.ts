@@ -1,0 +1,88 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { configPath, loadConfig, storeConfigValue } from "../../src/cli/config.ts";
+import { checkAgent, resolveAuthor } from "../../src/cli/identity.ts";
+import type { CommandLineWorld } from "../../src/cli/world.ts";
+
+const dir = mkdtempSync(path.join(tmpdir(), "mic-config-"));
+afterAll(() => rmSync(dir, { recursive: true }));
+
+function world(platform: NodeJS.Platform, env: Record<string, string>): CommandLineWorld {
+  return {
+    cwd: () => "/work",
+    env,
+    platform,
+    stdinIsTty: false,
+    stdoutIsTty: false,
+    stderrIsTty: false,
+    columns: () => 80,
+    readStdin: async () => new Uint8Array(0),
+    signal: new AbortController().signal,
+  };
+}
+
+describe("configPath()", () => {
+  it.each([
+    ["linux", { MIC_HOME: "/m", HOME: "/h" }, "/m/config.json"],
+    ["linux", { MIC_HOME: "rel", HOME: "/h" }, "/work/rel/config.json"],
+    ["linux", { XDG_CONFIG_HOME: "/x", HOME: "/h" }, "/x/mic/config.json"],
+    ["linux", { XDG_CONFIG_HOME: "relative", HOME: "/h" }, "/h/.config/mic/config.json"],
+    ["linux", { HOME: "/h" }, "/h/.config/mic/config.json"],
+    ["darwin", { HOME: "/h" }, "/h/Library/Application Support/mic/config.json"],
+  ] as const)("on %s with %j is %s", (platform, env, expected) => {
+    expect(configPath(world(platform, env))).toBe(expected);
+  });
+});
+
+describe("storeConfigValue()", () => {
+  const file = path.join(dir, "deep", "config.json");
+
+  it("sets and removes keys, sorted, and leaves no temporary file", () => {
+    storeConfigValue(file, "user.name", "Ada");
+    storeConfigValue(file, "server.work", "/srv");
+    expect(loadConfig(file)).toEqual({ "server.work": "/srv", "user.name": "Ada" });
+    storeConfigValue(file, "user.name", undefined);
+    expect(readFileSync(file, "utf8")).toBe('{\n  "server.work": "/srv"\n}\n');
+    expect(readdirSync(path.dirname(file))).toEqual(["config.json"]);
+  });
+
+  it.each([
+    ["nonsense", "x"],
+    ["__proto__", "x"],
+    ["server.", "x"],
+    ["ui.color", "purple"],
+    ["user.name", "a\nb"],
+    ["user.email", "a <b>"],
+  ])("refuses %s = %j as usage", (key, value) => {
+    expect(() => storeConfigValue(file, key, value)).toThrow(expect.objectContaining({ code: "usage" }));
+  });
+});
+
+describe("loadConfig()", () => {
+  it("is empty without a file and names a damaged one", () => {
+    expect(loadConfig(path.join(dir, "none.json"))).toEqual({});
+    for (const text of ["{", "[]", "null", '{"a":1}']) {
+      writeFileSync(path.join(dir, "bad.json"), text);
+      expect(() => loadConfig(path.join(dir, "bad.json"))).toThrow(/bad\.json/);
+    }
+  });
+});
+
+describe("resolveAuthor()", () => {
+  it("prefers MIC_AUTHOR, then the configuration, then user@host", () => {
+    const config = { "user.name": "Ada", "user.email": "ada@example.org" };
+    expect(resolveAuthor({ MIC_AUTHOR: " Grace " }, config)).toBe("Grace");
+    expect(resolveAuthor({ MIC_AUTHOR: "" }, config)).toBe("Ada <ada@example.org>");
+    expect(resolveAuthor({}, { "user.email": "ada@example.org" })).toBe("ada@example.org");
+    expect(resolveAuthor({}, {})).toMatch(/^[^@\s]+@\S+$/);
+  });
+
+  it("refuses names with control characters or of absurd length", () => {
+    expect(() => resolveAuthor({ MIC_AUTHOR: "a\u001bb" }, {})).toThrow(
+      expect.objectContaining({ code: "usage" }),
+    );
+    expect(() => checkAgent("x".repeat(300))).toThrow(expect.objectContaining({ code: "usage" }));
+  });
+});
