@@ -4,7 +4,7 @@
  * change together.
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { isMicError, MicError } from "../base/errors.ts";
+import { corrupt, isMicError, MicError } from "../base/errors.ts";
 import { EMPTY_ROOT, type ObjectId, objectIdFromBytes, objectIdToBytes, POSITION_ZERO } from "../base/ids.ts";
 import { comparePaths, type TreePath } from "../base/path.ts";
 import type { EntryKind, TreeEntry } from "../codec/tree-entry.ts";
@@ -75,7 +75,11 @@ export class WorkspaceIndex {
     return new WorkspaceIndex(columns, bytes.buffer instanceof SharedArrayBuffer ? bytes.buffer : undefined);
   }
 
-  /** For the scan's worker: the index that `sharedBytes` of another thread holds. */
+  /** For the scan's worker: the index that another thread has loaded. */
+  static fromShared(bytes: SharedArrayBuffer): WorkspaceIndex {
+    return new WorkspaceIndex(decodeWorkspaceIndex(new Uint8Array(bytes), { verified: true }), bytes);
+  }
+
   static fromBytes(bytes: Uint8Array): WorkspaceIndex {
     return new WorkspaceIndex(decodeWorkspaceIndex(bytes));
   }
@@ -228,7 +232,9 @@ export class WorkspaceIndex {
   #entryAt(file: number, path: TreePath): IndexEntry {
     const { kind, size, hint } = this.columns;
     const chunks = this.#chunksOf(file);
-    const entry = { kind: KINDS[kind[file]!]!, size: size[file]!, id: this.idOf(file) };
+    const entryKind = KINDS[kind[file]!];
+    if (entryKind === undefined) throw corrupt("workspace index", `file ${file} has no known kind`);
+    const entry = { kind: entryKind, size: size[file]!, id: this.idOf(file) };
     return {
       path,
       entry: chunks === undefined ? entry : { ...entry, chunks },

@@ -21,8 +21,7 @@ export type ScanWorkerMessage = { readonly batch: PackedBatch } | { readonly err
 
 async function main(): Promise<void> {
   const data = workerData as ScanWorkerData;
-  const index =
-    data.index === undefined ? WorkspaceIndex.empty() : WorkspaceIndex.fromBytes(new Uint8Array(data.index));
+  const index = data.index === undefined ? WorkspaceIndex.empty() : WorkspaceIndex.fromShared(data.index);
   const walk = new ScanWalk({ ...data, index });
   await runTasks({ ...data, walk, index });
   const { message, transfer } = packBatch(walk.batch);
