@@ -70,9 +70,10 @@ async function checkOrCreate(
   directory: string,
   { create, waitForLock }: OpenDatabaseOptions,
 ): Promise<void> {
-  // A commit has to survive the loss of power, also on macOS, where a plain fsync leaves the disk's cache.
-  database.pragma("synchronous = FULL");
-  database.pragma("fullfsync = 1");
+  // A commit has to survive the loss of power, also on macOS, where a plain fsync leaves the disk's cache. The
+  // first of these reads the file, and so meets whoever is recovering what a killed process left in the log.
+  await waitForLock(() => database.pragma("synchronous = FULL"));
+  await waitForLock(() => database.pragma("fullfsync = 1"));
   const read = (name: string): number => Number(database.pragma(name, { simple: true }));
   const applicationId = await waitForLock(() => read("application_id"));
   let version = await waitForLock(() => read("user_version"));
