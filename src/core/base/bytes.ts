@@ -70,11 +70,14 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
 export class ByteWriter {
   #bytes: Uint8Array;
   #view: DataView;
+  /** The same memory, for hex. */
+  #buffer: Buffer;
   #length = 0;
 
   constructor(capacity = 256) {
     this.#bytes = new Uint8Array(Math.max(16, capacity));
     this.#view = new DataView(this.#bytes.buffer);
+    this.#buffer = asBuffer(this.#bytes);
   }
 
   get length(): number {
@@ -89,6 +92,7 @@ export class ByteWriter {
       grown.set(this.#bytes.subarray(0, offset));
       this.#bytes = grown;
       this.#view = new DataView(grown.buffer);
+      this.#buffer = asBuffer(grown);
     }
     this.#length = needed;
     return offset;
@@ -115,7 +119,13 @@ export class ByteWriter {
   /** `value` is a bigint, or a safe integer ≥ 0. */
   u64(value: number | bigint): this {
     const offset = this.#reserve(8);
-    this.#view.setBigUint64(offset, BigInt(value), true);
+    if (typeof value === "bigint") {
+      this.#view.setBigUint64(offset, value, true);
+      return this;
+    }
+    if (!Number.isSafeInteger(value) || value < 0) throw new MicError("internal", `bug: u64 of ${value}`);
+    this.#view.setUint32(offset, value >>> 0, true);
+    this.#view.setUint32(offset + 4, Math.floor(value / 0x1_0000_0000), true);
     return this;
   }
 
@@ -138,7 +148,11 @@ export class ByteWriter {
 
   /** Raw bytes of a hex id. */
   hex(value: string): this {
-    return this.bytes(hexToBytes(value));
+    const count = value.length >>> 1;
+    const offset = this.#reserve(count);
+    const written = this.#buffer.write(value, offset, count, "hex");
+    if (written * 2 !== value.length) throw new MicError("usage", `${JSON.stringify(value)} is not hex`);
+    return this;
   }
 
   /** Varint length, then the bytes. */

@@ -22,7 +22,7 @@
  * | 108 | 16·r | bytes | ring: ids of the newest landings, newest last; the last is at `position` |
  * | … | 49·u | | rollups: u8 level, u64 first, u64 last, hash 32 |
  * | … | 51·g | | pages (codec/page-ref.ts), oldest first |
- * | … | 59·p | | packs (codec/pack-entry.ts), newest last |
+ * | … | 59·p | | packs (codec/pack-entry.ts), by last position ascending |
  * | … | 16 | bytes | seal (codec/sealed.ts) |
  *
  * Every version begins with these 60 bytes and ends in the seal, so that damage is told from novelty.
@@ -34,7 +34,7 @@ import { corrupt, invariant, MicError } from "../base/errors.ts";
 import type { Hlc } from "../base/hlc.ts";
 import { EMPTY_ROOT, type LandingId, type ObjectId, type Position } from "../base/ids.ts";
 import { HEAD_BYTES_MAX } from "../base/limits.ts";
-import { type ManifestPack, PACK_ENTRY_BYTES, readPackEntry, writePackEntry } from "./pack-entry.ts";
+import { type ManifestPack, readPackEntries, writePackEntry } from "./pack-entry.ts";
 import { PAGE_REF_BYTES, type PageRef, readPageRef, writePageRef } from "./page-ref.ts";
 import { checkSeal, SEAL_BYTES, seal } from "./sealed.ts";
 
@@ -72,7 +72,7 @@ export interface Head {
   readonly rollups: readonly RollupRef[];
   /** Oldest first. */
   readonly pages: readonly PageRef[];
-  /** Newest last. */
+  /** By last position ascending. */
   readonly packs: readonly ManifestPack[];
 }
 
@@ -126,9 +126,7 @@ export function decodeHead(bytes: Uint8Array): Head {
     rollups.push(readRollup(reader));
   const pages: PageRef[] = [];
   for (let left = reader.count(pageCount, PAGE_REF_BYTES); left > 0; left--) pages.push(readPageRef(reader));
-  const packs: ManifestPack[] = [];
-  for (let left = reader.count(packCount, PACK_ENTRY_BYTES); left > 0; left--)
-    packs.push(readPackEntry(reader));
+  const packs = readPackEntries(reader, packCount);
   reader.end();
   return {
     position,

@@ -9,12 +9,12 @@
  * | 6 | 1 | u8 | level |
  * | 7 | 1 | u8 | 0 |
  * | 8 | 4 | u32 LE | number of entries |
- * | 12 | 59·n | | level 0: packs (codec/pack-entry.ts), oldest first |
+ * | 12 | 59·n | | level 0: packs (codec/pack-entry.ts), by last position ascending |
  * | 12 | 51·n | | level ≥ 1: pages of the level below (codec/page-ref.ts), oldest first |
  */
 import { ByteReader, ByteWriter, utf8 } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
-import { type ManifestPack, PACK_ENTRY_BYTES, readPackEntry, writePackEntry } from "./pack-entry.ts";
+import { type ManifestPack, readPackEntries, writePackEntry } from "./pack-entry.ts";
 import { PAGE_REF_BYTES, type PageRef, readPageRef, writePageRef } from "./page-ref.ts";
 
 export const PAGE_MAGIC = "MICG";
@@ -47,9 +47,7 @@ export function decodeManifestPage(bytes: Uint8Array): ManifestPage {
   if (reader.u8() !== 0) throw reader.fail("reserved byte is not 0");
   const stored = reader.u32();
   if (level === 0) {
-    const packs: ManifestPack[] = [];
-    for (let left = reader.count(stored, PACK_ENTRY_BYTES); left > 0; left--)
-      packs.push(readPackEntry(reader));
+    const packs = readPackEntries(reader, stored);
     reader.end();
     return { level, packs };
   }

@@ -35,15 +35,30 @@ export interface ManifestPack {
   readonly indexLength: number;
 }
 
+/** The few epochs of one head come again and again. */
+const daysOf = new Map<Epoch, number>();
+const EPOCHS_REMEMBERED_MAX = 1000;
+
 /** Days since 1970-01-01. */
 export function epochToDays(epoch: Epoch): number {
+  const known = daysOf.get(epoch);
+  if (known !== undefined) return known;
   const days = Math.round(Date.parse(`${epoch}T00:00:00Z`) / DAY_MS);
   invariant(days >= 0 && days <= DAYS_MAX, `epoch ${epoch}`);
+  if (daysOf.size >= EPOCHS_REMEMBERED_MAX) daysOf.clear();
+  daysOf.set(epoch, days);
   return days;
 }
 
+const epochsOfDays = new Map<number, Epoch>();
+
 export function daysToEpoch(days: number): Epoch {
-  return epochOf(days * DAY_MS);
+  const known = epochsOfDays.get(days);
+  if (known !== undefined) return known;
+  const epoch = epochOf(days * DAY_MS);
+  if (epochsOfDays.size >= EPOCHS_REMEMBERED_MAX) epochsOfDays.clear();
+  epochsOfDays.set(days, epoch);
+  return epoch;
 }
 
 export function writePackEntry(writer: ByteWriter, entry: ManifestPack): void {
@@ -54,7 +69,7 @@ export function writePackEntry(writer: ByteWriter, entry: ManifestPack): void {
   writer.u64(entry.first).u64(entry.last).u32(entry.size).u32(entry.indexLength);
 }
 
-export function readPackEntry(reader: ByteReader): ManifestPack {
+function readPackEntry(reader: ByteReader): ManifestPack {
   const pack = reader.hex(32) as PackId;
   const epoch = daysToEpoch(reader.u16());
   const flag = reader.u8();
@@ -66,4 +81,17 @@ export function readPackEntry(reader: ByteReader): ManifestPack {
   if (first < 1 || first > last) throw reader.fail(`pack range ${first} to ${last}`);
   if (indexLength > size) throw reader.fail(`an index of ${indexLength} bytes in a pack of ${size}`);
   return { pack, epoch, hasRecords: flag === 1, first, last, size, indexLength };
+}
+
+/** `count` entries, by last position ascending: what a search by position relies on. */
+export function readPackEntries(reader: ByteReader, count: number): ManifestPack[] {
+  const packs: ManifestPack[] = [];
+  let last = 0;
+  for (let left = reader.count(count, PACK_ENTRY_BYTES); left > 0; left--) {
+    const entry = readPackEntry(reader);
+    if (entry.last < last) throw reader.fail(`packs out of order: ${entry.last} after ${last}`);
+    last = entry.last;
+    packs.push(entry);
+  }
+  return packs;
 }

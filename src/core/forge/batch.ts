@@ -202,7 +202,8 @@ export class Batch {
       size: encoded.bytes.length,
       indexLength: encoded.indexLength,
     };
-    const added = [...this.#uploads.values(), pack];
+    const uploads = [...this.#uploads.values()].sort((a, b) => a.last - b.last);
+    const added = [...uploads, pack];
     const lists = appendPacks(parent, added, { project, epoch, cache: pages });
     const ids: LandingId[] = members.map(({ landing }) => landing.request.landingId);
     const head: Head = {
@@ -233,13 +234,10 @@ export class Batch {
       stored.add(id);
       operations.add("operations", id, bytes);
     }
-    const records = new FrameBuilder({ rawTarget: BLOB_FRAME_RAW_BYTES });
-    let recordBytes = 0;
-    for (const { record } of this.#members) {
-      const bytes = encodeLandingRecord(record);
-      recordBytes += bytes.length;
-      records.add("record", hashObject(bytes), bytes);
-    }
+    const encoded = this.#members.map(({ record }) => encodeLandingRecord(record));
+    const recordBytes = encoded.reduce((sum, bytes) => sum + bytes.length, 0);
+    const records = new FrameBuilder({ rawTarget: Math.min(recordBytes, BLOB_FRAME_RAW_BYTES) });
+    for (const bytes of encoded) records.add("record", hashObject(bytes), bytes);
     return { frames: [...operations.finish(), ...records.finish()], recordBytes };
   }
 }

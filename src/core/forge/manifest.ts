@@ -134,7 +134,9 @@ function packsAt(packs: readonly ManifestPack[], position: number): ManifestPack
   const found: ManifestPack[] = [];
   for (let i = packs.length - 1; i >= 0; i--) {
     const pack = packs[i]!;
-    if (pack.first <= position && position <= pack.last) found.push(pack);
+    // By last position: those before it end earlier still.
+    if (pack.last < position) break;
+    if (pack.first <= position) found.push(pack);
   }
   return found;
 }

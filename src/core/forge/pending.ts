@@ -52,7 +52,8 @@ export class PendingLanding {
   }
 
   /**
-   * A head without it was read. Swaps expect the head they were built on, so none sent before can still apply.
+   * Nothing that was sent can apply any more: a head without it was read, and swaps expect the head they were
+   * built on; or nothing was sent at all.
    */
   markAbsent(): void {
     this.#mayBeApplied = false;

@@ -91,7 +91,7 @@ export class Publisher {
     const { batch, members } = await this.#build(snapshot);
     if (members.length === 0) return;
     try {
-      const sealed = batch.seal();
+      const sealed = sealUnsent(batch, members);
       const outcome = await this.#commit(sealed, members);
       if (outcome.kind === "committed") this.#settle(sealed, members, outcome.etag);
       // Not committed on that head, or committed and the answer lost: the look-up on the next head tells.
@@ -252,6 +252,16 @@ export class Publisher {
     adopt(sealed.head, etag);
     this.#setbacks = 0;
     for (let i = 0; i < members.length; i++) members[i]!.resolve(landed(records[i]!));
+  }
+}
+
+/** Seals a batch; when that fails, nothing of it was sent. */
+function sealUnsent(batch: Batch, members: readonly PendingLanding[]): SealedBatch {
+  try {
+    return batch.seal();
+  } catch (error) {
+    for (const pending of members) pending.markAbsent();
+    throw error;
   }
 }
 
