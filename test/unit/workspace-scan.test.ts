@@ -139,6 +139,16 @@ describe("scanWorkspace()", () => {
     expect(shown(await scan(ws))).toEqual(["add d", "delete d/sub/f"]);
   });
 
+  test("takes a tracked directory that became a circle of symlinks as gone", async () => {
+    using ws = temporaryWorkspace();
+    ws.write("d/.gitignore", "*.o\n");
+    ws.write("d/sub/f", "1");
+    await settle(ws.root);
+    ws.remove("d");
+    ws.link("d", "d");
+    expect(shown(await scan(ws))).toEqual(["add d", "delete d/.gitignore", "delete d/sub/f"]);
+  });
+
   test("never looks into directories of version control systems, whatever their case", async () => {
     using ws = temporaryWorkspace();
     for (const name of [

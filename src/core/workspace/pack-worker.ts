@@ -16,7 +16,7 @@ import {
 import { describeError } from "./worker-error.ts";
 
 /** Frames that the main thread has not taken over yet. */
-const OUTSTANDING_KIB_MAX = 32 << 10;
+const OUTSTANDING_KIB_MAX = 8 << 10;
 
 function post(message: PackMessage, transfer: ArrayBuffer[] = []): void {
   parentPort?.postMessage(message, transfer);

@@ -5,8 +5,8 @@
  * sound when any later change must have changed them: times have a granularity (a tick of the kernel, two
  * seconds on FAT), so a file can be changed twice within one tick and look the same. Hence the rule: stat data
  * are *trusted*, and only then stored, when both times are strictly before a time that the same file system
- * gave out before they were read. A change after that moment has a time that is not before it, so it shows.
- * Nothing depends on the system's clock, which may be set back.
+ * gave out before they were read. A change after that moment gets a time that is not before it, so it shows.
+ * Stored times are then only compared for equality: a clock that is set back does no harm.
  *
  * Times are milliseconds as a double: 244 ns apart at today's dates, finer than the ticks of file systems, and
  * rounding is monotonic, so "strictly before" holds for the exact times too.
@@ -59,14 +59,14 @@ export function kindOfMode(mode: number): FileKind {
 export const LSTAT_OPTIONS: { readonly throwIfNoEntry: false } = { throwIfNoEntry: false };
 
 /**
- * `lstat` that answers undefined when nothing is there, also when a parent is not a directory. Other errors of
- * the file system pass through.
+ * `lstat` that answers undefined when nothing is there, also when a parent is not a directory or a circle of
+ * symlinks. Other errors of the file system pass through.
  */
 export function lstatIfExists(path: string): Stats | undefined {
   try {
     return lstatSync(path, LSTAT_OPTIONS);
   } catch (error) {
-    if (isMissing(error)) return undefined;
+    if (isMissing(error) || errorCode(error) === "ELOOP") return undefined;
     throw error;
   }
 }
