@@ -11,10 +11,13 @@ const args = process.argv.slice(2);
 if (isPlainVersionRequest(args)) {
   process.exitCode = printVersion(args.includes("--json"));
 } else {
-  const { runCommandLine } = await import("../src/cli/main.ts");
+  const [{ runCommandLine }, { isatty }] = await Promise.all([
+    import("../src/cli/main.ts"),
+    import("node:tty"),
+  ]);
   const interrupt = new AbortController();
   listenForInterrupts(interrupt);
-  process.exitCode = await runCommandLine(args, readWorld(interrupt.signal));
+  process.exitCode = await runCommandLine(args, readWorld(isatty, interrupt.signal));
   // A worker or a child that still holds the event loop must not keep the shell waiting.
   process.exit();
 }
@@ -39,14 +42,15 @@ function listenForInterrupts(interrupt: AbortController): void {
   }
 }
 
-function readWorld(signal: AbortSignal): CommandLineWorld {
+function readWorld(isatty: (fd: number) => boolean, signal: AbortSignal): CommandLineWorld {
   return {
     cwd: () => process.cwd(),
     env: process.env,
     platform: process.platform,
-    stdinIsTty: process.stdin.isTTY === true,
-    stdoutIsTty: process.stdout.isTTY === true,
-    stderrIsTty: process.stderr.isTTY === true,
+    // Asking the descriptors is cheaper than making the streams.
+    stdinIsTty: isatty(0),
+    stdoutIsTty: isatty(1),
+    stderrIsTty: isatty(2),
     readStdin: () => readStdin(signal),
     columns: () => process.stdout.columns ?? process.stderr.columns ?? 80,
     signal,

@@ -11,10 +11,11 @@
  * | ui.color | `always`, `never`, `auto` |
  * | ui.pager, ui.editor | command lines; `never` for no pager |
  */
-import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { bytesToHex } from "../core/base/bytes.ts";
 import { MicError } from "../core/base/errors.ts";
+import { systemRandom } from "../core/base/system.ts";
 import { usageError } from "./errors.ts";
 import type { CommandLineWorld } from "./world.ts";
 
@@ -81,7 +82,7 @@ export function storeConfigValue(file: string, key: string, value: string | unde
 
 /** Two commands may write at once: each has a temporary name of its own, and the last rename stands. */
 function replaceFile(file: string, text: string): void {
-  const temporary = `${file}.${randomBytes(6).toString("hex")}.tmp`;
+  const temporary = `${file}.${bytesToHex(systemRandom.bytes(8))}.tmp`;
   try {
     writeFileSync(temporary, text, { flag: "wx", mode: 0o600, flush: true });
     renameSync(temporary, file);
