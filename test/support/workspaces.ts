@@ -127,6 +127,8 @@ export class TestWorkspace {
     for (const [name, content] of Object.entries(files)) {
       const path = join(this.dir, name);
       mkdirSync(dirname(path), { recursive: true });
+      // A file is written in the place of a link, not through it.
+      if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) rmSync(path);
       if (typeof content === "string" || content instanceof Uint8Array) writeFileSync(path, content);
       else if ("run" in content) {
         writeFileSync(path, content.run);
