@@ -234,7 +234,7 @@ export class Client {
   ): Promise<LandResult> {
     const { random, clock } = this.#world;
     let { request } = attempted;
-    const hangUpMs = random.below(random.below(2) === 0 ? 40 : 4_000);
+    const hangUpMs = random.below(random.below(2) === 0 ? 400 : 8_000);
     if (random.below(4) === 0 && request.frames.length > 0) {
       // Whoever lands it may not be who took it in.
       const receiver = random.below(2) === 0 ? project : this.#world.agent().project;

@@ -33,14 +33,19 @@ class SkewedClock implements Clock {
   }
 }
 
-export function openProject(store: FaultStore | MemoryStore, clock: Clock, random: Random): ProjectStore {
+export function openProject(
+  store: FaultStore | MemoryStore,
+  clock: Clock,
+  random: Random,
+  trustWriters = true,
+): ProjectStore {
   return new ProjectStore({
     store,
     project: PROJECT,
     clock,
     random,
     cacheBytes: CACHE_BYTES,
-    trustWriters: true,
+    trustWriters,
   });
 }
 
@@ -58,10 +63,15 @@ export class Agent {
   }
 
   start(): void {
-    const { faults, random, clock, isCalm } = this.#world;
+    const { faults, random, clock, isCalm, trustWriters } = this.#world;
     this.#store = faults.actor();
     const skewMs = !isCalm && random.below(10) === 0 ? random.below(2 * 3_600_000) - 3_600_000 : 0;
-    this.project = openProject(this.#store, new SkewedClock(clock, skewMs), new SeededRandom(random.next()));
+    this.project = openProject(
+      this.#store,
+      new SkewedClock(clock, skewMs),
+      new SeededRandom(random.next()),
+      trustWriters,
+    );
     if (isCalm || random.below(3) === 0) return;
     const moment = random.below(2) === 0 ? "before" : "after";
     void this.#restartAfter(this.#store.crashAt(3 + random.below(60), moment));
@@ -79,8 +89,9 @@ export class Agent {
 export class World {
   readonly seed: number;
   readonly random: SeededRandom;
-  readonly clock = new VirtualClock();
-  readonly memory = new MemoryStore(this.clock);
+  readonly clock: VirtualClock;
+  readonly memory: MemoryStore;
+  readonly trustWriters: boolean;
   readonly faults: FaultWorld;
   readonly agents: readonly Agent[];
   readonly trace: string[] = [];
@@ -89,6 +100,10 @@ export class World {
   constructor(seed: number) {
     this.seed = seed;
     this.random = new SeededRandom(seed);
+    // Just after midnight, or just before the day of the store ends.
+    this.clock = new VirtualClock(Date.UTC(2026, 0, 1) - (this.random.below(2) === 0 ? 0 : 10_000));
+    this.memory = new MemoryStore(this.clock);
+    this.trustWriters = this.random.below(4) !== 0;
     const { clock, random } = this;
     this.faults = new FaultWorld(this.memory, {
       clock,
@@ -118,11 +133,13 @@ export class World {
   }
 }
 
-/** Weather: fair, rough, or one kind of fault in every other request. */
+/** Weather: fair, rough, slow, or swaps that go wrong in one way or another. */
 function ratesOf(random: SeededRandom): FaultRates {
-  const kind = random.below(4);
+  const kind = random.below(5);
   if (kind === 0) return uniformRates(0.004);
   if (kind === 1) return uniformRates(0.03);
+  if (kind === 4)
+    return { ...uniformRates(0.004), "read-slow": 0.3, "put-slow": 0.2, "swap-answer-slow": 0.2 };
   if (kind === 2)
     return { ...uniformRates(0.006), "swap-twice": 0.2, "swap-answer-lost": 0.2, "swap-late": 0.15 };
   return {

@@ -7,7 +7,7 @@ import { invariant, MicError } from "../base/errors.ts";
 import { hashObject } from "../base/hash.ts";
 import { nextHlc } from "../base/hlc.ts";
 import { type Epoch, type LandingId, type ObjectId, objectIdFromBytes, type Position } from "../base/ids.ts";
-import { BLOB_FRAME_RAW_BYTES, NODE_FRAME_RAW_BYTES } from "../base/limits.ts";
+import { BLOB_FRAME_RAW_BYTES, FRAME_RAW_BYTES_MAX, NODE_FRAME_RAW_BYTES } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import { encodeHead, type Head, WRITER_VERSION } from "../codec/head.ts";
 import { encodeHints } from "../codec/hints.ts";
@@ -35,7 +35,7 @@ import type { UploadedPack, UploadedPacks } from "./uploaded-packs.ts";
 export const RING_SIZE = 256;
 /** At most half the ring, so that a batch whose outcome is unknown is still in the ring after the next one. */
 export const BATCH_LANDINGS_MAX = RING_SIZE / 2;
-/** Stored bytes of content after which a batch takes no further landing. */
+/** Bytes of content, nodes and operations after which a batch takes no further landing. */
 const BATCH_BYTES_MAX = 64 << 20;
 const NONCE_BYTES = 16;
 
@@ -57,6 +57,7 @@ export interface BatchContext {
 export interface BatchMember {
   readonly landing: PreparedLanding;
   readonly record: LandingRecord;
+  readonly recordBytes: Uint8Array;
   readonly tree: Tree;
 }
 
@@ -82,7 +83,7 @@ export class Batch {
   readonly #nodeIds = new Set<ObjectId>();
   #tree: Tree;
   #rootHint: number;
-  #frameBytes = 0;
+  #bytes = 0;
 
   constructor(context: BatchContext) {
     this.#context = context;
@@ -95,7 +96,7 @@ export class Batch {
   }
 
   get isFull(): boolean {
-    return this.#members.length >= BATCH_LANDINGS_MAX || this.#frameBytes >= BATCH_BYTES_MAX;
+    return this.#members.length >= BATCH_LANDINGS_MAX || this.#bytes >= BATCH_BYTES_MAX;
   }
 
   /**
@@ -153,8 +154,14 @@ export class Batch {
       packs: request.packs,
       operations,
     };
+    const recordBytes = encodeLandingRecord(record);
+    if (recordBytes.length > FRAME_RAW_BYTES_MAX) {
+      throw new MicError("too-large", `the landing's record would take ${recordBytes.length} bytes`, {
+        hint: "land fewer files at once, or say less",
+      });
+    }
     if (!claim()) return false;
-    this.#accept({ landing, record, tree }, packs, nodes, segments);
+    this.#accept({ landing, record, recordBytes, tree }, packs, nodes, segments);
     return true;
   }
 
@@ -168,9 +175,12 @@ export class Batch {
     this.#tree = member.tree;
     this.#rootHint = member.record.rootHint;
     this.#members.push(member);
-    this.#segments.push(...segments);
-    this.#frames.push(...member.landing.request.frames);
-    this.#frameBytes += member.landing.frameBytes;
+    for (const segment of segments) {
+      this.#segments.push(segment);
+      this.#bytes += segment.bytes.length;
+    }
+    for (const frame of member.landing.request.frames) this.#frames.push(frame);
+    this.#bytes += member.landing.frameBytes;
     for (const { pack, epoch, size, indexLength } of packs) {
       const first = this.#uploads.get(pack)?.first ?? position;
       this.#uploads.set(pack, { pack, epoch, hasRecords: false, first, last: position, size, indexLength });
@@ -179,6 +189,7 @@ export class Batch {
       const id = objectIdFromBytes(node.hash);
       if (this.#nodeIds.has(id)) continue;
       this.#nodeIds.add(id);
+      this.#bytes += node.bytes.length;
       this.#nodes.add("node", id, node.bytes, encodeHints(node.hints));
     }
   }
@@ -234,10 +245,9 @@ export class Batch {
       stored.add(id);
       operations.add("operations", id, bytes);
     }
-    const encoded = this.#members.map(({ record }) => encodeLandingRecord(record));
-    const recordBytes = encoded.reduce((sum, bytes) => sum + bytes.length, 0);
+    const recordBytes = this.#members.reduce((sum, member) => sum + member.recordBytes.length, 0);
     const records = new FrameBuilder({ rawTarget: Math.min(recordBytes, BLOB_FRAME_RAW_BYTES) });
-    for (const bytes of encoded) records.add("record", hashObject(bytes), bytes);
+    for (const { recordBytes: bytes } of this.#members) records.add("record", hashObject(bytes), bytes);
     return { frames: [...operations.finish(), ...records.finish()], recordBytes };
   }
 }

@@ -144,7 +144,12 @@ export class Snapshot {
   ): Promise<LandingRecord | undefined> {
     const { ring, position: head } = this.head;
     const index = ring.lastIndexOf(landingId);
-    if (index !== -1) return await this.record((head - (ring.length - 1 - index)) as Position);
+    if (index !== -1) {
+      const record = await this.record((head - (ring.length - 1 - index)) as Position);
+      if (record.landingId !== landingId)
+        throw corrupt("head", `its ring names another landing at ${record.position}`);
+      return record;
+    }
     const beforeRing = (head - ring.length) as Position;
     if (after >= beforeRing) return undefined;
     for await (const page of this.records(after, beforeRing, options)) {
