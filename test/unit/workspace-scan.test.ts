@@ -1,6 +1,7 @@
-import { spawnSync } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { chmodSync, renameSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import type { TreePath } from "../../src/core/base/path.ts";
 import { WorkspaceIndex } from "../../src/core/workspace/index.ts";
@@ -14,6 +15,24 @@ function scan(ws: TemporaryWorkspace, options: Partial<ScanOptions> = {}): Promi
 
 function shown(result: ScanResult): string[] {
   return result.changes.map(({ op, path }) => `${op} ${path}`);
+}
+
+/** The same from another process whose current directory is the workspace. */
+async function scanInside(ws: TemporaryWorkspace): Promise<string[]> {
+  const source = (name: string) =>
+    JSON.stringify(new URL(`../../src/core/workspace/${name}.ts`, import.meta.url).href);
+  const program = `
+    const { WorkspaceIndex } = await import(${source("index")});
+    const { scanWorkspace } = await import(${source("scan")});
+    const root = ${JSON.stringify(ws.root)};
+    const { changes } = await scanWorkspace({ root, index: WorkspaceIndex.load(root) });
+    console.log(JSON.stringify(changes.map(({ op, path }) => op + " " + path)));
+  `;
+  const child = await promisify(execFile)(process.execPath, ["-e", program], {
+    cwd: ws.root,
+    maxBuffer: 64 << 20,
+  });
+  return JSON.parse(child.stdout) as string[];
 }
 
 /** Directories that the next scan will not read while they stay as they are. */
@@ -391,5 +410,7 @@ describe("scanWorkspace() of a large tree", () => {
     expect(double.findings.untracked).toEqual(single.findings.untracked);
     const sorted = (result: ScanResult) => result.findings.directories.map(({ path }) => path).sort();
     expect(sorted(double)).toEqual(sorted(single));
+    // Where paths are taken relative to the current directory.
+    expect(await scanInside(ws)).toEqual(shown(single));
   });
 });

@@ -3,6 +3,7 @@
  * when its own stat data changed. Large trees are shared between this thread and a worker.
  */
 import { platform } from "node:os";
+import { resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { throwIfAborted } from "../base/clock.ts";
@@ -82,9 +83,10 @@ const TASKS = 32;
 
 /** Errors: `forbidden` (a tracked directory that cannot be read), `aborted`, `too-large` (an ignore file). */
 export async function scanWorkspace(options: ScanOptions): Promise<ScanResult> {
-  const { root, index } = options;
+  const { index } = options;
+  const root = shortest(options.root);
   const sparse = options.sparse?.length ? options.sparse : undefined;
-  const stampMs = fileSystemTimeMs(root);
+  const stampMs = fileSystemTimeMs(options.root);
   const keepModes = (options.platform ?? platform()) === "win32";
   const walk = new ScanWalk({ root, index, sparse, stampMs, keepModes });
   const scan = new Scan(options, walk, { root, sparse, stampMs, keepModes });
@@ -103,6 +105,14 @@ export async function scanWorkspace(options: ScanOptions): Promise<ScanResult> {
     batches.push(...(await scan.run(untracked, workers > 0 && walk.pending.length >= PENDING_MIN)));
   }
   return assemble(batches, index, stampMs);
+}
+
+/**
+ * The root as the system resolves it fastest: from the current directory, the components above it, which every
+ * one of a hundred thousand lstats would walk, are a tenth of a scan. Nothing changes the current directory.
+ */
+function shortest(root: string): string {
+  return resolve(".") === root ? "." : root;
 }
 
 type SharedSettings = Pick<ScanWorkerData, "root" | "sparse" | "stampMs" | "keepModes">;
