@@ -47,7 +47,9 @@ async function main(): Promise<void> {
     throw new Error("--outfile needs exactly one target");
   for (const target of wanted.length === 0 ? [host] : wanted) {
     const name = wanted.length === 0 ? "mic" : `mic-${target.name}`;
-    const outfile = path.resolve(values.outfile ?? path.join(ROOT, "dist", name + target.executableSuffix));
+    const wantedFile = path.resolve(values.outfile ?? path.join(ROOT, "dist", name));
+    // Bun adds the suffix by itself where it is missing.
+    const outfile = wantedFile.replace(/\.exe$/, "") + target.executableSuffix;
     if (values["if-stale"] && isFresh(outfile)) continue;
     await buildBinary(target, outfile, target.name === host.name);
     if (!values.quiet) {

@@ -53,7 +53,8 @@ export function locatePackage(name: string, source: PackageSource): string {
   return target;
 }
 
-function readPin(name: string, root: string): Pin {
+/** Errors when neither file names the package. */
+export function readPin(name: string, root: string): Pin {
   const lock = JSON.parse(readFileSync(path.join(root, "package-lock.json"), "utf8")) as {
     packages: Record<string, Partial<Pin>>;
   };

@@ -1,4 +1,5 @@
 /** Who lands: MIC_AUTHOR, else the configuration's user, else user@host. */
+import { readFileSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
 import type { ConfigValues } from "./config.ts";
 import { usageError } from "./errors.ts";
@@ -30,13 +31,31 @@ function checkName(what: string, name: string): string {
   return name;
 }
 
+/** USER says who works after `su` without a login; the system's list of users where it is not set. */
 function systemUser(env: Readonly<Record<string, string | undefined>>): string {
+  const named = env["USER"] ?? env["LOGNAME"] ?? env["USERNAME"];
+  if (named !== undefined && named !== "") return named;
   try {
-    return userInfo().username;
+    const { uid, username } = userInfo();
+    // Bun reads the environment only, and says `unknown`.
+    return username === "unknown" ? (findUser(uid) ?? username) : username;
   } catch (error) {
     // A container's user may have no entry in the system's list.
     const { code } = error as NodeJS.ErrnoException;
     if (code !== "ENOENT" && code !== "ERR_SYSTEM_ERROR") throw error;
-    return env["USER"] ?? env["LOGNAME"] ?? "unknown";
+    return "unknown";
   }
+}
+
+function findUser(uid: number): string | undefined {
+  try {
+    for (const line of readFileSync("/etc/passwd", "utf8").split("\n")) {
+      const [name, , id] = line.split(":");
+      if (id === String(uid)) return name;
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ENOENT" && code !== "EACCES") throw error;
+  }
+  return undefined;
 }

@@ -121,3 +121,9 @@ export function firstLine(text: string): string {
   const end = text.indexOf("\n");
   return escapeLine((end === -1 ? text : text.slice(0, end)).trimEnd());
 }
+
+/** For lists: `Ada Lovelace <ada@example.org>` → `Ada Lovelace`. */
+export function authorName(author: string): string {
+  const bracket = author.indexOf(" <");
+  return escapeLine(bracket > 0 ? author.slice(0, bracket) : author);
+}

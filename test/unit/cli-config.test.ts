@@ -77,6 +77,8 @@ describe("resolveAuthor()", () => {
     expect(resolveAuthor({ MIC_AUTHOR: "" }, config)).toBe("Ada <ada@example.org>");
     expect(resolveAuthor({}, { "user.email": "ada@example.org" })).toBe("ada@example.org");
     expect(resolveAuthor({}, {})).toMatch(/^[^@\s]+@\S+$/);
+    expect(resolveAuthor({}, {})).not.toMatch(/^unknown@/);
+    expect(resolveAuthor({ USER: "grace" }, {})).toMatch(/^grace@/);
   });
 
   it("refuses names with control characters or of absurd length", () => {

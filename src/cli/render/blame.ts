@@ -1,7 +1,7 @@
 /** Blame in columns: position, day, author, goal; a landing is named on the first line of its block. */
 import type { BlameLine } from "../../core/forge/forge.ts";
 import type { Style } from "../style.ts";
-import { escapeLine, firstLine, padEnd, padStart, truncate } from "../text.ts";
+import { authorName, escapeLine, firstLine, padEnd, padStart, truncate } from "../text.ts";
 import { formatDay } from "./time.ts";
 
 const AUTHOR_CELLS = 10;
@@ -18,7 +18,7 @@ export function* renderBlame(lines: readonly BlameLine[], style: Style, columns:
     const isFirst = line.position !== previous;
     previous = line.position;
     const position = padStart(`@${line.position}`, positionCells);
-    const who = padEnd(truncate(shortName(line.author), AUTHOR_CELLS), AUTHOR_CELLS);
+    const who = padEnd(truncate(authorName(line.author), AUTHOR_CELLS), AUTHOR_CELLS);
     const goal = padEnd(truncate(firstLine(line.goal), goalCells), goalCells);
     const about = `${formatDay(line.timeMs)} ${who} ${goal}`;
     const text = escapeLine(line.text.replace(/\r?\n$/, "").replaceAll("\t", TAB));
@@ -27,10 +27,4 @@ export function* renderBlame(lines: readonly BlameLine[], style: Style, columns:
       : " ".repeat(positionCells + 1 + 12 + AUTHOR_CELLS + goalCells);
     yield `${shown} ${style.dim(`${padStart(String(line.line), numberCells)}|`)}${text}`;
   }
-}
-
-/** `Ada Lovelace <ada@example.org>` → `Ada Lovelace`. */
-function shortName(author: string): string {
-  const bracket = author.indexOf(" <");
-  return escapeLine(bracket > 0 ? author.slice(0, bracket) : author);
 }

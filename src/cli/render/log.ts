@@ -1,7 +1,7 @@
 /** Landings in a list: as documents, and two lines of text each. */
 import type { LandingSummary } from "../../core/forge/forge.ts";
 import type { Style } from "../style.ts";
-import { escapeLine, firstLine, plural, truncate } from "../text.ts";
+import { authorName, escapeLine, firstLine, plural, truncate } from "../text.ts";
 import { formatMinute, toRfc3339 } from "./time.ts";
 
 export function landingDocument(landing: LandingSummary): Record<string, unknown> {
@@ -22,7 +22,7 @@ export function renderLanding(
   const indent = " ".repeat(name.length + 2);
   const goal = truncate(firstLine(landing.goal) || "(no goal)", room - name.length - 2);
   const details = [
-    escapeLine(landing.author),
+    authorName(landing.author),
     formatMinute(landing.timeMs),
     plural(landing.changes, "change"),
   ];
