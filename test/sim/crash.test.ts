@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Position } from "../../src/core/base/ids.ts";
+import { encodePack } from "../../src/core/codec/pack.ts";
 import { FaultWorld } from "../../src/core/store/fault-store.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import {
@@ -16,6 +17,7 @@ import { SeededRandom } from "../support/seeded-random.ts";
 
 const MOMENTS = ["before", "after"] as const;
 const STEPS_MAX = 40;
+const DAY_MS = 86_400_000;
 
 interface Scenario {
   readonly name: string;
@@ -24,6 +26,8 @@ interface Scenario {
   readonly others: number;
   /** Landings before it: enough of them make the head spill a page. */
   readonly earlier: number;
+  /** Content in a pack that was uploaded two days before, through another process. */
+  readonly hasUpload?: boolean;
 }
 
 const SCENARIOS: readonly Scenario[] = [
@@ -31,9 +35,10 @@ const SCENARIOS: readonly Scenario[] = [
   { name: "on a store with puts and swaps", atomicCommit: false, others: 0, earlier: 1 },
   { name: "with others landing meanwhile", atomicCommit: false, others: 2, earlier: 1 },
   { name: "while the head spills a page", atomicCommit: false, others: 0, earlier: 200 },
+  { name: "while it copies an old upload", atomicCommit: false, others: 1, earlier: 1, hasUpload: true },
 ];
 
-describe.each(SCENARIOS)("a lander that dies $name", ({ atomicCommit, others, earlier }) => {
+describe.each(SCENARIOS)("a lander that dies $name", ({ atomicCommit, others, earlier, hasUpload }) => {
   test("before or after any of its requests leaves one position or none, and a retry settles it", async () => {
     let crashes = 0;
     let wasLanded = 0;
@@ -47,7 +52,12 @@ describe.each(SCENARIOS)("a lander that dies $name", ({ atomicCommit, others, ea
         for (let i = 0; i < earlier; i++) await landNow(steady, { [`before${i % 3}`]: `${i}` });
         const before = await filesOf(steady);
         const base = await newest(steady);
-        const request = landRequest(base, { ours: "1", "dir/ours": "2" });
+        let request = landRequest(base, { ours: "1", "dir/ours": "2" });
+        if (hasUpload === true) {
+          const pack = await steady.putPack(encodePack(request.frames).bytes);
+          request = { ...request, frames: [], packs: [pack] };
+          clock.ms += 2 * DAY_MS;
+        }
 
         const actor = world.actor();
         const crashed = actor.crashAt(step, moment);

@@ -9,6 +9,9 @@ interface Sleeper {
   readonly wake: () => void;
 }
 
+/** Turns of the event loop without anybody asleep after which a run is stuck. */
+const IDLE_TURNS_MAX = 1_000_000;
+
 export class VirtualClock implements Clock {
   #nowMs: number;
   #order = 0;
@@ -42,12 +45,17 @@ export class VirtualClock implements Clock {
       isSettled = true;
     });
     settled.catch(() => undefined);
-    for (;;) {
+    for (
+      let idleTurns = 0;
+      idleTurns < IDLE_TURNS_MAX;
+      idleTurns = this.#sleepers.length > 0 ? 0 : idleTurns + 1
+    ) {
       // A turn of the event loop lets every promise that can go on do so.
       await new Promise((resolve) => setImmediate(resolve));
       if (isSettled) return settled;
       this.#advance();
     }
+    throw new Error("everything waits for something that never comes");
   }
 
   #advance(): void {
