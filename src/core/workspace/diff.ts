@@ -2,7 +2,7 @@
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import type { ObjectId, Position } from "../base/ids.ts";
 import { comparePaths, type TreePath } from "../base/path.ts";
-import { type ContentSide, sameSide } from "../codec/content-side.ts";
+import type { ContentSide } from "../codec/content-side.ts";
 import type { EntryKind } from "../codec/tree-entry.ts";
 import { detectRenames, type RenameInput } from "../merge/renames.ts";
 import { changesBetween } from "./base-changes.ts";
@@ -25,7 +25,9 @@ export interface DiffOptions {
 interface Side {
   readonly kind: EntryKind;
   readonly size: number;
-  /** Absent: a file of the workspace that was not hashed. */
+  /** Of the content, where it is known. */
+  readonly id: ObjectId | undefined;
+  /** Absent for a file of the workspace. */
   readonly stored: ContentSide | undefined;
 }
 
@@ -64,8 +66,8 @@ interface RenameCandidate extends RenameInput {
 function toRenameInput(difference: Difference, number: number): RenameCandidate {
   const entryOf = (side: Side | undefined) => {
     if (side === undefined) return undefined;
-    const unknown = number.toString(16).padStart(64, "f") as ObjectId;
-    return { entry: side.stored?.entry ?? { kind: side.kind, size: side.size, id: unknown } };
+    const id = side.id ?? (number.toString(16).padStart(64, "f") as ObjectId);
+    return { entry: side.stored?.entry ?? { kind: side.kind, size: side.size, id } };
   };
   const { path, before, after } = difference;
   return { path, before: entryOf(before), after: entryOf(after), difference };
@@ -97,31 +99,20 @@ async function againstFiles(
   for (const { path, before, after } of await changesBetween(ws, from, ws.index.base.position, paths)) {
     byPath.set(path, { path, before: stored(before), after: stored(after) });
   }
-  for (const { path, after } of (await findChanges(ws, paths)).changes) {
+  for (const { op, path, before: indexed, after } of (await findChanges(ws, paths)).changes) {
     const known = byPath.get(path);
     const before = known === undefined ? stored(baseSide(ws, path)) : known.before;
-    const side: ContentSide | undefined =
-      after?.id === undefined
-        ? undefined
-        : { entry: { kind: after.kind, size: after.size, id: after.id }, hint: 0 };
-    if (before?.stored !== undefined && side !== undefined && sameSide(before.stored, side)) {
-      // Edited back to what it was at the position.
-      byPath.delete(path);
-    } else if (before !== undefined || after !== undefined) {
-      byPath.set(path, {
-        path,
-        before,
-        after: after && { kind: after.kind, size: after.size, stored: undefined },
-      });
-    } else {
-      byPath.delete(path);
-    }
+    const id = after?.id ?? (op === "mode" ? indexed?.entry.id : undefined);
+    const side = after && { kind: after.kind, size: after.size, id, stored: undefined };
+    const isBack = id !== undefined && before?.id === id && before.kind === after?.kind;
+    if (isBack || (before === undefined && side === undefined)) byPath.delete(path);
+    else byPath.set(path, { path, before, after: side });
   }
   return [...byPath.values()].sort((a, b) => comparePaths(a.path, b.path));
 }
 
 function stored(side: ContentSide | undefined): Side | undefined {
-  return side && { kind: side.entry.kind, size: side.entry.size, stored: side };
+  return side && { kind: side.entry.kind, size: side.entry.size, id: side.entry.id, stored: side };
 }
 
 function toFileDiff(ws: Workspace, difference: Difference, source: Difference | undefined): FileDiff {
@@ -142,6 +133,6 @@ function opOf(before: Side | undefined, after: Side | undefined): ChangeOp {
   if (before === undefined) return "add";
   if (after === undefined) return "delete";
   if ((before.kind === "symlink") !== (after.kind === "symlink")) return "type";
-  const sameContent = before.stored !== undefined && before.stored.entry.id === after.stored?.entry.id;
+  const sameContent = before.id !== undefined && before.id === after.id;
   return sameContent && before.kind !== after.kind ? "mode" : "modify";
 }

@@ -6,7 +6,7 @@
  * Files are named by their purpose and pack id and never change. Many small packs are merged into one now and then, and
  * when all of them outgrow their budget, what nothing refers to any more is left out.
  */
-import { closeSync, fstatSync, openSync, readdirSync, readSync, rmSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readdirSync, readSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { asBuffer } from "../base/bytes.ts";
 import { decompress } from "../base/compress.ts";
@@ -115,13 +115,17 @@ export class LocalObjects {
     return new LocalPackWriter(this.#directory, purpose, () => this.refresh());
   }
 
-  get packCount(): number {
-    return this.#open().length;
-  }
-
-  /** Stored bytes of all packs. */
-  get bytes(): number {
-    return this.#open().reduce((sum, pack) => sum + pack.size, 0);
+  /** Looks at names and sizes only. */
+  needsCompaction(budgetBytes: number): boolean {
+    let bytes = 0;
+    let small = 0;
+    for (const name of listNames(this.#directory)) {
+      if (!name.endsWith(SUFFIX)) continue;
+      const size = statSync(join(this.#directory, name), { throwIfNoEntry: false })?.size ?? 0;
+      bytes += size;
+      if (size < SMALL_PACK_BYTES) small += 1;
+    }
+    return small > PACKS_MAX || bytes > budgetBytes;
   }
 
   /**
@@ -130,7 +134,7 @@ export class LocalObjects {
    */
   compact(isLive: (id: ObjectId) => boolean, budgetBytes: number): void {
     const packs = this.#open();
-    const overBudget = this.bytes > budgetBytes;
+    const overBudget = packs.reduce((sum, pack) => sum + pack.size, 0) > budgetBytes;
     const victims = overBudget ? packs : packs.filter((pack) => pack.size < SMALL_PACK_BYTES);
     if (!overBudget && victims.length <= PACKS_MAX) return;
     const writer = this.writer("kept");

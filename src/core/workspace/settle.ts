@@ -12,6 +12,7 @@ import type { Forge, LandRequest, Operation, PositionRef } from "../forge/forge.
 import type { Frame } from "../objects/frame.ts";
 import { callOptions, changesBetween } from "./base-changes.ts";
 import type { IndexEntry } from "./index.ts";
+import { maintainObjects } from "./maintain.ts";
 import { finishMove, mergeLabels, runMove } from "./move.ts";
 import { recordOperation } from "./operation-record.ts";
 import { planMove, sortSteps } from "./plan.ts";
@@ -23,7 +24,9 @@ import type { Workspace } from "./workspace.ts";
 export function changeWorkspace<T>(ws: Workspace, body: () => Promise<T>): Promise<T> {
   return ws.exclusive(async () => {
     await settle(ws);
-    return await body();
+    const result = await body();
+    maintainObjects(ws);
+    return result;
   });
 }
 
