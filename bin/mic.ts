@@ -11,13 +11,16 @@ const args = process.argv.slice(2);
 if (isPlainVersionRequest(args)) {
   process.exitCode = printVersion(args.includes("--json"));
 } else {
-  const [{ runCommandLine }, { isatty }] = await Promise.all([
+  const [{ reportCrash, runCommandLine }, { isatty }] = await Promise.all([
     import("../src/cli/main.ts"),
     import("node:tty"),
   ]);
   const interrupt = new AbortController();
   listenForInterrupts(interrupt);
-  process.exitCode = await runCommandLine(args, readWorld(isatty, interrupt.signal));
+  const world = readWorld(isatty, interrupt.signal);
+  process.on("uncaughtException", (error) => process.exit(reportCrash(error, args, world)));
+  process.on("unhandledRejection", (error) => process.exit(reportCrash(error, args, world)));
+  process.exitCode = await runCommandLine(args, world);
   // A worker or a child that still holds the event loop must not keep the shell waiting.
   process.exit();
 }

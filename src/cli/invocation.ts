@@ -87,7 +87,7 @@ export class Invocation implements AsyncDisposable {
       onProgress: (progress) => output.progress.update(progress),
       signal: world.signal,
       warn: (message) => output.warn(message),
-      ...(timeout === undefined ? {} : { lockTimeoutMs: timeout * 1000 }),
+      lockTimeoutMs: (timeout ?? TIMEOUT_SECONDS) * 1000,
     };
   }
 
@@ -221,6 +221,9 @@ function chooseDirectory(world: CommandLineWorld, option: string | undefined): s
   }
   return realpathSync(directory);
 }
+
+/** How long a command waits for another one, or for a forge that does not answer. */
+const TIMEOUT_SECONDS = 120;
 
 const NOTE_MAY_FAIL = new Set(["EACCES", "EROFS", "EPERM", "ENOSPC", "ENOENT"]);
 

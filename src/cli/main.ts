@@ -84,6 +84,8 @@ async function runParsed(
   if (verbName !== undefined && verbName !== "help" && findVerb(verbName) === undefined) {
     throw unknownVerb(verbName);
   }
+  const subject = verbName === "help" ? args[verbIndex + 1] : undefined;
+  if (subject !== undefined && !subject.startsWith("-") && wanted === undefined) throw unknownVerb(subject);
   try {
     await program.parseAsync(args as string[], { from: "user" });
   } catch (error) {
@@ -113,6 +115,22 @@ function chooseModules(args: readonly string[], verbIndex: number): Verb | undef
   if (name !== "help") return name === undefined ? undefined : findVerb(name);
   const subject = args[verbIndex + 1];
   return subject === undefined ? undefined : findVerb(subject);
+}
+
+/** For what was thrown outside any command, e.g. by a worker: the same report, and the exit code. */
+export function reportCrash(thrown: unknown, args: readonly string[], world: CommandLineWorld): number {
+  const output = new Output(world, {
+    json: args.includes("--json"),
+    quiet: false,
+    verbose: args.includes("--verbose"),
+    colorOut: false,
+    colorErr: false,
+    pager: "",
+  });
+  const error = toMicError(thrown);
+  output.error(error);
+  output.flush();
+  return exitCodeOf(error);
 }
 
 function reportError(thrown: unknown, output: Output, signal: AbortSignal): number {
