@@ -312,6 +312,14 @@ describe("decodeOperations()", () => {
     }
   });
 
+  test("refuses a key that shares more with the one before than it says", () => {
+    const list = ["a", "ab"].map((path): StoredOperation => ({ kind: "delete", path: path as TreePath }));
+    const bytes = encodeStored(list, 1);
+    expect(bytesToHex(bytes, 12)).toBe("00016100" + "01016200");
+    const loose = hexToBytes(`${bytesToHex(bytes, 0, 12)}00016100${"0002616200"}`);
+    expect(() => decodeOperations(loose, 1 as Position)).toThrow(/shares more/);
+  });
+
   test("sorts by tree key: below a directory comes before its longer neighbours", () => {
     const paths = ["a", "a/b", "a-", "a0"] as TreePath[];
     const list = paths.map((path): StoredOperation => ({ kind: "delete", path }));

@@ -113,6 +113,8 @@ function readKey(reader: ByteReader, previous: Uint8Array, isFirst: boolean): Ui
   const shared = reader.varint();
   if (shared > previous.length) throw reader.fail(`shares ${shared} bytes with a key of ${previous.length}`);
   const rest = reader.prefixed();
+  // One encoding for one list: what is shared is shared.
+  if (shared < previous.length && rest[0] === previous[shared]) throw reader.fail("shares more than it says");
   const length = shared + rest.length;
   if (length === 0 || length > KEY_BYTES_MAX) throw reader.fail(`key of ${length} bytes`);
   const key = new Uint8Array(length);
