@@ -76,6 +76,26 @@ describe.skipIf(!hasTmux)("mic resolve on a terminal", () => {
     expect(await terminal.waitFor("hunk 1 of 2")).toMatch(/^TWO ours +│ TWO theirs/m);
   });
 
+  it("scrolls a hunk that is longer than the screen, to its end and no further", async () => {
+    const lines = (from: number): string => Array.from({ length: 40 }, (_, i) => `${from + i}\n`).join("");
+    world.ok(["init", "long-a"]);
+    world.write("long-a/n.txt", lines(0));
+    world.ok(["land", "one"], { in: "long-a" });
+    world.ok(["clone", "./long-a", "long-b"]);
+    world.write("long-a/n.txt", lines(100));
+    world.ok(["land", "two"], { in: "long-a" });
+    world.write("long-b/n.txt", lines(200));
+    world.run(["sync"], { in: "long-b" });
+    using terminal = resolve("long-b");
+    await terminal.waitFor(/< 200\n.*more lines \(Space/s);
+    terminal.press(...Array.from({ length: 30 }, () => "Space"));
+    expect(await terminal.waitFor("> 139")).not.toContain("more line");
+    terminal.press("k");
+    await terminal.waitFor("… 2 more lines");
+    terminal.press("q");
+    await terminal.waitFor("exit code 3");
+  });
+
   it("undoes a choice, asks before losing choices, and keeps unsaved conflicts", async () => {
     const dir = conflicted();
     const before = world.read(`${dir}/a.txt`);

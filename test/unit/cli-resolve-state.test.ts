@@ -177,6 +177,10 @@ describe("interpretKey()", () => {
     expect(interpretKey(state, { input: "e" })).toBe("edit");
     expect(interpretKey(state, { input: "", tab: true, shift: true })).toEqual({ kind: "previous-file" });
     expect(interpretKey(state, { input: "x" })).toBeUndefined();
+    expect(interpretKey(state, { input: " " })).toEqual({ kind: "scroll", lines: 10 });
+    expect(reduce(reduce(state, { kind: "scroll", lines: 10 }), { kind: "scroll", lines: -25 }).scroll).toBe(
+      0,
+    );
   });
 });
 

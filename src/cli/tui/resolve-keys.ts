@@ -14,7 +14,11 @@ export interface KeyPress {
   readonly right?: boolean;
   readonly tab?: boolean;
   readonly shift?: boolean;
+  readonly pageUp?: boolean;
+  readonly pageDown?: boolean;
 }
+
+const PAGE_LINES = 10;
 
 export const KEY_HELP: readonly (readonly [key: string, meaning: string])[] = [
   ["o", "take ours: the workspace's version"],
@@ -25,7 +29,7 @@ export const KEY_HELP: readonly (readonly [key: string, meaning: string])[] = [
   ["z, Backspace", "undo the last choice"],
   ["n, p", "next, previous hunk"],
   ["Tab, Shift-Tab", "next, previous file"],
-  ["Up, Down", "scroll a long hunk"],
+  ["Up, Down, Space", "scroll a long hunk, by line or by page"],
   ["s", "save the files whose hunks are all chosen"],
   ["q", "quit; conflicts that are not saved stay"],
   ["?", "this help"],
@@ -42,6 +46,8 @@ export function interpretKey(state: ResolveState, key: KeyPress): Action | Comma
   if (key.backspace) return { kind: "undo" };
   if (key.up) return { kind: "scroll", lines: -1 };
   if (key.down) return { kind: "scroll", lines: 1 };
+  if (key.pageUp) return { kind: "scroll", lines: -PAGE_LINES };
+  if (key.pageDown || key.input === " ") return { kind: "scroll", lines: PAGE_LINES };
   if (key.right) return { kind: "next" };
   if (key.left) return { kind: "previous" };
   switch (key.input) {

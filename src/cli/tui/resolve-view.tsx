@@ -1,8 +1,8 @@
 /** Draws the state of `mic resolve`. */
 import { Box, Text, useApp, useInput, useWindowSize } from "ink";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { escapeLine, plural, truncate } from "../text.ts";
-import { type Command, interpretKey, KEY_HELP } from "./resolve-keys.ts";
+import { type Command, interpretKey, KEY_HELP, type KeyPress } from "./resolve-keys.ts";
 import { type LaidOutLine, type LineTone, layOutHunk } from "./resolve-layout.ts";
 import {
   type Choice,
@@ -35,15 +35,19 @@ const TONE_COLORS: Readonly<Record<LineTone, string | undefined>> = {
 
 export function ResolveView({ initial, color, onCommand }: ResolveViewProps) {
   const [state, setState] = useState(initial);
+  // Keys may come faster than the screen is drawn: each acts on what the one before it left.
+  const latest = useRef(initial);
+  const left = useRef(false);
   const { exit } = useApp();
   const { columns, rows } = useWindowSize();
+  const fileRows = Math.min(FILES_SHOWN_MAX, state.files.length);
+  const bodyRows = Math.max(ROWS_MIN, rows - FIXED_ROWS - fileRows);
   useInput((input, key) => {
     if (key.ctrl && input === "c") {
       leave("interrupt");
       return;
     }
-    const meaning = interpretKey(state, {
-      input,
+    const special = {
       tab: key.tab,
       shift: key.shift,
       backspace: key.backspace || key.delete,
@@ -51,22 +55,34 @@ export function ResolveView({ initial, color, onCommand }: ResolveViewProps) {
       down: key.downArrow,
       left: key.leftArrow,
       right: key.rightArrow,
-    });
-    if (meaning === undefined) return;
-    if (typeof meaning === "object") {
-      // Nothing chosen is lost by leaving at once.
-      if (meaning.kind === "quit" && unsavedChoices(state) === 0) leave("leave");
-      else setState(reduce(state, meaning));
-    } else leave(meaning);
+      pageUp: key.pageUp,
+      pageDown: key.pageDown,
+    };
+    // Characters typed quickly arrive as one text.
+    for (const character of input.length > 1 ? input : [input]) press({ input: character, ...special });
   });
+  function press(key: KeyPress): void {
+    if (left.current) return;
+    const before = latest.current;
+    const meaning = interpretKey(before, key);
+    if (meaning === undefined) return;
+    // Nothing chosen is lost by leaving at once.
+    if (typeof meaning !== "object") leave(meaning);
+    else if (meaning.kind === "quit" && unsavedChoices(before) === 0) leave("leave");
+    else {
+      const lines =
+        meaning.kind === "scroll" ? Math.min(meaning.lines, linesBelow(before, columns, bodyRows)) : 0;
+      latest.current = reduce(before, meaning.kind === "scroll" ? { kind: "scroll", lines } : meaning);
+      setState(latest.current);
+    }
+  }
   function leave(command: Command): void {
-    onCommand(command, state);
+    left.current = true;
+    onCommand(command, latest.current);
     exit();
   }
   const file = state.files[state.file]!;
   const paint = (name: string | undefined) => (color && name !== undefined ? { color: name } : {});
-  const fileRows = Math.min(FILES_SHOWN_MAX, state.files.length);
-  const bodyRows = Math.max(ROWS_MIN, rows - FIXED_ROWS - fileRows);
   return (
     <Box flexDirection="column" width={columns} height={rows - 1}>
       <Header state={state} columns={columns} />
@@ -84,6 +100,13 @@ export function ResolveView({ initial, color, onCommand }: ResolveViewProps) {
       <Footer state={state} columns={columns} paint={paint} />
     </Box>
   );
+}
+
+/** How far the hunk can still be scrolled down. */
+function linesBelow(state: ResolveState, columns: number, bodyRows: number): number {
+  const { conflict } = state.files[state.file]!;
+  if (conflict.kind === "whole") return 0;
+  return Math.max(0, layOutHunk(conflict, state.hunk, columns).length - bodyRows - state.scroll);
 }
 
 type Paint = (name: string | undefined) => { color?: string };
@@ -180,7 +203,7 @@ function Body({ state, columns, rows, paint }: BodyProps) {
         const isLast = i === shown.length - 1 && below > 0;
         const key = start + i;
         return isLast ? (
-          <Text key={key} dimColor>{`… ${plural(below + 1, "more line")} (arrows scroll)`}</Text>
+          <Text key={key} dimColor>{`… ${plural(below + 1, "more line")} (Space and arrows scroll)`}</Text>
         ) : (
           <BodyLine key={key} line={line} paint={paint} />
         );
