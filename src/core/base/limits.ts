@@ -10,8 +10,8 @@ export const BLOB_FRAME_RAW_BYTES = 256 << 10;
 export const NODE_FRAME_RAW_BYTES = 32 << 10;
 /** A reader refuses frames that claim to expand to more than this. */
 export const FRAME_RAW_BYTES_MAX = 8 << 20;
-/** A client closes a pack of uploaded content at this stored size; packs stay in memory while they are made. */
-export const PACK_TARGET_BYTES = 32 << 20;
+/** A client closes a pack of uploaded content at this stored size. Packs, and a few that were just freed, stay in memory. */
+export const PACK_TARGET_BYTES = 8 << 20;
 /** A reader refuses packs above this. */
 export const PACK_BYTES_MAX = 1 << 30;
 /** Stored content up to this travels inside the landing call. */

@@ -233,19 +233,14 @@ async function packChanges(ws: Workspace, changes: readonly WorkspaceChange[], u
     ...(signal === undefined ? {} : { signal }),
     ...(onProgress === undefined ? {} : { onProgress: (p) => onProgress({ ...p, task: "packing" }) }),
   });
-  const stats = new Map<TreePath, FileStat>();
-  const byPath = new Map<TreePath, PendingOperation>();
-  for (const { path, entry, hint, stat } of packed) {
-    byPath.set(path, { path, after: { entry, hint } });
-    if (stat !== undefined) stats.set(path, stat);
-  }
   const operations: PendingOperation[] = [];
-  for (const change of changes) {
-    if (change.after === undefined) operations.push({ path: change.path, after: undefined });
-    else {
-      const operation = byPath.get(change.path);
-      if (operation !== undefined) operations.push(operation);
-    }
+  const stats: (FileStat | undefined)[] = [];
+  let next = 0;
+  for (const { path, after } of changes) {
+    // Packed in the order of the changes, without those that delete.
+    const file = after === undefined ? undefined : packed[next++]!;
+    operations.push({ path, after: file && { entry: file.entry, hint: file.hint } });
+    stats.push(file?.stat);
   }
   return { operations, stats };
 }

@@ -15,7 +15,7 @@ import type { IndexEntry } from "./index.ts";
 import { maintainObjects } from "./maintain.ts";
 import { finishMove, mergeLabels, runMove } from "./move.ts";
 import { recordOperation } from "./operation-record.ts";
-import { planMove, sortSteps } from "./plan.ts";
+import { type PathChange, planMove, sortSteps } from "./plan.ts";
 import type { ScanFindings } from "./scan-findings.ts";
 import type { FileStat } from "./stat.ts";
 import type { Workspace } from "./workspace.ts";
@@ -153,8 +153,8 @@ export interface LandedWork {
   readonly landed: PositionRef;
   readonly session: PendingLanding["session"];
   readonly goal: string;
-  /** Stat data of the files as they were packed. */
-  readonly stats?: ReadonlyMap<TreePath, FileStat>;
+  /** Of each operation: trusted stat data of the file as it was packed. */
+  readonly stats?: readonly (FileStat | undefined)[];
   /** Of the scan, made on the index that is still the workspace's. */
   readonly findings?: ScanFindings;
 }
@@ -169,17 +169,19 @@ export async function bringForward(ws: Workspace, work: LandedWork): Promise<rea
   ws.noteLatest(landed.position);
   let conflicts: readonly TreePath[] = [];
   if (landed.position > base.position) {
-    const ours = new Set(operations.map((operation) => operation.path));
-    const alone = landed.position === base.position + 1;
-    const others = alone
-      ? []
-      : (await changesBetween(ws, base.position, landed.position)).filter((change) => !ours.has(change.path));
+    const others = landed.position === base.position + 1 ? [] : await changesOfOthers(ws, work);
     if (others.length === 0) adoptLanding(ws, work);
     else conflicts = await mergeOthers(ws, work, others);
   }
   clearLandedLists(ws, operations, work.session);
   ws.clearPending();
   return conflicts;
+}
+
+async function changesOfOthers(ws: Workspace, { landed, operations }: LandedWork): Promise<PathChange[]> {
+  const ours = new Set(operations.map((operation) => operation.path));
+  const changes = await changesBetween(ws, ws.index.base.position, landed.position);
+  return changes.filter((change) => !ours.has(change.path));
 }
 
 /** The hint of content that the landing itself introduced is the landed position. */
@@ -192,11 +194,11 @@ function adoptLanding(ws: Workspace, work: LandedWork): void {
   const from = ws.index.base;
   const upserts: IndexEntry[] = [];
   const removes: TreePath[] = [];
-  for (const { path, after } of operations) {
+  operations.forEach(({ path, after }, i) => {
     const side = landedSide(after, landed);
     if (side === undefined) removes.push(path);
-    else upserts.push({ path, entry: side.entry, hint: side.hint, stat: stats?.get(path) });
-  }
+    else upserts.push({ path, entry: side.entry, hint: side.hint, stat: stats?.[i] });
+  });
   const scan = findings === undefined ? {} : { scan: findings };
   ws.saveIndex(ws.index.update({ base: landed, upserts, removes, ...scan }));
   recordOperation(ws, {
@@ -216,7 +218,7 @@ function adoptLanding(ws: Workspace, work: LandedWork): void {
 async function mergeOthers(
   ws: Workspace,
   work: LandedWork,
-  others: Awaited<ReturnType<typeof changesBetween>>,
+  others: readonly PathChange[],
 ): Promise<readonly TreePath[]> {
   const { landed, operations } = work;
   const from = ws.index.base.position;
@@ -250,7 +252,8 @@ function clearLandedLists(
   session: PendingLanding["session"],
 ): void {
   const { settings } = ws;
-  const landed = new Set(operations.map((operation) => operation.path));
+  const hasLists = settings.untracked.length > 0 || settings.tracked.length > 0;
+  const landed = new Set(hasLists ? operations.map((operation) => operation.path) : []);
   const untracked = settings.untracked.filter((path) => !landed.has(path));
   const tracked = settings.tracked.filter((path) => !landed.has(path));
   const sessionDone = session !== undefined && settings.session === session;
