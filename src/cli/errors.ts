@@ -79,6 +79,13 @@ export function toMicError(thrown: unknown): MicError {
       data: { system: code, ...(path === undefined ? {} : { path }) },
     });
   }
+  // The executable unpacks its native add-ons into the temporary directory and keeps them there.
+  if (code === "ERR_DLOPEN_FAILED") {
+    return new MicError("internal", `a native part of mic cannot be loaded: ${error.message}`, {
+      hint: "set TMPDIR to a writable directory that is not mounted noexec; remove `.bun-*.node` files there if damaged",
+      cause: error,
+    });
+  }
   if (code?.startsWith("SQLITE_") === true) return fromSqlite(error, code);
   return new MicError("internal", error.message === "" ? error.name : error.message, {
     hint: "run it again with --verbose to see where it comes from, and report it",

@@ -188,6 +188,12 @@ describe("without a terminal", () => {
     }
   });
 
+  it("without a temporary directory says what to do", () => {
+    const result = world.json(["log"], { ...w, env: { TMPDIR: world.path("no-such-directory") } });
+    expect(result.code).toBe(1);
+    expect(result.document.error.hint).toContain("TMPDIR");
+  });
+
   it("reads a goal from stdin", () => {
     world.write("w/goal.txt", "x\n");
     world.ok(["land", "--file", "-"], { ...w, input: "a goal\n\nwith a body\n" });
