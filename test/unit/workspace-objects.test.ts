@@ -2,9 +2,9 @@ import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { hashObject } from "../../src/core/base/hash.ts";
+import { type IndexEntry, WorkspaceIndex } from "../../src/core/workspace/index.ts";
 import { LocalObjects } from "../../src/core/workspace/local-objects.ts";
-
-import { TestWorkspaces } from "../support/workspaces.ts";
+import { at, paths, TestWorkspaces } from "../support/workspaces.ts";
 
 let spaces: TestWorkspaces;
 let root: string;
@@ -75,4 +75,33 @@ test("many small packs become one, without what nothing refers to", () => {
   objects.compact((id) => id === hashObject(content(7)), 0);
   expect(objects.has(hashObject(content(7)))).toBe(true);
   expect(objects.has(hashObject(content(8)))).toBe(false);
+});
+
+test("replacing tracked files in an index gives what building it anew gives", () => {
+  const id = (n: number) => hashObject(content(n));
+  const entry = (name: string, n: number, chunks?: number): IndexEntry => ({
+    path: paths(name)[0]!,
+    entry: {
+      kind: n % 2 === 0 ? "file" : "executable",
+      size: n,
+      id: id(n),
+      ...(chunks === undefined ? {} : { chunks: id(chunks) }),
+    },
+    hint: n,
+    stat: n % 3 === 0 ? { mtimeMs: n, ctimeMs: n + 1, size: n, ino: n } : undefined,
+  });
+  const names = Array.from({ length: 200 }, (_, i) => `d${i % 7}/${i % 3 === 0 ? "e/" : ""}f${i}`);
+  const base = { position: at(1), root: id(1) };
+  const first = WorkspaceIndex.empty(base).update({
+    upserts: names.map((name, i) => entry(name, i, i === 50 ? 900 : undefined)),
+  });
+  for (const replaced of [[1, 2, 30], [50], [49, 51, 199]]) {
+    const upserts = replaced.map((i) => entry(names[i]!, 300 + i));
+    const next = first.update({ base: { ...base, position: at(2) }, upserts });
+    const all = new Map([...first.entries(), ...upserts].map((known) => [known.path, known]));
+    const rebuilt = WorkspaceIndex.empty({ ...base, position: at(2) }).update({ upserts: [...all.values()] });
+    expect([...next.entries()]).toEqual([...rebuilt.entries()]);
+    expect([...first.entries()]).toHaveLength(200);
+    expect(first.find(names[1]!)?.hint).toBe(1);
+  }
 });

@@ -20,6 +20,8 @@ export function updateColumns(index: WorkspaceIndex, change: IndexChange): Index
   const refreshed = withRefreshedStats(old, change);
   const edits = groupEdits(change);
   if (edits.size === 0 && change.scan === undefined) return { ...refreshed, position, root };
+  const patched = patchColumns(index, refreshed, change);
+  if (patched !== undefined) return { ...patched, position, root };
   const builder = new ColumnsBuilder(refreshed, change.upserts?.length ?? 0);
   const plan = planDirectories(index, edits);
   for (const dir of plan) builder.directory(dir.path, dir.old, edits.get(dir.path));
@@ -38,6 +40,56 @@ function withRefreshedStats(old: IndexColumns, change: IndexChange): IndexColumn
     ino[file] = stat.ino;
   }
   return { ...old, mtime, ctime, ino };
+}
+
+/**
+ * When every edit replaces a tracked file, as most moves between positions do, nothing shifts: the columns are
+ * copied whole and the rows overwritten. Undefined when that is not so.
+ */
+function patchColumns(
+  index: WorkspaceIndex,
+  old: IndexColumns,
+  change: IndexChange,
+): IndexColumns | undefined {
+  const upserts = change.upserts ?? [];
+  if (change.scan !== undefined || (change.removes?.length ?? 0) > 0 || upserts.length > index.count / 16) {
+    return undefined;
+  }
+  const chunked = new Set(old.chunkedFile);
+  const files: number[] = [];
+  for (const { path, entry } of upserts) {
+    const file = index.fileNumber(path);
+    if (file === -1 || entry.chunks !== undefined || chunked.has(file)) return undefined;
+    files.push(file);
+  }
+  const columns = {
+    ...old,
+    kind: old.kind.slice(),
+    size: old.size.slice(),
+    mtime: old.mtime.slice(),
+    ctime: old.ctime.slice(),
+    ino: old.ino.slice(),
+    hint: old.hint.slice(),
+    ids: old.ids.slice(),
+  };
+  upserts.forEach((entry, i) => {
+    writeRow(columns, files[i]!, entry);
+  });
+  return columns;
+}
+
+type RowColumns = Pick<IndexColumns, "kind" | "size" | "mtime" | "ctime" | "ino" | "hint" | "ids">;
+
+function writeRow(columns: RowColumns, file: number, { entry, hint, stat }: IndexEntry): void {
+  columns.kind[file] = KIND_NUMBER[entry.kind];
+  columns.size[file] = entry.size;
+  // Stat data that do not belong to this content prove nothing.
+  const usable = stat !== undefined && stat.size === entry.size;
+  columns.mtime[file] = usable ? stat.mtimeMs : Number.NaN;
+  columns.ctime[file] = usable ? stat.ctimeMs : Number.NaN;
+  columns.ino[file] = usable ? stat.ino : 0;
+  columns.hint[file] = hint;
+  columns.ids.set(objectIdToBytes(entry.id), file * 32);
 }
 
 function groupEdits(change: IndexChange): Map<string, DirectoryEdits> {
@@ -105,6 +157,8 @@ class ColumnsBuilder {
   readonly #ino: Float64Array;
   readonly #hint: Float64Array;
   readonly #ids: Uint8Array;
+  /** The columns above, as `writeRow` takes them. */
+  readonly #row: RowColumns;
   #files = 0;
   readonly #chunkedFile: number[] = [];
   readonly #chunkLists: Uint8Array[] = [];
@@ -129,6 +183,15 @@ class ColumnsBuilder {
     this.#ino = new Float64Array(capacity);
     this.#hint = new Float64Array(capacity);
     this.#ids = new Uint8Array(capacity * 32);
+    this.#row = {
+      kind: this.#kind,
+      size: this.#size,
+      mtime: this.#mtime,
+      ctime: this.#ctime,
+      ino: this.#ino,
+      hint: this.#hint,
+      ids: this.#ids,
+    };
   }
 
   directory(path: string, oldDir: number, edits: DirectoryEdits | undefined): void {
@@ -210,21 +273,14 @@ class ColumnsBuilder {
     this.#files = at + end - start;
   }
 
-  #append(name: string, { entry, hint, stat }: IndexEntry): void {
+  #append(name: string, row: IndexEntry): void {
     this.#flush();
     const file = this.#files++;
+    const { entry } = row;
     this.#nameParts.push(name);
     this.#nameLength += name.length;
     this.#nameEnd[file] = this.#nameLength;
-    this.#kind[file] = KIND_NUMBER[entry.kind];
-    this.#size[file] = entry.size;
-    // Stat data that do not belong to this content prove nothing.
-    const usable = stat !== undefined && stat.size === entry.size;
-    this.#mtime[file] = usable ? stat.mtimeMs : Number.NaN;
-    this.#ctime[file] = usable ? stat.ctimeMs : Number.NaN;
-    this.#ino[file] = usable ? stat.ino : 0;
-    this.#hint[file] = hint;
-    this.#ids.set(objectIdToBytes(entry.id), file * 32);
+    writeRow(this.#row, file, row);
     if (entry.chunks !== undefined) {
       this.#chunkedFile.push(file);
       this.#chunkLists.push(objectIdToBytes(entry.chunks));

@@ -98,10 +98,7 @@ export class WorkspaceIndex {
   }
 
   find(path: string): IndexEntry | undefined {
-    const slash = path.lastIndexOf("/");
-    const dir = this.directoryNumber(slash === -1 ? "" : path.slice(0, slash));
-    if (dir === -1) return undefined;
-    const file = this.#fileNumber(dir, path.slice(slash + 1));
+    const file = this.fileNumber(path);
     return file === -1 ? undefined : this.#entryAt(file, path as TreePath);
   }
 
@@ -187,6 +184,13 @@ export class WorkspaceIndex {
       else high = middle;
     }
     return -1;
+  }
+
+  /** -1 when the path is not tracked. */
+  fileNumber(path: string): number {
+    const slash = path.lastIndexOf("/");
+    const dir = this.directoryNumber(slash === -1 ? "" : path.slice(0, slash));
+    return dir === -1 ? -1 : this.#fileNumber(dir, path.slice(slash + 1));
   }
 
   /** The directory that holds a file. */
