@@ -9,7 +9,7 @@
  * starts over instead of publishing a file that is gone.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, existsSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, rmSync, statSync } from "node:fs";
 import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { kill, pid } from "node:process";
@@ -25,6 +25,8 @@ import {
 
 /** A marker this old is swept even when a process with its pid lives: pids are used again. */
 const MARKER_AGE_MAX_MS = 60 * 60 * 1000;
+/** A read up to this is done on the spot, a longer one by the thread pool. */
+const SYNC_READ_BYTES_MAX = 2 << 20;
 const MARKER = /^(\d+)-([0-9a-f]{32})$/;
 
 export interface Marker {
@@ -71,6 +73,8 @@ export class LargeFiles {
    */
   async read(name: string, size: number, start: number, end: number): Promise<Uint8Array | undefined> {
     const path = this.#pathOf(name);
+    // A short read ends before a thread of the pool would have begun it.
+    if (end - start <= SYNC_READ_BYTES_MAX) return readPart(path, size, start, end);
     let handle: Awaited<ReturnType<typeof open>>;
     try {
       handle = await open(path, "r");
@@ -79,8 +83,7 @@ export class LargeFiles {
       throw error;
     }
     try {
-      const found = (await handle.stat()).size;
-      if (found !== size) throw corrupt(path, `has ${found} bytes instead of ${size}`);
+      checkSize(path, (await handle.stat()).size, size);
       const bytes = new Uint8Array(end - start);
       for (let done = 0; done < bytes.length; ) {
         const { bytesRead } = await handle.read(bytes, done, bytes.length - done, start + done);
@@ -149,6 +152,32 @@ export class LargeFiles {
   #markerOf(name: string): string {
     return join(this.#directory, WRITING_DIRECTORY, `${pid}-${name}`);
   }
+}
+
+function readPart(path: string, size: number, start: number, end: number): Uint8Array | undefined {
+  let file: number;
+  try {
+    file = openSync(path, "r");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+  try {
+    checkSize(path, fstatSync(file).size, size);
+    const bytes = new Uint8Array(end - start);
+    for (let done = 0; done < bytes.length; ) {
+      const count = readSync(file, bytes, done, bytes.length - done, start + done);
+      if (count === 0) throw corrupt(path, "ends while it is read", start + done);
+      done += count;
+    }
+    return bytes;
+  } finally {
+    closeSync(file);
+  }
+}
+
+function checkSize(path: string, found: number, expected: number): void {
+  if (found !== expected) throw corrupt(path, `has ${found} bytes instead of ${expected}`);
 }
 
 function isAlive(processId: number): boolean {
