@@ -6,6 +6,7 @@ import type { CallOptions, FetchItem, Forge, HeadInfo, PositionRef, TreeChange }
 import type { Frame, ObjectRef } from "../objects/frame.ts";
 import { framesOf } from "./content.ts";
 import type { FrameSource } from "./move.ts";
+import { recallChanges, recallRoot } from "./operation-record.ts";
 import type { PathChange } from "./plan.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -51,6 +52,9 @@ export async function resolveTarget(
     });
   }
   if (target === head.position) return { position: head.position, root: head.root };
+  // What came before the base is settled with the base, which has been checked.
+  const recalled = target < ws.index.base.position ? recallRoot(ws, ws.index.base, target) : undefined;
+  if (recalled !== undefined) return recalled;
   const { position, root } = await forge.getPosition(ws.settings.project, target, callOptions(ws));
   return { position, root };
 }
@@ -98,8 +102,12 @@ export class IncomingChanges implements AsyncDisposable {
     this.#stream = stream;
   }
 
-  static async open(ws: Workspace, to: Position): Promise<IncomingChanges> {
-    const from = ws.index.base.position;
+  static async open(ws: Workspace, target: PositionRef): Promise<IncomingChanges> {
+    const { base } = ws.index;
+    const recalled = recallChanges(ws, base, target);
+    if (recalled !== undefined) return new IncomingChanges(recalled);
+    const from = base.position;
+    const to = target.position;
     if (ws.inDirectory || to <= from) return new IncomingChanges(await changesBetween(ws, from, to));
     const forge = await ws.forge();
     const request = { from, to, ...pathFilter(ws) };

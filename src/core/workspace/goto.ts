@@ -48,7 +48,7 @@ async function gotoInside(ws: Workspace, position: Position, options: GotoOption
   const head = await checkedHead(ws, forge);
   const target = await resolveTarget(ws, forge, head, position);
   const from = ws.index.base.position;
-  await using incoming = await IncomingChanges.open(ws, target.position);
+  await using incoming = await IncomingChanges.open(ws, target);
   const changes = policy === "discard" ? await withLocalChanges(ws, incoming.changes) : incoming.changes;
   const plan = await planMove(ws, changes, policy, mergeLabels(from, target.position));
   if (plan.inTheWay.length > 0) throw dirtyError(plan.inTheWay, `goto @${position}`);

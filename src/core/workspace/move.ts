@@ -21,6 +21,7 @@ import { checkCollisions, checkTreePaths, nameRules } from "./checkout-guard.ts"
 import { framesOf } from "./content.ts";
 import { fileError } from "./file-error.ts";
 import type { IndexEntry } from "./index.ts";
+import type { LocalPackWriter } from "./local-objects.ts";
 import type { MergeLabels } from "./merge-path.ts";
 import { recordOperation } from "./operation-record.ts";
 import { type MovePlan, planMove } from "./plan.ts";
@@ -47,6 +48,8 @@ export interface MoveResult {
   readonly conflicts: readonly Conflict[];
 }
 
+/** Stored bytes of frames kept of one move from a forge in a directory. */
+const KEPT_BYTES_MAX = 4 << 20;
 /** How often a file may be edited under our hands before it is left as a conflict. */
 const SURPRISES_MAX = 3;
 
@@ -116,8 +119,8 @@ async function carryOut(
   stats: ReadonlyMap<TreePath, FileStat>,
   frames: FrameSource | undefined,
 ): Promise<MoveResult> {
-  const received = ws.inDirectory ? undefined : ws.objects.writer("received");
-  const source: FrameSource = frames ?? ((wants) => framesOf(ws, wants, (frame) => received?.add(frame)));
+  const received = new ReceivedFrames(ws);
+  const source: FrameSource = frames ?? ((wants) => framesOf(ws, wants, (frame) => received.add(frame)));
   const final = new Map(transition.steps.map((step) => [step.path, step]));
   const trusted = new Map<TreePath, FileStat>();
   const changed: TreePath[] = [];
@@ -150,7 +153,7 @@ async function carryOut(
     });
     known = plan.stats;
   }
-  received?.finish();
+  received.finish();
   ws.saveConflicts(conflicts);
   const upserts: IndexEntry[] = [];
   const removes: TreePath[] = [];
@@ -171,6 +174,40 @@ async function carryOut(
   });
   ws.clearTransition();
   return { position: transition.to.position, changed, conflicts };
+}
+
+/**
+ * Frames that a move needed, for the next one that needs them. From a forge in a directory only few are kept:
+ * the rest is as near there.
+ */
+class ReceivedFrames {
+  readonly #ws: Workspace;
+  #frames: Frame[] = [];
+  #bytes = 0;
+  #writer: LocalPackWriter | undefined;
+
+  constructor(ws: Workspace) {
+    this.#ws = ws;
+    if (!ws.inDirectory) this.#writer = ws.objects.writer("received");
+  }
+
+  add(frame: Frame): void {
+    if (this.#writer !== undefined) {
+      this.#writer.add(frame);
+      return;
+    }
+    this.#bytes += frame.stored.length;
+    if (this.#bytes <= KEPT_BYTES_MAX) this.#frames.push(frame);
+    else this.#frames = [];
+  }
+
+  finish(): void {
+    if (this.#frames.length > 0) {
+      this.#writer = this.#ws.objects.writer("received");
+      for (const frame of this.#frames) this.#writer.add(frame);
+    }
+    this.#writer?.finish();
+  }
 }
 
 /** Files that kept changing while they were to be written: theirs is recorded, the file is left alone. */

@@ -8,13 +8,15 @@ import type { TreePath } from "../base/path.ts";
 import type { ContentSide } from "../codec/content-side.ts";
 import { decodePackIndex } from "../codec/pack.ts";
 import type { PendingLanding, PendingOperation } from "../codec/pending-landing.ts";
+import type { TransitionStep } from "../codec/transition.ts";
 import type { Forge, LandRequest, Operation, PositionRef } from "../forge/forge.ts";
 import type { Frame } from "../objects/frame.ts";
 import { callOptions, changesBetween } from "./base-changes.ts";
+import { baseSide } from "./changes.ts";
 import type { IndexEntry } from "./index.ts";
 import { maintainObjects } from "./maintain.ts";
 import { finishMove, mergeLabels, runMove } from "./move.ts";
-import { recordOperation } from "./operation-record.ts";
+import { recordOperation, WHOLE_STEPS_MAX } from "./operation-record.ts";
 import { type PathChange, planMove, sortSteps } from "./plan.ts";
 import type { ScanFindings } from "./scan-findings.ts";
 import type { FileStat } from "./stat.ts";
@@ -194,6 +196,8 @@ function adoptLanding(ws: Workspace, work: LandedWork): void {
   const from = ws.index.base;
   const upserts: IndexEntry[] = [];
   const removes: TreePath[] = [];
+  const isSmall = operations.length <= WHOLE_STEPS_MAX;
+  const steps = isSmall ? ownSteps(ws, work) : [];
   operations.forEach(({ path, after }, i) => {
     const side = landedSide(after, landed);
     if (side === undefined) removes.push(path);
@@ -208,8 +212,8 @@ function adoptLanding(ws: Workspace, work: LandedWork): void {
     description: landDescription(landed, work.goal),
     from,
     to: landed,
-    complete: false,
-    steps: [],
+    complete: isSmall,
+    steps,
     conflictsBefore: ws.conflicts,
     conflictsAfter: ws.conflicts,
   });
@@ -220,15 +224,10 @@ async function mergeOthers(
   work: LandedWork,
   others: readonly PathChange[],
 ): Promise<readonly TreePath[]> {
-  const { landed, operations } = work;
+  const { landed } = work;
   const from = ws.index.base.position;
   const plan = await planMove(ws, others, "merge", mergeLabels(from, landed.position));
-  const own = operations.map(({ path, after }) => {
-    const indexed = ws.index.find(path);
-    const baseBefore = indexed && { entry: indexed.entry, hint: indexed.hint };
-    const side = landedSide(after, landed);
-    return { path, diskBefore: side, baseBefore, diskAfter: side, baseAfter: side };
-  });
+  const own = ownSteps(ws, work);
   const known = new Set(own.map((step) => step.path));
   invariant(!plan.steps.some((step) => known.has(step.path)), "a landed path was merged with itself");
   const steps = sortSteps([...plan.steps, ...own]);
@@ -239,6 +238,14 @@ async function mergeOthers(
     plan: { ...plan, steps },
   });
   return result.conflicts.map((conflict) => conflict.path);
+}
+
+/** The files are as they were landed; the base follows. */
+function ownSteps(ws: Workspace, { operations, landed }: LandedWork): TransitionStep[] {
+  return operations.map(({ path, after }) => {
+    const side = landedSide(after, landed);
+    return { path, diskBefore: side, baseBefore: baseSide(ws, path), diskAfter: side, baseAfter: side };
+  });
 }
 
 function landDescription(landed: PositionRef, goal: string): string {

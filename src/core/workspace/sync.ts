@@ -34,7 +34,7 @@ export async function syncInside(ws: Workspace, to: Position | undefined): Promi
   if (target.position === base.position) {
     return { position: base.position, updated: [], merged: [], conflicts: unresolved };
   }
-  await using incoming = await IncomingChanges.open(ws, target.position);
+  await using incoming = await IncomingChanges.open(ws, target);
   const plan = await planMove(ws, incoming.changes, "merge", mergeLabels(base.position, target.position));
   const result = await runMove(ws, {
     kind: "sync",
