@@ -173,7 +173,16 @@ test("nothing is left in .mic but its own files", async () => {
   await b.land("second");
   await gotoPosition(b.ws, at(1));
   const names = readdirSync(join(b.dir, ".mic")).sort();
-  expect(names).toEqual(["index", "latest-known", "lock", "operations", "settings", "stamp", "tmp"]);
+  expect(names).toEqual([
+    "index",
+    "latest-known",
+    "lock",
+    "objects",
+    "operations",
+    "settings",
+    "stamp",
+    "tmp",
+  ]);
   expect(readdirSync(join(b.dir, ".mic/tmp"))).toEqual([]);
   expect(existsSync(join(a.dir, ".mic/objects"))).toBe(false);
 });
