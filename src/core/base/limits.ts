@@ -4,10 +4,10 @@
 export const KEY_BYTES_MAX = 4096;
 /** Files above this are split by content-defined chunking. */
 export const CHUNK_THRESHOLD_BYTES = 1 << 20;
-/** Raw size at which a frame of small blobs is closed. */
-export const BLOB_FRAME_RAW_BYTES = 256 << 10;
+/** Raw size at which a frame of small blobs is closed (docs/adr/0011-smaller-frames.md). */
+export const BLOB_FRAME_RAW_BYTES = 128 << 10;
 /** Raw size at which a frame of tree nodes is closed; nodes are read alone. */
-export const NODE_FRAME_RAW_BYTES = 32 << 10;
+export const NODE_FRAME_RAW_BYTES = 16 << 10;
 /** A reader refuses frames that claim to expand to more than this. */
 export const FRAME_RAW_BYTES_MAX = 8 << 20;
 /** A client closes a pack of uploaded content at this stored size. Packs, and a few that were just freed, stay in memory. */
