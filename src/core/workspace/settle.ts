@@ -13,6 +13,7 @@ import type { Forge, LandRequest, Operation, PositionRef } from "../forge/forge.
 import type { Frame } from "../objects/frame.ts";
 import { callOptions, changesBetween } from "./base-changes.ts";
 import { baseSide } from "./changes.ts";
+import { fileError } from "./file-error.ts";
 import type { IndexEntry } from "./index.ts";
 import { maintainObjects } from "./maintain.ts";
 import { finishMove, mergeLabels, runMove } from "./move.ts";
@@ -25,10 +26,18 @@ import type { Workspace } from "./workspace.ts";
 /** Runs a command that changes the workspace: with the lock, on settled state. */
 export function changeWorkspace<T>(ws: Workspace, body: () => Promise<T>): Promise<T> {
   return ws.exclusive(async () => {
-    await settle(ws);
-    const result = await body();
-    maintainObjects(ws);
-    return result;
+    try {
+      await settle(ws);
+      const result = await body();
+      maintainObjects(ws);
+      return result;
+    } catch (error) {
+      throw fileError(
+        error,
+        "the command stopped",
+        "put right what stopped it; `mic status` says whether something is left to finish",
+      );
+    }
   });
 }
 
