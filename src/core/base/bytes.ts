@@ -62,6 +62,18 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && asBuffer(a).equals(b);
 }
 
+/** Arrays below this may share their memory with others. */
+const RELEASABLE_BYTES_MIN = 32 << 10;
+
+/**
+ * Frees the memory under a large array now: the collector sees little of it and comes late. Only for its sole
+ * owner; the array, and every view of the same memory, is empty afterwards.
+ */
+export function releaseBytes(bytes: Uint8Array): void {
+  const { buffer } = bytes;
+  if (buffer instanceof ArrayBuffer && buffer.byteLength >= RELEASABLE_BYTES_MIN) buffer.transfer(0);
+}
+
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   return Buffer.concat(parts);
 }

@@ -31,7 +31,7 @@
  * be written down. The same object may stand in a pack more than once (two threads packed equal files): the
  * first copy is the one that is found.
  */
-import { asBuffer, asPlainBytes, equalBytes } from "../base/bytes.ts";
+import { asBuffer, asPlainBytes, equalBytes, hexToBytes } from "../base/bytes.ts";
 import { corrupt, invariant, MicError } from "../base/errors.ts";
 import { hashBytes, hashObject } from "../base/hash.ts";
 import type { PackId } from "../base/ids.ts";
@@ -73,21 +73,42 @@ export function packTailLength(frameCount: number, objectCount: number): number 
 /** Frames keep their order. Throws `too-large` above PACK_BYTES_MAX. */
 export function encodePack(frames: readonly Frame[]): EncodedPack {
   let dataEnd = PACK_HEADER_BYTES;
-  let objectCount = 0;
-  for (const frame of frames) {
-    dataEnd += frame.stored.length;
-    objectCount += frame.objects.length;
-  }
-  const indexLength = packTailLength(frames.length, objectCount);
-  if (dataEnd + indexLength > PACK_BYTES_MAX) {
-    throw new MicError("too-large", `a pack of ${dataEnd + indexLength} bytes is above ${PACK_BYTES_MAX}`);
-  }
+  for (const frame of frames) dataEnd += frame.stored.length;
+  const indexLength = packIndexLength(frames);
+  checkPackLength(dataEnd + indexLength);
   const bytes = Buffer.allocUnsafeSlow(dataEnd + indexLength);
+  let dataAt = PACK_HEADER_BYTES;
+  for (const { stored } of frames) {
+    bytes.set(stored, dataAt);
+    dataAt += stored.length;
+  }
+  writeAroundFrames(bytes, dataEnd, frames);
+  return { id: packIdOf(bytes), bytes: asPlainBytes(bytes), indexLength };
+}
+
+/** Bytes of index and trailer of a pack of these frames. */
+export function packIndexLength(frames: readonly Frame[]): number {
+  let objectCount = 0;
+  for (const { objects } of frames) objectCount += objects.length;
+  return packTailLength(frames.length, objectCount);
+}
+
+export function checkPackLength(length: number): void {
+  if (length > PACK_BYTES_MAX) {
+    throw new MicError("too-large", `a pack of ${length} bytes is above ${PACK_BYTES_MAX}`);
+  }
+}
+
+/**
+ * Header, index and trailer of a pack whose frames stand in `bytes` from PACK_HEADER_BYTES to `dataEnd`
+ * already; `packIndexLength` bytes follow them.
+ */
+export function writeAroundFrames(bytes: Buffer, dataEnd: number, frames: readonly Frame[]): void {
   bytes.write(PACK_MAGIC, 0, "latin1");
   bytes.writeUInt32LE(PACK_VERSION, 4);
-
+  let objectCount = 0;
+  for (const { objects } of frames) objectCount += objects.length;
   const ids = Buffer.allocUnsafe(objectCount * ID_BYTES);
-  let dataAt = PACK_HEADER_BYTES;
   let frameAt = dataEnd;
   let objectAt = dataEnd + frames.length * FRAME_ROW_BYTES;
   let row = 0;
@@ -95,13 +116,11 @@ export function encodePack(frames: readonly Frame[]): EncodedPack {
   for (const frame of frames) {
     const { stored, objects } = frame;
     checkFrameShape(frame);
-    bytes.set(stored, dataAt);
-    dataAt += stored.length;
     view.setUint32(frameAt, stored.length, true);
     view.setUint32(frameAt + 4, frame.rawLength, true);
     view.setUint32(frameAt + 8, objects.length, true);
     view.setUint8(frameAt + 12, frame.compressed ? FLAG_COMPRESSED : 0);
-    bytes.set(frameChecksum(stored), frameAt + 13);
+    bytes.set(checksumOf(frame), frameAt + 13);
     frameAt += FRAME_ROW_BYTES;
     for (const object of objects) {
       view.setUint32(objectAt, object.length, true);
@@ -114,7 +133,13 @@ export function encodePack(frames: readonly Frame[]): EncodedPack {
   }
   writeSortedIds(bytes, objectAt, ids, objectCount);
   writeTrailer(bytes, dataEnd, frames.length, objectCount);
-  return { id: packIdOf(bytes), bytes: asPlainBytes(bytes), indexLength };
+}
+
+/** The id of content that is stored as it is, alone, is the hash of the stored bytes already. */
+function checksumOf({ compressed, stored, objects }: Frame): Uint8Array {
+  const only = objects[0]!;
+  if (compressed || objects.length > 1 || only.sidecarLength > 0) return frameChecksum(stored);
+  return hexToBytes(only.id).subarray(0, FRAME_CHECKSUM_BYTES);
 }
 
 export function packIdOf(bytes: Uint8Array): PackId {

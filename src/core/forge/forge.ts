@@ -306,7 +306,7 @@ export interface Forge extends AsyncDisposable {
   /** The tree root at a position. `out-of-range` beyond the head. */
   getPosition(project: ProjectId, position: Position, options?: CallOptions): Promise<PositionRef>;
 
-  /** Verified and durable on return; referenced by a later `land`. */
+  /** Verified and durable on return; referenced by a later `land`. `pack` may be used again when it resolves. */
   putPack(project: ProjectId, pack: Uint8Array, options?: CallOptions): Promise<PackId>;
   land(project: ProjectId, request: LandRequest, options?: CallOptions): Promise<LandResult>;
   /** Looks a landing id up in (after, head]. `undefined` is definite only where no other process may still be sending it. */

@@ -1,5 +1,5 @@
 /** Puts objects into frames, in the order given, and compresses each frame while it is still in cache. */
-import { EMPTY_BYTES } from "../base/bytes.ts";
+import { EMPTY_BYTES, releaseBytes } from "../base/bytes.ts";
 import { compress } from "../base/compress.ts";
 import { MicError } from "../base/errors.ts";
 import type { ObjectId } from "../base/ids.ts";
@@ -92,6 +92,7 @@ function makeFrame(raw: Uint8Array, objects: FrameObject[], level: number | "sto
   if (level !== "store" && rawLength > 0) {
     const stored = compress(raw, level);
     if (stored.length < rawLength) return { compressed: true, rawLength, stored, objects };
+    releaseBytes(stored);
   }
   return { compressed: false, rawLength, stored: new Uint8Array(raw), objects };
 }

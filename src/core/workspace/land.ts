@@ -52,7 +52,11 @@ async function goalOf(
   goal: string,
   session: SessionId | undefined,
 ): Promise<string> {
-  if (goal.length > TEXT_BYTES_MAX) throw new MicError("too-large", "the goal is too long");
+  if (goal.length > TEXT_BYTES_MAX) {
+    throw new MicError("too-large", `the goal is longer than ${TEXT_BYTES_MAX} bytes`, {
+      hint: "land long texts as a file, and name it in the goal",
+    });
+  }
   if (goal.trim() !== "") return goal;
   if (session === undefined) {
     throw new MicError("usage", "a landing needs a goal", { hint: 'say why: mic land "fix the parser"' });
@@ -78,7 +82,7 @@ async function landOnce(
     const outcome = { position, session: session ?? null, tree, changes: changes.length, landed };
     return { kind: "landed", outcome: { ...outcome, conflicts: [], dryRun: true } };
   }
-  const upload = new ContentUpload(ws, forge);
+  await using upload = new ContentUpload(ws, forge);
   const { operations, stats } = await packChanges(ws, changes, upload);
   await upload.finish();
   const pending: PendingLanding = {

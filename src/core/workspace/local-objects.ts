@@ -14,7 +14,8 @@ import { corrupt, isMicError } from "../base/errors.ts";
 import { verifyObject } from "../base/hash.ts";
 import type { ObjectId } from "../base/ids.ts";
 import { BLOB_FRAME_RAW_BYTES, FRAME_RAW_BYTES_MAX, PACK_TARGET_BYTES } from "../base/limits.ts";
-import { decodePackIndex, encodePack } from "../codec/pack.ts";
+import { decodePackIndex, packIdOf } from "../codec/pack.ts";
+import { PackBuilder } from "../codec/pack-builder.ts";
 import type { PackIndex } from "../codec/pack-index.ts";
 import type { Frame, ObjectKind } from "../objects/frame.ts";
 import { FrameBuilder } from "../objects/frame-builder.ts";
@@ -29,6 +30,8 @@ const PACKS_MAX = 48;
 const SMALL_PACK_BYTES = 4 << 20;
 const SUFFIX = ".pack";
 const RECEIVED_PREFIX = "received-";
+/** The last frame of a pack, and the index. */
+const PACK_SLACK_BYTES = 1 << 20;
 const TRAILER_BYTES = 36;
 const TRAILER_LENGTH_OFFSET = 8;
 
@@ -186,8 +189,7 @@ export class LocalPackWriter {
   readonly #onWritten: () => void;
   readonly #written: string[] = [];
   #builder: FrameBuilder | undefined;
-  #frames: Frame[] = [];
-  #frameBytes = 0;
+  readonly #pack = new PackBuilder(PACK_TARGET_BYTES + PACK_SLACK_BYTES);
 
   constructor(directory: string, purpose: "received" | "kept", onWritten: () => void) {
     this.#directory = directory;
@@ -195,11 +197,10 @@ export class LocalPackWriter {
     this.#onWritten = onWritten;
   }
 
-  /** The frame's bytes are kept until they are written: they must not be reused. */
+  /** Copies the frame's bytes. */
   add(frame: Frame): void {
-    this.#frames.push(frame);
-    this.#frameBytes += frame.stored.length;
-    if (this.#frameBytes >= PACK_TARGET_BYTES) this.#flush();
+    this.#pack.add(frame);
+    if (this.#pack.storedLength >= PACK_TARGET_BYTES) this.#flush();
   }
 
   addBlob(id: ObjectId, content: Uint8Array): void {
@@ -218,14 +219,13 @@ export class LocalPackWriter {
   }
 
   #flush(): void {
-    if (this.#frames.length === 0) return;
-    const { id, bytes } = encodePack(this.#frames);
+    if (this.#pack.frames.length === 0) return;
+    const bytes = this.#pack.finish();
     ensureDirectory(this.#directory);
-    const path = join(this.#directory, `${this.#purpose}-${id}${SUFFIX}`);
+    const path = join(this.#directory, `${this.#purpose}-${packIdOf(bytes)}${SUFFIX}`);
     writeFileAtomic(path, bytes, { sync: this.#purpose === "kept" });
     this.#written.push(path);
-    this.#frames = [];
-    this.#frameBytes = 0;
+    this.#pack.clear();
   }
 }
 

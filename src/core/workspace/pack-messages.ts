@@ -1,4 +1,5 @@
 /** What the packing threads say to each other: columns and transferred buffers, no object per file. */
+import { releaseBytes } from "../base/bytes.ts";
 import type { ObjectId } from "../base/ids.ts";
 import type { EntryKind } from "../codec/tree-entry.ts";
 import type { Frame, FrameObject, ObjectKind } from "../objects/frame.ts";
@@ -53,6 +54,7 @@ export interface PackedFrames {
   readonly objects: Float64Array;
 }
 
+/** Takes the frames' bytes over. */
 export function packFrames(frames: readonly Frame[]): { packed: PackedFrames; transfer: ArrayBuffer[] } {
   const ids: string[] = [];
   const objects: number[] = [];
@@ -62,10 +64,13 @@ export function packFrames(frames: readonly Frame[]): { packed: PackedFrames; tr
       objects.push(OBJECT_KINDS.indexOf(object.kind), object.offset, object.length, object.sidecarLength);
     }
   }
-  // A view of a larger buffer is copied: transferring would take the rest of it along.
-  const stored = frames.map(({ stored }) =>
-    stored.byteLength === stored.buffer.byteLength ? new Uint8Array(stored.buffer) : stored.slice(),
-  );
+  const stored = frames.map(({ stored }) => {
+    if (stored.byteLength === stored.buffer.byteLength) return new Uint8Array(stored.buffer);
+    // A view of a larger buffer is copied: transferring would take the rest of it along.
+    const copy = stored.slice();
+    releaseBytes(stored);
+    return copy;
+  });
   const packed = {
     stored,
     rawLengths: Float64Array.from(frames, (frame) => (frame.compressed ? frame.rawLength : -frame.rawLength)),
