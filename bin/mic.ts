@@ -54,16 +54,21 @@ function readWorld(isatty: (fd: number) => boolean, signal: AbortSignal): Comman
     stdinIsTty: isatty(0),
     stdoutIsTty: isatty(1),
     stderrIsTty: isatty(2),
-    readStdin: () => readStdin(signal),
+    readStdin: (bytesMax) => readStdin(bytesMax, signal),
     columns: () => process.stdout.columns ?? process.stderr.columns ?? 80,
     signal,
   };
 }
 
 /** Asynchronous, so that an interrupt is heard while it waits. */
-async function readStdin(signal: AbortSignal): Promise<Uint8Array> {
+async function readStdin(bytesMax: number, signal: AbortSignal): Promise<Uint8Array> {
   const { addAbortSignal } = await import("node:stream");
   const parts: Uint8Array[] = [];
-  for await (const part of addAbortSignal(signal, process.stdin)) parts.push(part);
+  let length = 0;
+  for await (const part of addAbortSignal(signal, process.stdin)) {
+    parts.push(part);
+    length += part.length;
+    if (length > bytesMax) break;
+  }
   return Buffer.concat(parts);
 }

@@ -121,8 +121,7 @@ export class Invocation implements AsyncDisposable {
     const options = { signal: this.signal };
     const info = await forge.getProject(target.project, options);
     const head = await forge.getHead(info.id, options);
-    if (workspace !== undefined && workspace.settings.project === info.id)
-      noteLatest(workspace, head.position);
+    if (workspace !== undefined && workspace.settings.project === info.id) noteHead(workspace, head.position);
     return { forge, id: info.id, name: info.name, latest: head.position, workspace };
   }
 
@@ -228,9 +227,9 @@ const TIMEOUT_SECONDS = 120;
 const NOTE_MAY_FAIL = new Set(["EACCES", "EROFS", "EPERM", "ENOSPC", "ENOENT"]);
 
 /** Reading commands learn the newest position in passing; a workspace that cannot be written stays as it is. */
-function noteLatest(workspace: Workspace, latest: Position): void {
+function noteHead(workspace: Workspace, head: Position): void {
   try {
-    workspace.noteLatest(latest);
+    workspace.noteHead(head);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (!NOTE_MAY_FAIL.has(code ?? "")) throw error;

@@ -63,9 +63,12 @@ export function resolvePosition(spec: PositionSpec, latest: Position): Position 
   const anchor = spec.anchor === "latest" ? latest : spec.anchor;
   const position = anchor - spec.back;
   if (position < 0 || position > latest) {
+    // Whoever asks may not know the newest yet.
+    const isTooFarBack = position < 0 && spec.anchor !== "latest";
     throw new MicError("out-of-range", `there is no position ${formatSpec(spec)}`, {
-      hint: `the newest position is @${latest}`,
-      data: { latest },
+      ...(isTooFarBack
+        ? { hint: "the first position is @0" }
+        : { hint: `the newest position is @${latest}`, data: { latest } }),
     });
   }
   return toPosition(position);

@@ -10,8 +10,8 @@ export interface CommandLineWorld {
   readonly stderrIsTty: boolean;
   /** Width of the terminal in cells. */
   columns(): number;
-  /** All of stdin. Rejects when the signal fires. */
-  readStdin(): Promise<Uint8Array>;
+  /** All of stdin, or somewhat more than `bytesMax` of it. Rejects when the signal fires. */
+  readStdin(bytesMax: number): Promise<Uint8Array>;
   /** Fires at SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
 }

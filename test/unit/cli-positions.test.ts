@@ -31,6 +31,15 @@ describe("parsePosition()", () => {
     expect(() => at(text)).toThrow(expect.objectContaining({ code: "out-of-range" }));
   });
 
+  it("says what there is when a position is out of range", () => {
+    expect(() => at("@13")).toThrow(expect.objectContaining({ hint: "the newest position is @12" }));
+    // The newest need not be known for that.
+    const unknown = toPosition(Number.MAX_SAFE_INTEGER);
+    expect(() => resolvePosition(parsePosition("@1~5"), unknown)).toThrow(
+      expect.objectContaining({ hint: "the first position is @0", data: {} }),
+    );
+  });
+
   it("takes what cannot be a position for something else, except after @", () => {
     expect(tryParsePosition("src/7")).toBeUndefined();
     expect(() => tryParsePosition("@src")).toThrow(expect.objectContaining({ code: "usage" }));

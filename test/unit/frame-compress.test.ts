@@ -56,6 +56,22 @@ describe("decompress()", () => {
     expect(() => decompress(claimsNothing, 1000)).toThrow(CORRUPT);
   });
 
+  test("never holds more of a bomb than was asked for", () => {
+    // 2 GiB in 64 KiB: blocks that repeat one byte (RFC 8878 §3.1.1.2), in a window of 1 MiB, of no stated size.
+    const blocks = 16_384;
+    const bomb = Buffer.alloc(6 + blocks * 4);
+    bomb.set([0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x50]);
+    for (let i = 0; i < blocks; i++) {
+      const isLast = i === blocks - 1 ? 1 : 0;
+      bomb.writeUIntLE(((128 << 10) << 3) | (1 << 1) | isLast, 6 + i * 4, 3);
+    }
+    const peakKib = process.resourceUsage().maxRSS;
+    expect(() => decompress(bomb, 1000)).toThrow(CORRUPT);
+    expect(process.resourceUsage().maxRSS - peakKib).toBeLessThan(1 << 20);
+    const small = Buffer.concat([bomb.subarray(0, 6), bomb.subarray(bomb.length - 4)]);
+    expect(decompress(small, 128 << 10)).toEqual(new Uint8Array(128 << 10));
+  });
+
   test("refuses every cut", () => {
     for (let length = 0; length < stored.length; length++) {
       expect(() => decompress(stored.subarray(0, length), TEXT.length)).toThrow(CORRUPT);

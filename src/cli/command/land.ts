@@ -1,12 +1,14 @@
 /** `mic land GOAL`: lands the workspace's changes. */
-import { readFileSync } from "node:fs";
+import { isUtf8 } from "node:buffer";
 import path from "node:path";
 import { parseSessionId } from "../../core/base/ids.ts";
+import { TEXT_BYTES_MAX } from "../../core/base/limits.ts";
 import type { LandOptions as CoreLandOptions } from "../../core/workspace/results.ts";
 import { collect, type DefineCommand, examples } from "../command-definition.ts";
 import { usageError } from "../errors.ts";
 import type { Invocation } from "../invocation.ts";
 import { toTreePaths } from "../paths.ts";
+import { readStart } from "../read-start.ts";
 import { conflictAdvice } from "../render/changes.ts";
 import { landDocument, renderLanded } from "../render/landed.ts";
 import { reviewSecrets } from "../review.ts";
@@ -103,8 +105,13 @@ async function readGoal(
   const given = [positional, options.message, options.file].filter((text) => text !== undefined);
   if (given.length > 1) throw usageError("give the goal once: as argument, with -m, or with --file");
   if (options.file === undefined) return (positional ?? options.message ?? "").trim();
-  if (options.file !== "-") return readFileSync(path.resolve(invocation.cwd, options.file), "utf8").trim();
-  return Buffer.from(await invocation.world.readStdin())
-    .toString("utf8")
-    .trim();
+  const bytes =
+    options.file === "-"
+      ? await invocation.world.readStdin(TEXT_BYTES_MAX)
+      : readStart(path.resolve(invocation.cwd, options.file), TEXT_BYTES_MAX);
+  // One that is too long is refused later, wherever in a character it was cut.
+  if (bytes.length <= TEXT_BYTES_MAX && !isUtf8(bytes)) {
+    throw usageError("the goal is not valid UTF-8", "save it as UTF-8");
+  }
+  return Buffer.from(bytes).toString("utf8").trim();
 }

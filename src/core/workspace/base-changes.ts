@@ -4,6 +4,7 @@ import type { ObjectId, Position } from "../base/ids.ts";
 import type { TreePath } from "../base/path.ts";
 import type { CallOptions, FetchItem, Forge, HeadInfo, PositionRef, TreeChange } from "../forge/forge.ts";
 import type { Frame, ObjectRef } from "../objects/frame.ts";
+import { checkDirectories } from "./checkout-guard.ts";
 import { framesOf } from "./content.ts";
 import type { FrameSource } from "./move.ts";
 import { recallChanges, recallRoot } from "./operation-record.ts";
@@ -24,7 +25,7 @@ export async function checkedHead(ws: Workspace, forge: Forge): Promise<HeadInfo
   const known =
     head.position === base.position ? head : await forge.getPosition(project, base.position, callOptions(ws));
   if (known.root !== base.root) throw historyChanged(ws, `@${base.position} holds another tree`);
-  ws.noteLatest(head.position);
+  ws.noteHead(head.position);
   return head;
 }
 
@@ -102,13 +103,18 @@ export class IncomingChanges implements AsyncDisposable {
     this.#stream = stream;
   }
 
+  /** Errors: `unsafe-path` for a tree that cannot be (nothing is looked at or written then). */
   static async open(ws: Workspace, target: PositionRef): Promise<IncomingChanges> {
     const { base } = ws.index;
     const recalled = recallChanges(ws, base, target);
     if (recalled !== undefined) return new IncomingChanges(recalled);
     const from = base.position;
     const to = target.position;
-    if (ws.inDirectory || to <= from) return new IncomingChanges(await changesBetween(ws, from, to));
+    if (ws.inDirectory || to <= from) {
+      const known = await changesBetween(ws, from, to);
+      checkDirectories(known, ws.index);
+      return new IncomingChanges(known);
+    }
     const forge = await ws.forge();
     const request = { from, to, ...pathFilter(ws) };
     const stream = forge.fetch(ws.settings.project, request, callOptions(ws))[Symbol.asyncIterator]();
@@ -118,6 +124,7 @@ export class IncomingChanges implements AsyncDisposable {
       if (next.done === true || next.value.kind !== "changes") break;
       for (const change of next.value.changes) changes.push(toPathChange(change));
     }
+    checkDirectories(changes, ws.index);
     return new IncomingChanges(changes, (wants) => streamedFrames(ws, stream, wants), stream);
   }
 

@@ -40,6 +40,42 @@ export function checkTreePaths(paths: readonly TreePath[], rules: NameRules): vo
   }
 }
 
+/** How a change of the base looks from here: `before` absent means that the path is new. */
+interface BaseChange {
+  readonly path: TreePath;
+  readonly before?: unknown;
+  readonly after?: unknown;
+}
+
+/** What the base holds, in path order. */
+interface BaseEntries {
+  find(path: string): unknown;
+  entries(within: TreePath): Iterable<{ readonly path: TreePath }>;
+}
+
+/**
+ * Refuses (`unsafe-path`, with `paths`) changes that would make a path of the base both a file and a directory:
+ * a link to elsewhere that stays, and a file below it that comes.
+ */
+export function checkDirectories(changes: readonly BaseChange[], base: BaseEntries): void {
+  const gone = new Set<string>();
+  for (const { path, after } of changes) if (after === undefined) gone.add(path);
+  const checked = new Set<TreePath>();
+  for (const { path, before, after } of changes) {
+    if (before !== undefined || after === undefined) continue;
+    for (const ancestor of ancestorsOf(parseTreePath(path)).reverse()) {
+      if (checked.has(ancestor)) break;
+      checked.add(ancestor);
+      if (!gone.has(ancestor) && base.find(ancestor) !== undefined) {
+        throw clash(ancestor, path, "is below a path that is a file");
+      }
+    }
+    for (const below of base.entries(path)) {
+      if (below.path !== path && !gone.has(below.path)) throw clash(below.path, path, "is also a directory");
+    }
+  }
+}
+
 /**
  * Refuses two paths that the file system takes for one: `README` and `readme`, an NFC and an NFD spelling, or
  * directories that differ so. `present`: every path that will exist. Free where nothing folds.

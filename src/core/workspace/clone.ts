@@ -20,7 +20,7 @@ import type { WorkspaceContext } from "./context.ts";
 import { fileError } from "./file-error.ts";
 import { probeFolding } from "./folding.ts";
 import { type IndexEntry, WorkspaceIndex } from "./index.ts";
-import { META_DIR, metaPath } from "./layout.ts";
+import { checkOutsideMeta, META_DIR, metaPath } from "./layout.ts";
 import { acquireWorkspaceLock } from "./lock.ts";
 import type { CloneResult } from "./results.ts";
 import { type FileStat, fileSystemTimeMs } from "./stat.ts";
@@ -51,6 +51,7 @@ const TICK_MS = 12;
  */
 export async function cloneWorkspace(options: CloneOptions, context: WorkspaceContext): Promise<CloneResult> {
   const root = resolve(options.dir);
+  checkOutsideMeta(root);
   const forge = await context.openForge(options.address);
   const project = await forge.getProject(options.projectName, signalOf(context));
   const earlier = checkDestination(root, options, project);

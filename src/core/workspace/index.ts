@@ -67,7 +67,7 @@ export class WorkspaceIndex {
     } catch (error) {
       if (!isMicError(error, "corrupt")) throw error;
       throw new MicError("corrupt", `${path}: ${error.message}`, {
-        hint: "no file of yours is affected; delete it and run `mic link` with the project's address to rebuild it",
+        hint: "no file of yours is affected; delete it and run `mic sync`: what differs from the newest position becomes a conflict",
         cause: error,
         data: error.data,
       });

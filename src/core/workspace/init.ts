@@ -11,7 +11,7 @@ import type { WorkspaceContext } from "./context.ts";
 import { fileError } from "./file-error.ts";
 import { probeFolding } from "./folding.ts";
 import { WorkspaceIndex } from "./index.ts";
-import { metaPath } from "./layout.ts";
+import { checkOutsideMeta, metaPath } from "./layout.ts";
 import type { InitResult } from "./results.ts";
 import { EMBEDDED_ADDRESS, SETTINGS_FILE, writeSettings } from "./workspace.ts";
 
@@ -30,6 +30,7 @@ export async function initWorkspace(
   context: WorkspaceContext,
 ): Promise<InitResult> {
   const root = resolve(dir);
+  checkOutsideMeta(root);
   if (existsSync(metaPath(root, SETTINGS_FILE))) {
     throw new MicError("already-exists", `${root} is a workspace already`, {
       hint: "run `mic status` in it",

@@ -1,6 +1,6 @@
 /** Where a workspace keeps its own files: the `.mic` directory beside the tracked ones. */
 import { stat } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join, resolve, sep } from "node:path";
 import { MicError } from "../base/errors.ts";
 
 export const META_DIR = ".mic";
@@ -40,6 +40,15 @@ async function isDirectory(path: string): Promise<boolean> {
     if (isMissing(error) || errorCode(error) === "EACCES") return false;
     throw error;
   }
+}
+
+/** Refuses (`usage`) a new workspace within the `.mic` of another one, or of this one. */
+export function checkOutsideMeta(root: string): void {
+  if (!root.split(sep).includes(META_DIR)) return;
+  throw new MicError("usage", `${root} is inside a ${META_DIR} directory, which mic keeps for itself`, {
+    hint: "choose another directory",
+    data: { directory: root },
+  });
 }
 
 /** The system's error code (`ENOENT`, `EACCES`), or undefined for other errors. */

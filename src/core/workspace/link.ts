@@ -7,7 +7,7 @@ import { ensureDirectory } from "./atomic-file.ts";
 import type { WorkspaceContext } from "./context.ts";
 import { probeFolding } from "./folding.ts";
 import { type IndexEntry, WorkspaceIndex } from "./index.ts";
-import { metaPath } from "./layout.ts";
+import { checkOutsideMeta, metaPath } from "./layout.ts";
 import { acquireWorkspaceLock } from "./lock.ts";
 import type { LinkResult } from "./results.ts";
 import { SETTINGS_FILE, writeSettings } from "./workspace.ts";
@@ -26,6 +26,7 @@ const LOCK_TIMEOUT_MS = 10_000;
 /** Errors: `already-exists` in a workspace, `not-found`, `out-of-range`. */
 export async function linkWorkspace(options: LinkOptions, context: WorkspaceContext): Promise<LinkResult> {
   const root = resolve(options.dir);
+  checkOutsideMeta(root);
   if (existsSync(metaPath(root, SETTINGS_FILE))) {
     throw new MicError("already-exists", `${root} is a workspace already`, {
       hint: "delete its .mic directory first if it should belong to another project",

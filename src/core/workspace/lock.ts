@@ -19,7 +19,7 @@ const RETRY_MS_MAX = 100;
 
 /**
  * Holds the workspace's lock until disposed. Errors: `pending` when another command still holds it after
- * `timeoutMs`; `aborted`.
+ * `timeoutMs`; `corrupt` when something else was written to the lock file; `aborted`.
  */
 export async function acquireWorkspaceLock(root: string, options: LockOptions): Promise<AsyncDisposable> {
   // Loaded here: a command that only reads the workspace starts without SQLite.
@@ -41,7 +41,9 @@ export async function acquireWorkspaceLock(root: string, options: LockOptions): 
       };
     } catch (error) {
       database.close();
-      if (errorCode(error)?.startsWith("SQLITE_BUSY") !== true) throw error;
+      const code = errorCode(error);
+      if (code === "SQLITE_NOTADB" || code === "SQLITE_CORRUPT") throw damaged(path, error);
+      if (code?.startsWith("SQLITE_BUSY") !== true) throw error;
     }
     const remainingMs = deadlineMs - clock.nowMs();
     if (remainingMs <= 0) throw busy(root);
@@ -53,5 +55,12 @@ function busy(root: string): MicError {
   return new MicError("pending", "another mic command is running in this workspace", {
     hint: "wait until it is done, or end it, and run this again",
     data: { workspace: root },
+  });
+}
+
+function damaged(path: string, cause: unknown): MicError {
+  return new MicError("corrupt", `${path} is damaged`, {
+    hint: "delete it while no mic command is running: it holds nothing",
+    cause,
   });
 }

@@ -202,12 +202,22 @@ export class Workspace implements AsyncDisposable {
   /** The newest position that this workspace has heard of; at least its base. */
   get latestKnown(): Position {
     const bytes = readFileIfExistsSync(metaPath(this.root, LATEST_FILE));
-    const known = bytes?.length === 8 ? new ByteReader(bytes, "latest known position").safeU64() : 0;
-    return Math.max(known, this.index.base.position) as Position;
+    const known = bytes?.length === 8 ? Number(new ByteReader(bytes, "latest known position").u64()) : 0;
+    // Advice without a seal: what cannot be a position is damage, and knowing nothing does no harm.
+    const heard = Number.isSafeInteger(known) ? known : 0;
+    return Math.max(heard, this.index.base.position) as Position;
   }
 
   noteLatest(position: Position): void {
-    if (position <= this.latestKnown) return;
+    if (position > this.latestKnown) this.#writeLatest(position);
+  }
+
+  /** What the forge says its head is: also takes back what was damaged, or heard before a forge was restored. */
+  noteHead(position: Position): void {
+    if (position !== this.latestKnown && position >= this.index.base.position) this.#writeLatest(position);
+  }
+
+  #writeLatest(position: Position): void {
     writeFileAtomic(metaPath(this.root, LATEST_FILE), new ByteWriter(8).u64(position).finish());
   }
 
@@ -264,5 +274,15 @@ export function loadSettings(root: string): WorkspaceSettings {
       data: { directory: root },
     });
   }
-  return decodeWorkspaceSettings(bytes);
+  try {
+    return decodeWorkspaceSettings(bytes);
+  } catch (error) {
+    if (!isMicError(error, "corrupt")) throw error;
+    const path = metaPath(root, SETTINGS_FILE);
+    throw new MicError("corrupt", `${path}: ${error.message}`, {
+      hint: "no file of yours is affected; delete it and run `mic link ADDRESS --at N` with the position you were at",
+      cause: error,
+      data: error.data,
+    });
+  }
 }
