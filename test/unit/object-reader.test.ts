@@ -176,6 +176,28 @@ describe("ObjectReader.read()", () => {
     }
   });
 
+  test("keeps no large frame that is read once", async () => {
+    const { store, directory, reader, cache } = setUp();
+    const large = blobs(4, 600_000);
+    const small = blobs(3, 10_000);
+    await storePack(store, directory, framesOf([...large, ...small], 30_000), 4);
+    await reader.read({ id: large[0]!.id, hint: 4 });
+    const used = cache.usedBytes;
+    expect(used).toBeGreaterThan(600_000);
+    for (const { id, content } of large) {
+      const object = await reader.read({ id, hint: 4 }, { once: true });
+      expect(Buffer.compare(object.content, content)).toBe(0);
+    }
+    expect(cache.usedBytes).toBe(used);
+    // One that shares its frame with others is kept.
+    for (const { id } of small) await reader.read({ id, hint: 4 }, { once: true });
+    expect(cache.usedBytes).toBeGreaterThan(used + 30_000);
+    store.reset();
+    await reader.read({ id: large[0]!.id, hint: 4 }, { once: true });
+    await reader.read({ id: small[2]!.id, hint: 4 });
+    expect(store.reads).toBe(0);
+  });
+
   test("works, slowly, with no budget at all", async () => {
     const { store, directory, reader } = setUp(0);
     const objects = blobs(40, 10_000);

@@ -161,15 +161,16 @@ export async function wholeContent(
 
 async function readChunk(reader: ObjectReader, chunk: Chunk, listHint: number): Promise<Uint8Array> {
   const ref = { id: chunk.id, hint: chunk.hint === 0 ? listHint : chunk.hint };
-  return (await readKind(reader, ref, "blob")).content;
+  return (await readKind(reader, ref, "blob", { once: true })).content;
 }
 
 async function readKind(
   reader: ObjectReader,
   ref: ObjectRef,
   kind: ObjectKind,
+  options: { readonly once?: boolean } = {},
 ): Promise<{ readonly content: Uint8Array; readonly sidecar: Uint8Array }> {
-  const object = await reader.read(ref);
+  const object = await reader.read(ref, options);
   if (object.kind !== kind) throw corrupt(`object ${ref.id}`, `is a ${object.kind}, not a ${kind}`);
   return object;
 }

@@ -18,11 +18,12 @@ export class ObjectReader {
 
   /**
    * Errors: `not-found` when no pack has the object; MissingPackError (also `not-found`) when a pack that may
-   * have it is gone, in which case the caller reads the head again; `corrupt`, `unreachable`.
+   * have it is gone, in which case the caller reads the head again; `corrupt`, `unreachable`. `once`: as for
+   * `PackCache.frame`.
    */
-  async read(ref: ObjectRef): Promise<ObjectContent> {
+  async read(ref: ObjectRef, options: { readonly once?: boolean } = {}): Promise<ObjectContent> {
     const id = objectIdToBytes(ref.id);
-    return this.peek(id, ref.hint) ?? (await this.load(id, ref.hint));
+    return this.peek(id, ref.hint) ?? (await this.load(id, ref.hint, options.once));
   }
 
   /** The object, if that takes no read. `id`: 32 bytes. */
@@ -34,11 +35,11 @@ export class ObjectReader {
   }
 
   /** `read` for 32 raw bytes of id. */
-  async load(id: Uint8Array, hint: number): Promise<ObjectContent> {
+  async load(id: Uint8Array, hint: number, once = false): Promise<ObjectContent> {
     const found = await this.#lookup.findRow(id, hint);
     if (found === undefined) throw objectNotFound(objectIdFromBytes(id));
     const { pack, row } = found;
-    const frame = await this.#cache.frame(pack, pack.index.frameOfRow(row));
+    const frame = await this.#cache.frame(pack, pack.index.frameOfRow(row), once);
     return frame.read(row);
   }
 

@@ -19,6 +19,8 @@ import { type LruEntry, WeightedLru } from "./weighted-lru.ts";
 export const WHOLE_PACK_BYTES_MAX = 256 << 10;
 /** Stored bytes that frames read one after the other are fetched ahead. */
 const READ_AHEAD_BYTES_MAX = 1 << 20;
+/** Larger frames are not kept for readers who ask for that. */
+const READ_THROUGH_BYTES_MIN = 256 << 10;
 /** What an entry costs beside its bytes. */
 const ENTRY_OVERHEAD_BYTES = 256;
 
@@ -86,12 +88,14 @@ export class CachedFrame implements LruEntry {
   readonly #number: number;
   readonly #verified: Uint8Array;
 
-  constructor(pack: OpenPack, number: number, raw: Uint8Array) {
+  /** `isVerified`: all of it was, by the ids of its objects. */
+  constructor(pack: OpenPack, number: number, raw: Uint8Array, isVerified = false) {
     this.raw = raw;
     this.weight = ENTRY_OVERHEAD_BYTES + raw.length;
     this.#pack = pack;
     this.#number = number;
     this.#verified = new Uint8Array(pack.index.firstRow(number + 1) - pack.index.firstRow(number));
+    if (isVerified) this.#verified.fill(1);
   }
 
   evicted(): void {
@@ -111,6 +115,15 @@ export class CachedFrame implements LruEntry {
     }
     return object;
   }
+}
+
+/** Whether a frame is, uncompressed, the one object that its index names: its id proves more than a checksum. */
+function isOnlyObject(index: PackIndex, frame: number, stored: Uint8Array): boolean {
+  const row = index.firstRow(frame);
+  const { compressed } = index.frame(frame);
+  if (compressed || index.firstRow(frame + 1) !== row + 1) return false;
+  const { length } = index.locate(row);
+  return length === stored.length && equalBytes(hashBytes(stored), index.idBytesOfRow(row));
 }
 
 interface FrameRead {
@@ -178,11 +191,13 @@ export class PackCache {
     return pack.whole === undefined ? undefined : this.#keepFrame(pack, frame, pack.whole, 0);
   }
 
-  async frame(pack: OpenPack, frame: number): Promise<CachedFrame> {
+  /** `once`: it will not be wanted again soon, and is not kept when it is large. */
+  async frame(pack: OpenPack, frame: number, once = false): Promise<CachedFrame> {
+    const isKept = !once || pack.index.frame(frame).rawLength < READ_THROUGH_BYTES_MIN;
     for (;;) {
       const cached = this.peekFrame(pack, frame);
       if (cached !== undefined) return cached;
-      const read = pack.reading.get(frame) ?? this.#readFrames(pack, frame);
+      const read = pack.reading.get(frame) ?? this.#readFrames(pack, frame, isKept);
       const found = (await read.frames)[frame - read.first];
       if (found !== undefined) return found;
     }
@@ -224,9 +239,9 @@ export class PackCache {
   }
 
   /** Reads a frame, and those that follow it when the pack is being read from front to back. */
-  #readFrames(pack: OpenPack, first: number): FrameRead {
+  #readFrames(pack: OpenPack, first: number, isKept: boolean): FrameRead {
     const { index } = pack;
-    const isSequential = first > pack.lastRead && first <= pack.lastRead + 2;
+    const isSequential = isKept && first > pack.lastRead && first <= pack.lastRead + 2;
     pack.readAhead = isSequential ? pack.readAhead * 2 : 1;
     const start = index.frame(first).offset;
     let last = first;
@@ -241,7 +256,9 @@ export class PackCache {
     pack.readAhead = last - first + 1;
     pack.lastRead = last;
     const frames = this.readBytes(pack.entry, start, end - start)
-      .then((bytes) => this.#keepFrames(pack, first, last, bytes))
+      .then((bytes) =>
+        isKept ? this.#keepFrames(pack, first, last, bytes) : [this.#openFrame(pack, first, bytes, start)],
+      )
       .finally(() => {
         for (let frame = first; frame <= last; frame++) pack.reading.delete(frame);
       });
@@ -265,19 +282,24 @@ export class PackCache {
     return kept;
   }
 
-  /** `bytes` start at `start` in the pack. */
   #keepFrame(pack: OpenPack, number: number, bytes: Uint8Array, start: number): CachedFrame {
-    const location = pack.index.frame(number);
-    const from = location.offset - start;
-    const stored = bytes.subarray(from, from + location.storedLength);
-    checkFrameBytes(location, stored);
-    let raw = expandFrame({ ...location, stored });
-    // A view would keep everything that was read with it alive.
-    if (raw === stored && pack.whole === undefined) raw = new Uint8Array(raw);
-    const cached = new CachedFrame(pack, number, raw);
+    const cached = this.#openFrame(pack, number, bytes, start);
     pack.frames.set(number, cached);
     this.#lru.add(cached);
     return cached;
+  }
+
+  /** `bytes` start at `start` in the pack. */
+  #openFrame(pack: OpenPack, number: number, bytes: Uint8Array, start: number): CachedFrame {
+    const location = pack.index.frame(number);
+    const from = location.offset - start;
+    const stored = bytes.subarray(from, from + location.storedLength);
+    const isVerified = isOnlyObject(pack.index, number, stored);
+    if (!isVerified) checkFrameBytes(location, stored);
+    let raw = expandFrame({ ...location, stored });
+    // A view would keep everything that was read with it alive.
+    if (raw === stored && bytes.length > raw.length && pack.whole === undefined) raw = new Uint8Array(raw);
+    return new CachedFrame(pack, number, raw, isVerified);
   }
 
   #keep(entry: PackEntry, index: PackIndex, whole: Uint8Array | undefined): OpenPack {
