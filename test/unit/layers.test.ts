@@ -143,6 +143,13 @@ describe("layers", () => {
     expect(findReachBreaches()).toEqual([]);
   });
 
+  test("the product uses node's interfaces only, so that it can leave its runtime", () => {
+    const uses = files.filter((file) =>
+      /\bBun\.|\b(?:from|import) ?\(?["']bun["':]/.test(readFileSync(join(ROOT, file), "utf8")),
+    );
+    expect(uses).toEqual([]);
+  });
+
   test("no barrel files", () => {
     expect(
       files.filter((file) => /\/index\.tsx?$/.test(file) && !file.startsWith("src/core/workspace/")),

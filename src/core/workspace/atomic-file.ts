@@ -11,11 +11,14 @@ import {
 } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { pid } from "node:process";
 import { isMissing } from "./layout.ts";
 
 export interface AtomicWriteOptions {
   /** Flush the bytes, and the rename, to the device before returning: for state that cannot be rebuilt. */
   readonly sync?: boolean;
+  /** The writer does not hold the workspace's lock, so that another process may write the same file now. */
+  readonly unlocked?: boolean;
 }
 
 let lastTemporary = 0;
@@ -29,9 +32,10 @@ export function writeFileAtomic(
   bytes: Uint8Array | readonly Uint8Array[],
   options: AtomicWriteOptions = {},
 ): void {
-  // Two writers in two processes hold the workspace's lock in turn; a leftover of a killed one is overwritten.
+  // Writers that hold the workspace's lock take turns, and overwrite what a killed one left over.
   lastTemporary = (lastTemporary + 1) % 1_000_000;
-  const temporary = `${path}.tmp-${lastTemporary}`;
+  const writer = options.unlocked ? `${pid}-` : "";
+  const temporary = `${path}.tmp-${writer}${lastTemporary}`;
   const file = openSync(temporary, "w", 0o666);
   try {
     try {

@@ -47,7 +47,7 @@ export function restorePaths(
     }
     const result = await rewriteFiles(ws, {
       kind: "restore",
-      description: `restore ${paths.join(", ")} from @${from}`,
+      description: `restore ${paths.map((path) => path || ".").join(", ")} from @${from}`,
       changes: [...changes.values()].sort((a, b) => comparePaths(a.path, b.path)),
       policy: "discard",
       theirs: `@${from}`,

@@ -218,7 +218,8 @@ export class Workspace implements AsyncDisposable {
   }
 
   #writeLatest(position: Position): void {
-    writeFileAtomic(metaPath(this.root, LATEST_FILE), new ByteWriter(8).u64(position).finish());
+    const bytes = new ByteWriter(8).u64(position).finish();
+    writeFileAtomic(metaPath(this.root, LATEST_FILE), bytes, { unlocked: true });
   }
 
   /**
