@@ -29,11 +29,19 @@ export interface HostileEntry {
   readonly withoutContent?: boolean;
 }
 
+/** What a landing says of itself; not checked either. */
+export interface HostileTexts {
+  readonly goal?: string;
+  readonly author?: string;
+  readonly agent?: string;
+}
+
 /** Lands the entries as the next position; open forges see it at their next look at the head. */
 export async function landHostile(
   store: ObjectStore,
   project: ProjectId,
   entries: readonly HostileEntry[],
+  texts: HostileTexts = {},
 ): Promise<PositionRef> {
   const ports = { clock: systemClock, random: systemRandom };
   const limits = { cacheBytes: 1 << 20, trustWriters: true };
@@ -72,9 +80,9 @@ export async function landHostile(
     base,
     digest: prepareOperations(base, named).digest,
     operationCount: operations.length,
-    goal: "hostile",
-    author: "Mallory",
-    agent: "",
+    goal: texts.goal ?? "hostile",
+    author: texts.author ?? "Mallory",
+    agent: texts.agent ?? "",
     decisions: [],
     conversation: [],
     packs: [],
