@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { releaseBytes } from "../../src/core/base/bytes.ts";
 import { MicError } from "../../src/core/base/errors.ts";
 import type { Frame, ObjectRef } from "../../src/core/objects/frame.ts";
 import { packKey } from "../../src/core/objects/keys.ts";
@@ -58,6 +59,31 @@ describe("ObjectReader.frames()", () => {
     await storePack(store, directory, stored, 1);
     const frames = await collect(reader.frames(refsTo(objects, 1)));
     expect(frames).toEqual(stored);
+  });
+
+  test("gives the receiver bytes of its own", async () => {
+    const { store, directory, reader } = setUp();
+    const small = blobs(3, 10_000);
+    const large = [...blobs(40, 40_000), ...blobs(2, 600_000)];
+    await storePack(store, directory, framesOf(small, 20_000), 1);
+    const stored = framesOf(large, 100_000);
+    await storePack(store, directory, stored, 2);
+    // Every third object of the large pack is framed again from a part of what was read.
+    const wanted = [...small, ...large.filter((_, i) => i > 20 || i % 3 === 0)];
+    const refs = wanted.map((object) => ({ id: object.id, hint: small.includes(object) ? 1 : 2 }));
+    const memory = new Set<ArrayBufferLike>();
+    for (let round = 0; round < 2; round++) {
+      const found = new Set<string>();
+      for await (const frame of reader.frames(refs)) {
+        verifyFrame(frame);
+        for (const { id } of frame.objects) found.add(id);
+        expect(memory.has(frame.stored.buffer)).toBe(false);
+        memory.add(frame.stored.buffer);
+        frame.stored.fill(0);
+        releaseBytes(frame.stored);
+      }
+      expect(wanted.every(({ id }) => found.has(id))).toBe(true);
+    }
   });
 
   test("reads neighbouring frames together", async () => {

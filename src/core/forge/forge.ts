@@ -214,6 +214,7 @@ export interface DiffRequest {
 export type FetchItem =
   | { readonly kind: "changes"; readonly changes: readonly TreeChange[] }
   | { readonly kind: "content"; readonly objects: number; readonly bytes: number }
+  /** Its bytes are the receiver's own; if they are a view of a larger buffer, that may be shared. */
   | { readonly kind: "frame"; readonly frame: Frame };
 
 export interface BlameLine {

@@ -3,6 +3,7 @@
  * neighbouring frames are read together, and a few reads are under way while the frames before them are used.
  * Memory is bounded by the window of references that are planned at a time and by the reads held.
  */
+import { releaseBytes } from "../base/bytes.ts";
 import { throwIfAborted } from "../base/clock.ts";
 import { OBJECT_ID_BYTES, type ObjectId, objectIdToBytes, type PackId } from "../base/ids.ts";
 import { BLOB_FRAME_RAW_BYTES } from "../base/limits.ts";
@@ -170,7 +171,8 @@ async function* runPlans(
     const { index } = plan.pack;
     if (passesWhole(plan)) {
       yield* builder.finish();
-      const stored = await reads.storedBytes(plan);
+      const stored = new Uint8Array(await reads.storedBytes(plan));
+      reads.finish(plan);
       passed.add(plan);
       yield index.frameWith(plan.frame, stored);
       continue;
@@ -180,6 +182,7 @@ async function* runPlans(
       const object = frame.read(row);
       builder.add(object.kind, index.idOfRow(row), object.content, object.sidecar);
     }
+    reads.finish(plan);
     yield* builder.takeFull();
   }
   yield* builder.finish();
@@ -211,7 +214,7 @@ class ReadAhead {
     this.#queue = groupReads(plans);
   }
 
-  /** The stored bytes of a plan's frame, checked against their checksum. Called once per plan, in order. */
+  /** The stored bytes of a plan's frame, checked against their checksum; valid until `finish`. */
   async storedBytes(plan: FramePlan): Promise<Uint8Array> {
     const location = plan.pack.index.frame(plan.frame);
     const { read } = plan;
@@ -219,8 +222,18 @@ class ReadAhead {
     const from = location.offset - (read?.start ?? 0);
     const stored = bytes.subarray(from, from + location.storedLength);
     checkFrameBytes(location, stored);
-    if (read !== undefined) this.#release(read);
     return stored;
+  }
+
+  /** To be called once per plan, in order. */
+  finish({ read }: FramePlan): void {
+    if (read === undefined) return;
+    read.uses--;
+    if (read.uses > 0) return;
+    this.#heldBytes -= read.end - read.start;
+    // Megabytes each: left to the collector, they would pile up.
+    read.bytes?.then(releaseBytes, leaveToReader);
+    read.bytes = undefined;
   }
 
   #bytesOf(read: RangeRead): Promise<Uint8Array> {
@@ -238,13 +251,6 @@ class ReadAhead {
     read.bytes = this.#lookup.cache.readBytes(read.pack.entry, read.start, length, this.#signal);
     // A reader that stops early leaves reads behind; whoever does wait for one still gets its error.
     read.bytes.catch(leaveToReader);
-  }
-
-  #release(read: RangeRead): void {
-    read.uses--;
-    if (read.uses > 0) return;
-    this.#heldBytes -= read.end - read.start;
-    read.bytes = undefined;
   }
 }
 

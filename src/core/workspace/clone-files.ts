@@ -35,7 +35,7 @@ export interface StageOptions {
   readonly resuming: boolean;
   /** Frames as they arrive; absent when resuming. */
   readonly frames: AsyncIterable<Frame> | undefined;
-  /** Told each frame, whose bytes it may keep. */
+  /** Told each frame, whose bytes it may not keep. */
   readonly received: (frame: Frame) => void;
   readonly workers: number;
 }
@@ -57,12 +57,12 @@ export async function stageFiles(ws: Workspace, options: StageOptions): Promise<
   const writeFrames = async (frames: AsyncIterable<Frame>): Promise<void> => {
     for await (const frame of frames) {
       throwIfAborted(signal);
+      options.received(frame);
       const job = plan.jobFor(frame, files);
       if (job !== undefined) {
         done += job.files.length;
         await threads.write(job);
       }
-      options.received(frame);
       onProgress?.({ task: "writing", done, total, unit: "files" });
     }
   };

@@ -4,6 +4,7 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
+import { releaseBytes } from "../base/bytes.ts";
 import type { MicError } from "../base/errors.ts";
 import { workerEntry } from "../base/worker-entry.ts";
 import type { CloneWorkerData, CloneWorkerMessage } from "./clone-worker.ts";
@@ -44,11 +45,13 @@ export class CloneThreads implements AsyncDisposable {
     });
   }
 
-  /** `job.stored` belongs to the caller until then and to nobody afterwards. */
+  /** Takes `job.stored` over: it is gone afterwards. */
   async write(job: FrameJob): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
+    // A view of a larger buffer is copied and left alone: others may need the rest.
+    const isWhole = job.stored.byteLength === job.stored.buffer.byteLength;
     if (this.#worker !== undefined && this.#sent - Atomics.load(this.#done, 0) < QUEUE_MAX) {
-      const stored = job.stored.slice();
+      const stored = isWhole ? job.stored : job.stored.slice();
       this.#sent += 1;
       this.#worker.postMessage({ ...job, stored }, [stored.buffer as ArrayBuffer]);
       // Answers are delivered between turns of this thread's loop.
@@ -56,6 +59,7 @@ export class CloneThreads implements AsyncDisposable {
       return;
     }
     this.#fillIn(job.files, this.#writer.write(job));
+    if (isWhole) releaseBytes(job.stored);
   }
 
   /** Resolves when everything sent is on disk. */

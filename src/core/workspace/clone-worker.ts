@@ -1,5 +1,6 @@
 /** The clone's second thread: writes the frames it is sent, in order, and answers with stat data. */
 import { parentPort, workerData } from "node:worker_threads";
+import { releaseBytes } from "../base/bytes.ts";
 import { CLONE_RESUME_HINT, CloneWriter, type FrameJob } from "./clone-writer.ts";
 import { fileError } from "./file-error.ts";
 import { describeError, type ErrorDescription } from "./worker-error.ts";
@@ -25,6 +26,8 @@ parentPort!.on("message", (job: FrameJob) => {
   } catch (error) {
     answer = { error: describeError(fileError(error, "cannot write a file", CLONE_RESUME_HINT)) };
   }
+  // It was sent to be ours alone.
+  releaseBytes(job.stored);
   Atomics.add(counter, 0, 1);
   parentPort!.postMessage(answer);
 });

@@ -4,7 +4,7 @@
  * output are columns that cross between threads without being walked.
  */
 import { closeSync, fstatSync, lstatSync, mkdirSync, openSync, symlinkSync, writeSync } from "node:fs";
-import { asBuffer, fromUtf8 } from "../base/bytes.ts";
+import { asBuffer, fromUtf8, releaseBytes } from "../base/bytes.ts";
 import { decompress } from "../base/compress.ts";
 import { corrupt } from "../base/errors.ts";
 import { hashBytes } from "../base/hash.ts";
@@ -65,6 +65,7 @@ export class CloneWriter {
       }
       this.writeFile(paths[i]!, job.kinds[i]!, content, stats, i);
     }
+    if (job.compressed) releaseBytes(raw);
     return stats;
   }
 

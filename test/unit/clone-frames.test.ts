@@ -1,0 +1,53 @@
+import { randomFillSync } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { FetchItem, Forge } from "../../src/core/forge/forge.ts";
+import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
+import { TestWorkspaces } from "../support/workspaces.ts";
+
+/** The same forge, with all frames of a fetch in one buffer, as they may come from a socket. */
+function inOneBuffer(forge: Forge): Forge {
+  return new Proxy(forge, {
+    get(target, key) {
+      const value = Reflect.get(target, key) as unknown;
+      if (typeof value !== "function") return value;
+      if (key !== "fetch") return value.bind(target);
+      return async function* (...args: Parameters<Forge["fetch"]>): AsyncIterable<FetchItem> {
+        const items: FetchItem[] = [];
+        for await (const item of target.fetch(...args)) items.push(item);
+        const stored = items.map((item) => (item.kind === "frame" ? item.frame.stored : new Uint8Array(0)));
+        const buffer = new Uint8Array(Buffer.concat(stored));
+        let at = 0;
+        for (const item of items) {
+          if (item.kind !== "frame") {
+            yield item;
+            continue;
+          }
+          const end = at + item.frame.stored.length;
+          yield { kind: "frame", frame: { ...item.frame, stored: buffer.subarray(at, end) } };
+          at = end;
+        }
+      };
+    },
+  });
+}
+
+test.each([0, 1])("a clone with %i workers leaves memory alone that frames share", async (workers) => {
+  await using spaces = new TestWorkspaces();
+  const first = await spaces.init();
+  const files: Record<string, Uint8Array> = {};
+  for (let i = 0; i < 60; i++) files[`large/${i}`] = randomFillSync(new Uint8Array(60_000 + i));
+  for (let i = 0; i < 1600; i++) files[`small/${i}`] = Buffer.from(`${i} `.repeat(20));
+  first.write(files);
+  await first.land("many files");
+  const context = spaces.context();
+  const dir = spaces.newDir();
+  await cloneWorkspace(
+    { address: first.ws.forgeAddress, projectName: first.ws.settings.projectName, dir, workers },
+    { ...context, openForge: async (address) => inOneBuffer(await context.openForge(address)) },
+  );
+  for (const [name, content] of Object.entries(files)) {
+    expect(Buffer.compare(readFileSync(join(dir, name)), content)).toBe(0);
+  }
+});
