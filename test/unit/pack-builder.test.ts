@@ -49,6 +49,19 @@ describe("PackBuilder", () => {
     expect(Buffer.compare(builder.finish(), encodePack(frames).bytes)).toBe(0);
   });
 
+  test("can be used again after its memory was given back", () => {
+    const builder = new PackBuilder(100_000);
+    const frames = makeFrames(6, SIZES);
+    for (const frame of frames) builder.add(frame);
+    const bytes = builder.finish();
+    const expected = encodePack(frames).bytes;
+    expect(Buffer.compare(bytes, expected)).toBe(0);
+    builder.release();
+    expect([bytes.length, builder.storedLength, builder.frames.length]).toEqual([0, 0, 0]);
+    for (const frame of frames) builder.add(frame);
+    expect(Buffer.compare(builder.finish(), expected)).toBe(0);
+  });
+
   test("does not look at a frame's bytes after it was added", () => {
     const builder = new PackBuilder(100_000);
     const frames = makeFrames(5, [50_000]);

@@ -62,8 +62,8 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && asBuffer(a).equals(b);
 }
 
-/** Arrays below this may share their memory with others. */
-const RELEASABLE_BYTES_MIN = 32 << 10;
+/** Below this the collector does as well, and arrays share memory: a `Buffer` of up to 4 KiB is cut from 8 KiB. */
+const RELEASABLE_BYTES_MIN = 16 << 10;
 
 /**
  * Frees the memory under a large array now: the collector sees little of it and comes late. Only for its sole

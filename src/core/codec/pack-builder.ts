@@ -2,7 +2,7 @@
  * Makes one pack after the other in the same memory: frames are copied to their place in the pack as they come,
  * so that neither they nor the finished packs add up to garbage that waits for the collector.
  */
-import { asPlainBytes } from "../base/bytes.ts";
+import { asPlainBytes, releaseBytes } from "../base/bytes.ts";
 import type { Frame } from "./frame.ts";
 import { checkPackLength, PACK_HEADER_BYTES, packIndexLength, writeAroundFrames } from "./pack.ts";
 
@@ -50,6 +50,13 @@ export class PackBuilder {
   clear(): void {
     this.#frames = [];
     this.#length = PACK_HEADER_BYTES;
+  }
+
+  /** `clear`, and gives the memory back. */
+  release(): void {
+    this.clear();
+    if (this.#bytes !== undefined) releaseBytes(this.#bytes);
+    this.#bytes = undefined;
   }
 
   #reserve(end: number): Buffer {

@@ -47,7 +47,8 @@ export class ContentUpload implements AsyncDisposable {
 
   async finish(): Promise<void> {
     if (this.#open.storedLength > INLINE_CONTENT_BYTES_MAX) await this.#upload();
-    await this.#storing;
+    const spare = await this.#storing;
+    spare?.release();
   }
 
   /** Makes the landed content readable from `.mic/objects`. */

@@ -14,7 +14,7 @@ import { corrupt, isMicError } from "../base/errors.ts";
 import { verifyObject } from "../base/hash.ts";
 import type { ObjectId } from "../base/ids.ts";
 import { BLOB_FRAME_RAW_BYTES, FRAME_RAW_BYTES_MAX, PACK_TARGET_BYTES } from "../base/limits.ts";
-import { decodePackIndex, packIdOf } from "../codec/pack.ts";
+import { openPackIndex, packIdOf } from "../codec/pack.ts";
 import { PackBuilder } from "../codec/pack-builder.ts";
 import type { PackIndex } from "../codec/pack-index.ts";
 import type { Frame, ObjectKind } from "../objects/frame.ts";
@@ -214,6 +214,7 @@ export class LocalPackWriter {
     if (this.#builder !== undefined) for (const frame of this.#builder.finish()) this.add(frame);
     this.#builder = undefined;
     this.#flush();
+    this.#pack.release();
     if (this.#written.length > 0) this.#onWritten();
     return this.#written;
   }
@@ -263,7 +264,7 @@ function openPack(path: string): LocalPack | undefined {
     const trailer = asBuffer(readAt(file, size - TRAILER_BYTES, TRAILER_BYTES));
     const indexLength = trailer.readUInt32LE(TRAILER_LENGTH_OFFSET);
     if (indexLength > size) throw corrupt(path, `says that its index has ${indexLength} bytes`);
-    return { path, size, index: decodePackIndex(readAt(file, size - indexLength, indexLength)) };
+    return { path, size, index: openPackIndex(readAt(file, size - indexLength, indexLength)) };
   } finally {
     closeSync(file);
   }
