@@ -11,7 +11,7 @@ import {
   encodeChunkList,
 } from "../../src/core/codec/chunk-list.ts";
 import { decodeHints, encodeHints } from "../../src/core/codec/hints.ts";
-import { decodePackIndex, encodePack, PACK_TRAILER_BYTES } from "../../src/core/codec/pack.ts";
+import { decodePackIndex, encodePack, openPackIndex, PACK_TRAILER_BYTES } from "../../src/core/codec/pack.ts";
 import { decodeTreeEntry, encodeTreeEntry, type TreeEntry } from "../../src/core/codec/tree-entry.ts";
 import type { ObjectKind } from "../../src/core/objects/frame.ts";
 import { verifyPack } from "../../src/core/objects/verify-pack.ts";
@@ -255,5 +255,45 @@ describe("packs", () => {
       }),
       RUNS,
     );
+  });
+
+  test("rows that are read without having been checked are refused or lie in their frame", () => {
+    fc.assert(
+      fc.property(made, mutation, ({ all, pack }, { changes }) => {
+        const tail = Buffer.from(pack.bytes.subarray(pack.bytes.length - pack.indexLength));
+        const covered = tail.length - PACK_TRAILER_BYTES + 16;
+        for (const [at, value] of changes) tail[at % covered] = value;
+        tail.set(hashBytes(tail.subarray(0, covered)).subarray(0, 16), covered);
+        const index = decodeOrRefuse(() => openPackIndex(tail));
+        if (index === undefined) return;
+        for (const { id } of all) {
+          const found = decodeOrRefuse(() => index.find(id));
+          if (found === undefined) continue;
+          const { rawLength } = index.frame(found.frame);
+          expect(found.offset + found.length + found.sidecarLength).toBeLessThanOrEqual(rawLength);
+        }
+        const known = decodeOrRefuse(() => decodePackIndex(tail));
+        for (let row = 0; known !== undefined && row < known.objectCount; row++) {
+          expect(index.isIdOfRow(known.idBytesOfRow(row), row)).toBe(true);
+          expect(index.idOfRow(row)).toBe(known.idOfRow(row));
+          expect(index.locate(row)).toEqual(known.locate(row));
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  test("an index finds every id however often it is asked", () => {
+    const all = Array.from({ length: 600 }, (_, i) => testObject(Buffer.from(`object ${i}`)));
+    const pack = encodePack(framesOf(all, 4096));
+    const index = openPackIndex(pack.bytes.subarray(pack.bytes.length - pack.indexLength));
+    for (let round = 0; round < 2; round++) {
+      for (const { id } of all) expect(index.idOfRow(index.findRow(Buffer.from(id, "hex")))).toBe(id);
+      expect(index.findRow(new Uint8Array(32))).toBe(-1);
+      expect(index.findRow(new Uint8Array(32).fill(0xff))).toBe(-1);
+    }
+    const [first, second] = [index.idBytesOfRow(0), index.idBytesOfRow(1)];
+    expect(index.isIdOfRow(first, 0)).toBe(true);
+    expect(index.isIdOfRow(second, 0)).toBe(false);
   });
 });

@@ -1,12 +1,22 @@
-/** A pack's decoded index: columns of numbers instead of one object per entry, since a pack holds up to millions. */
+/**
+ * A pack's index, read where it is stored: a command that wants a hundred of a million objects does not decode the
+ * rest. What is read is checked when it is read.
+ */
 import { asBuffer } from "../base/bytes.ts";
+import { corrupt } from "../base/errors.ts";
 import { type ObjectId, objectIdFromBytes } from "../base/ids.ts";
 import type { Frame, FrameObject, ObjectKind } from "./frame.ts";
 
 export const OBJECT_KINDS: readonly ObjectKind[] = ["blob", "chunk-list", "node", "record", "operations"];
 
-const ID_BYTES = 32;
-const ID_WORDS = ID_BYTES / 4;
+export const FRAME_ROW_BYTES = 21;
+export const OBJECT_ROW_BYTES = 9;
+export const ID_BYTES = 32;
+export const WHAT = "pack index";
+
+const NO_RANK = 0xffffffff;
+/** Lookups after which a table of first bytes has paid for itself. */
+const FAN_OUT_LOOKUPS = 256;
 
 export interface FrameLocation {
   /** Of the stored bytes in the pack. */
@@ -30,27 +40,14 @@ export interface ObjectLocation {
   readonly sidecarLength: number;
 }
 
-/**
- * What `decodePackIndex` has checked. Rows of the object table are in file order; `firstRow` and `frameOffset`
- * have one element more than there are frames.
- */
-export interface PackColumns {
+/** The frame table, checked. `firstRow` and `frameOffset` have one element more than there are frames. */
+export interface FrameColumns {
   readonly frameStored: Uint32Array;
   readonly frameRaw: Uint32Array;
   readonly frameCompressed: Uint8Array;
   readonly frameChecksums: Uint8Array;
   readonly frameOffset: Float64Array;
   readonly firstRow: Uint32Array;
-  readonly objectLength: Uint32Array;
-  readonly objectSidecar: Uint32Array;
-  readonly objectKind: Uint8Array;
-  readonly objectOffset: Uint32Array;
-  /** 32 bytes each, sorted. */
-  readonly ids: Uint8Array;
-  /** Rank of an id → row. */
-  readonly rowOfRank: Uint32Array;
-  /** Row → rank of its id. */
-  readonly rankOfRow: Uint32Array;
 }
 
 export class PackIndex {
@@ -60,20 +57,90 @@ export class PackIndex {
   readonly packSize: number;
   /** Bytes of memory, near enough for a cache's budget. */
   readonly memoryBytes: number;
-  readonly #columns: PackColumns;
-  readonly #idView: DataView;
-  /** Rank of the first id that starts with each byte; one more at the end. */
-  readonly #fanOut: Uint32Array;
+  readonly #frames: FrameColumns;
+  /** Index and trailer as they are stored. */
+  readonly #tail: DataView;
+  readonly #tailBytes: Uint8Array;
+  readonly #objectsAt: number;
+  readonly #idsAt: number;
+  readonly #rowsAt: number;
+  /** Of objects in their frame, where the frame's rows have been checked. */
+  readonly #offsets: Uint32Array;
+  readonly #isFrameChecked: Uint8Array;
+  /** Row → rank of its id, made when a row is asked for its id. */
+  #ranks: Uint32Array | undefined;
+  /** Rank of the first id that starts with each byte; one more at the end. Made when it pays. */
+  #fanOut: Uint32Array | undefined;
+  #lookups = 0;
 
-  constructor(columns: PackColumns, tailLength: number) {
-    this.#columns = columns;
-    this.frameCount = columns.frameStored.length;
-    this.objectCount = columns.objectKind.length;
-    this.packSize = columns.frameOffset[this.frameCount]! + tailLength;
-    this.memoryBytes = 2048 + this.frameCount * 29 + this.objectCount * 53;
-    const { ids } = columns;
-    this.#idView = new DataView(ids.buffer, ids.byteOffset, ids.byteLength);
-    this.#fanOut = fanOutOf(ids, this.objectCount);
+  /** `tail` is kept, not copied. */
+  constructor(tail: Uint8Array, frames: FrameColumns, objectCount: number) {
+    this.#frames = frames;
+    this.#tail = new DataView(tail.buffer, tail.byteOffset, tail.byteLength);
+    this.#tailBytes = tail;
+    this.frameCount = frames.frameStored.length;
+    this.objectCount = objectCount;
+    this.#objectsAt = this.frameCount * FRAME_ROW_BYTES;
+    this.#idsAt = this.#objectsAt + objectCount * OBJECT_ROW_BYTES;
+    this.#rowsAt = this.#idsAt + objectCount * ID_BYTES;
+    this.#offsets = new Uint32Array(objectCount);
+    this.#isFrameChecked = new Uint8Array(this.frameCount);
+    this.packSize = frames.frameOffset[this.frameCount]! + tail.length;
+    this.memoryBytes = 2048 + this.frameCount * 30 + objectCount * 8 + tail.length;
+  }
+
+  /** Errors: `corrupt` unless every row is one that `encodePack` writes. */
+  checkRows(): void {
+    for (let frame = 0; frame < this.frameCount; frame++) this.#checkFrame(frame);
+    this.#rankOfRow();
+    const ids = asBuffer(this.#tailBytes).subarray(this.#idsAt, this.#rowsAt);
+    for (let rank = 1; rank < this.objectCount; rank++) {
+      const order = compareIds(ids, rank - 1, rank);
+      if (order > 0 || (order === 0 && this.#rowOfRank(rank - 1) > this.#rowOfRank(rank))) {
+        throw corrupt(WHAT, "unsorted ids", this.#idsAt + rank * ID_BYTES);
+      }
+    }
+  }
+
+  /** The object rows of a frame: kinds that are known, and lengths that fill it. */
+  #checkFrame(frame: number): void {
+    if (this.#isFrameChecked[frame] === 1) return;
+    const { firstRow, frameRaw } = this.#frames;
+    const raw = frameRaw[frame]!;
+    const end = firstRow[frame + 1]!;
+    let offset = 0;
+    for (let row = firstRow[frame]!; row < end; row++) {
+      const at = this.#objectsAt + row * OBJECT_ROW_BYTES;
+      const kind = this.#tail.getUint8(at + 8);
+      if (kind >= OBJECT_KINDS.length) throw corrupt(WHAT, `unknown object kind ${kind}`, at + 8);
+      this.#offsets[row] = offset;
+      offset += this.#tail.getUint32(at, true) + this.#tail.getUint32(at + 4, true);
+      if (offset > raw) throw corrupt(WHAT, "an object that passes its frame's end", at);
+    }
+    if (offset !== raw) throw corrupt(WHAT, `objects that do not fill frame ${frame}`);
+    this.#isFrameChecked[frame] = 1;
+  }
+
+  #rankOfRow(): Uint32Array {
+    if (this.#ranks !== undefined) return this.#ranks;
+    const count = this.objectCount;
+    const ranks = new Uint32Array(count).fill(NO_RANK);
+    for (let rank = 0; rank < count; rank++) {
+      const row = this.#rowOfRank(rank);
+      if (ranks[row] !== NO_RANK) {
+        throw corrupt(WHAT, `row ${row} is named twice`, this.#rowsAt + rank * 4);
+      }
+      ranks[row] = rank;
+    }
+    this.#ranks = ranks;
+    return ranks;
+  }
+
+  #rowOfRank(rank: number): number {
+    const at = this.#rowsAt + rank * 4;
+    const row = this.#tail.getUint32(at, true);
+    if (row >= this.objectCount) throw corrupt(WHAT, `there is no row ${row}`, at);
+    return row;
   }
 
   find(id: ObjectId): ObjectLocation | undefined {
@@ -84,45 +151,81 @@ export class PackIndex {
 
   /** Row of the object table for an id of 32 raw bytes at `at`, -1 when the pack does not hold it. */
   findRow(id: Uint8Array, at = 0): number {
-    const first = id[at]!;
-    let low = this.#fanOut[first]!;
-    let high = this.#fanOut[first + 1]!;
-    if (low === high) return -1;
-    const word = readWord(id, at);
-    const view = this.#idView;
-    // Leftmost rank that is not below the id: of equal ids the first row is the answer.
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const found = view.getUint32(middle * ID_BYTES);
-      if (found < word || (found === word && this.#compareRest(middle, id, at) < 0)) low = middle + 1;
-      else high = middle;
-    }
-    if (low === this.objectCount || view.getUint32(low * ID_BYTES) !== word) return -1;
-    return this.#compareRest(low, id, at) === 0 ? this.#columns.rowOfRank[low]! : -1;
+    const rank = this.#findRank(id, at);
+    return rank === -1 ? -1 : this.#rowOfRank(rank);
   }
 
-  #compareRest(rank: number, id: Uint8Array, at: number): number {
-    for (let i = 1; i < ID_WORDS; i++) {
-      const found = this.#idView.getUint32(rank * ID_BYTES + i * 4);
-      const wanted = readWord(id, at + i * 4);
+  /** Whether an id of 32 raw bytes is that of a row; without making what `idBytesOfRow` needs. */
+  isIdOfRow(id: Uint8Array, row: number): boolean {
+    let rank = this.#findRank(id, 0);
+    if (rank === -1) return false;
+    for (; rank < this.objectCount && this.#compareId(rank, id, 0) === 0; rank++) {
+      if (this.#rowOfRank(rank) === row) return true;
+    }
+    return false;
+  }
+
+  /** The first of equal ids: of equal objects the first row is the answer. */
+  #findRank(id: Uint8Array, at: number): number {
+    let low = 0;
+    let high = this.objectCount;
+    const fanOut = this.#fanOut ?? this.#makeFanOut();
+    if (fanOut !== undefined) {
+      low = fanOut[id[at]!]!;
+      high = fanOut[id[at]! + 1]!;
+    }
+    const end = high;
+    const word = readWord(id, at);
+    const idsAt = this.#idsAt;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const found = this.#tail.getUint32(idsAt + middle * ID_BYTES);
+      if (found < word || (found === word && this.#compareId(middle, id, at) < 0)) low = middle + 1;
+      else high = middle;
+    }
+    return low < end && this.#compareId(low, id, at) === 0 ? low : -1;
+  }
+
+  #compareId(rank: number, id: Uint8Array, at: number): number {
+    const idAt = this.#idsAt + rank * ID_BYTES;
+    for (let i = 0; i < ID_BYTES; i += 4) {
+      const found = this.#tail.getUint32(idAt + i);
+      const wanted = readWord(id, at + i);
       if (found !== wanted) return found < wanted ? -1 : 1;
     }
     return 0;
   }
 
+  #makeFanOut(): Uint32Array | undefined {
+    if (++this.#lookups < FAN_OUT_LOOKUPS) return undefined;
+    const fanOut = new Uint32Array(257);
+    for (let rank = 0; rank < this.objectCount; rank++) {
+      fanOut[this.#tailBytes[this.#idsAt + rank * ID_BYTES]! + 1]!++;
+    }
+    for (let byte = 0; byte < 256; byte++) fanOut[byte + 1]! += fanOut[byte]!;
+    this.#fanOut = fanOut;
+    return fanOut;
+  }
+
   locate(row: number): ObjectLocation {
-    const columns = this.#columns;
+    const frame = this.frameOfRow(row);
+    this.#checkFrame(frame);
+    return { frame, ...this.#spanOfRow(row) };
+  }
+
+  /** Of a frame that has been checked. */
+  #spanOfRow(row: number): Omit<ObjectLocation, "frame"> {
+    const at = this.#objectsAt + row * OBJECT_ROW_BYTES;
     return {
-      frame: this.frameOfRow(row),
-      kind: OBJECT_KINDS[columns.objectKind[row]!]!,
-      offset: columns.objectOffset[row]!,
-      length: columns.objectLength[row]!,
-      sidecarLength: columns.objectSidecar[row]!,
+      kind: OBJECT_KINDS[this.#tail.getUint8(at + 8)]!,
+      offset: this.#offsets[row]!,
+      length: this.#tail.getUint32(at, true),
+      sidecarLength: this.#tail.getUint32(at + 4, true),
     };
   }
 
   frameOfRow(row: number): number {
-    const { firstRow } = this.#columns;
+    const { firstRow } = this.#frames;
     let low = 0;
     let high = this.frameCount;
     while (high - low > 1) {
@@ -135,26 +238,27 @@ export class PackIndex {
 
   /** First row of a frame; the row after its last is `firstRow(frame + 1)`. */
   firstRow(frame: number): number {
-    return this.#columns.firstRow[frame]!;
+    return this.#frames.firstRow[frame]!;
   }
 
   /** Content and sidecar bytes of a row. */
   rawLengthOfRow(row: number): number {
-    return this.#columns.objectLength[row]! + this.#columns.objectSidecar[row]!;
+    const at = this.#objectsAt + row * OBJECT_ROW_BYTES;
+    return this.#tail.getUint32(at, true) + this.#tail.getUint32(at + 4, true);
   }
 
   idOfRow(row: number): ObjectId {
-    return objectIdFromBytes(this.#columns.ids, this.#columns.rankOfRow[row]! * ID_BYTES);
+    return objectIdFromBytes(this.#tailBytes, this.#idsAt + this.#rankOfRow()[row]! * ID_BYTES);
   }
 
   /** A view of 32 bytes. */
   idBytesOfRow(row: number): Uint8Array {
-    const start = this.#columns.rankOfRow[row]! * ID_BYTES;
-    return this.#columns.ids.subarray(start, start + ID_BYTES);
+    const start = this.#idsAt + this.#rankOfRow()[row]! * ID_BYTES;
+    return this.#tailBytes.subarray(start, start + ID_BYTES);
   }
 
   frame(index: number): FrameLocation {
-    const columns = this.#columns;
+    const columns = this.#frames;
     return {
       offset: columns.frameOffset[index]!,
       storedLength: columns.frameStored[index]!,
@@ -172,16 +276,11 @@ export class PackIndex {
 
   /** By offset in the raw frame. */
   objectsOfFrame(index: number): readonly FrameObject[] {
-    const columns = this.#columns;
+    this.#checkFrame(index);
+    const { firstRow } = this.#frames;
     const objects: FrameObject[] = [];
-    for (let row = columns.firstRow[index]!; row < columns.firstRow[index + 1]!; row++) {
-      objects.push({
-        id: this.idOfRow(row),
-        kind: OBJECT_KINDS[columns.objectKind[row]!]!,
-        offset: columns.objectOffset[row]!,
-        length: columns.objectLength[row]!,
-        sidecarLength: columns.objectSidecar[row]!,
-      });
+    for (let row = firstRow[index]!; row < firstRow[index + 1]!; row++) {
+      objects.push({ id: this.idOfRow(row), ...this.#spanOfRow(row) });
     }
     return objects;
   }
@@ -196,8 +295,9 @@ export class PackIndex {
   rowsOfKind(kind: ObjectKind): number[] {
     const code = OBJECT_KINDS.indexOf(kind);
     const rows: number[] = [];
-    const { objectKind } = this.#columns;
-    for (let row = 0; row < objectKind.length; row++) if (objectKind[row] === code) rows.push(row);
+    for (let row = 0; row < this.objectCount; row++) {
+      if (this.#tail.getUint8(this.#objectsAt + row * OBJECT_ROW_BYTES + 8) === code) rows.push(row);
+    }
     return rows;
   }
 
@@ -221,9 +321,9 @@ function readWord(bytes: Uint8Array, offset: number): number {
   );
 }
 
-function fanOutOf(ids: Uint8Array, count: number): Uint32Array {
-  const fanOut = new Uint32Array(257);
-  for (let rank = 0; rank < count; rank++) fanOut[ids[rank * ID_BYTES]! + 1]!++;
-  for (let byte = 0; byte < 256; byte++) fanOut[byte + 1]! += fanOut[byte]!;
-  return fanOut;
+/** Of the ids in two rows of 32 bytes. */
+export function compareIds(ids: Buffer, a: number, b: number): number {
+  const first = ids.readUInt32BE(a * ID_BYTES) - ids.readUInt32BE(b * ID_BYTES);
+  if (first !== 0) return first;
+  return ids.compare(ids, b * ID_BYTES, b * ID_BYTES + ID_BYTES, a * ID_BYTES, a * ID_BYTES + ID_BYTES);
 }

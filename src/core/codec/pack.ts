@@ -37,7 +37,16 @@ import { hashBytes, hashObject } from "../base/hash.ts";
 import type { PackId } from "../base/ids.ts";
 import { FRAME_RAW_BYTES_MAX, PACK_BYTES_MAX } from "../base/limits.ts";
 import type { Frame } from "./frame.ts";
-import { OBJECT_KINDS, type PackColumns, PackIndex } from "./pack-index.ts";
+import {
+  compareIds,
+  FRAME_ROW_BYTES,
+  type FrameColumns,
+  ID_BYTES,
+  OBJECT_KINDS,
+  OBJECT_ROW_BYTES,
+  PackIndex,
+  WHAT,
+} from "./pack-index.ts";
 
 export const PACK_MAGIC = "MICP";
 export const PACK_TRAILER_MAGIC = "MICX";
@@ -47,16 +56,11 @@ export const PACK_TRAILER_BYTES = 36;
 /** Bytes of a frame's checksum: enough to find damage; what proves content is its id. */
 export const FRAME_CHECKSUM_BYTES = 8;
 
-const FRAME_ROW_BYTES = 21;
-const OBJECT_ROW_BYTES = 9;
-const ID_BYTES = 32;
 const RANK_BYTES = ID_BYTES + 4;
 /** First bytes of the trailer that its checksum covers. */
 const TRAILER_COVERED_BYTES = 16;
 const INDEX_CHECKSUM_BYTES = 16;
 const FLAG_COMPRESSED = 1;
-const NO_RANK = 0xffffffff;
-const WHAT = "pack index";
 
 export interface EncodedPack {
   readonly id: PackId;
@@ -201,13 +205,6 @@ function sortedRows(ids: Buffer, count: number): Uint32Array {
   return rows;
 }
 
-/** Of the ids in two rows of 32 bytes. */
-function compareIds(ids: Buffer, a: number, b: number): number {
-  const first = ids.readUInt32BE(a * ID_BYTES) - ids.readUInt32BE(b * ID_BYTES);
-  if (first !== 0) return first;
-  return ids.compare(ids, b * ID_BYTES, b * ID_BYTES + ID_BYTES, a * ID_BYTES, a * ID_BYTES + ID_BYTES);
-}
-
 function writeTrailer(bytes: Buffer, indexStart: number, frameCount: number, objectCount: number): void {
   const start = bytes.length - PACK_TRAILER_BYTES;
   bytes.writeUInt32LE(frameCount, start);
@@ -264,10 +261,20 @@ export function decodePackTrailer(end: Uint8Array): Trailer {
 }
 
 /**
- * `tail`: index and trailer, the last `indexLength` bytes of a pack; the pack's frames are not looked at.
- * Errors: `corrupt`, `unsupported` for another version.
+ * `tail`: index and trailer, the last `indexLength` bytes of a pack; the pack's frames are not looked at. Every row is
+ * checked. Errors: `corrupt`, `unsupported` for another version.
  */
 export function decodePackIndex(tail: Uint8Array): PackIndex {
+  const index = openPackIndex(new Uint8Array(tail));
+  index.checkRows();
+  return index;
+}
+
+/**
+ * The same for a pack that has been accepted: what matches its checksum was checked by whoever wrote it, and rows are
+ * checked when they are read. Keeps `tail`, which must not change.
+ */
+export function openPackIndex(tail: Uint8Array): PackIndex {
   const { frameCount, objectCount, tailLength } = decodePackTrailer(tail);
   if (tailLength !== tail.length) throw corrupt(WHAT, `is ${tail.length} bytes long, not ${tailLength}`);
   const covered = tail.length - PACK_TRAILER_BYTES + TRAILER_COVERED_BYTES;
@@ -275,21 +282,9 @@ export function decodePackIndex(tail: Uint8Array): PackIndex {
   if (!equalBytes(checksum, tail.subarray(covered, covered + INDEX_CHECKSUM_BYTES))) {
     throw corrupt(WHAT, "does not match its checksum", covered);
   }
-  const bytes = asBuffer(tail);
-  const objectsAt = frameCount * FRAME_ROW_BYTES;
-  const idsAt = objectsAt + objectCount * OBJECT_ROW_BYTES;
-  const frames = decodeFrameTable(bytes, frameCount, objectCount);
-  const objects = decodeObjectTable(bytes, objectsAt, objectCount, frames);
-  const ids = decodeIds(bytes, idsAt, objectCount);
-  return new PackIndex({ ...frames, ...objects, ...ids }, tailLength);
+  const frames = decodeFrameTable(asBuffer(tail), frameCount, objectCount);
+  return new PackIndex(tail, frames, objectCount);
 }
-
-type FrameColumns = Pick<
-  PackColumns,
-  "frameStored" | "frameRaw" | "frameCompressed" | "frameChecksums" | "frameOffset" | "firstRow"
->;
-type ObjectColumns = Pick<PackColumns, "objectLength" | "objectSidecar" | "objectKind" | "objectOffset">;
-type IdColumns = Pick<PackColumns, "ids" | "rowOfRank" | "rankOfRow">;
 
 function decodeFrameTable(bytes: Buffer, count: number, objectCount: number): FrameColumns {
   const frameStored = new Uint32Array(count);
@@ -322,49 +317,4 @@ function decodeFrameTable(bytes: Buffer, count: number, objectCount: number): Fr
   }
   if (firstRow[count] !== objectCount) throw corrupt(WHAT, `${objectCount} objects, fewer in its frames`);
   return { frameStored, frameRaw, frameCompressed, frameChecksums, frameOffset, firstRow };
-}
-
-function decodeObjectTable(bytes: Buffer, start: number, count: number, frames: FrameColumns): ObjectColumns {
-  const objectLength = new Uint32Array(count);
-  const objectSidecar = new Uint32Array(count);
-  const objectKind = new Uint8Array(count);
-  const objectOffset = new Uint32Array(count);
-  const { firstRow, frameRaw } = frames;
-  for (let frame = 0; frame < frameRaw.length; frame++) {
-    let offset = 0;
-    for (let row = firstRow[frame]!; row < firstRow[frame + 1]!; row++) {
-      const at = start + row * OBJECT_ROW_BYTES;
-      const kind = bytes[at + 8]!;
-      if (kind >= OBJECT_KINDS.length) throw corrupt(WHAT, `unknown object kind ${kind}`, at + 8);
-      objectLength[row] = bytes.readUInt32LE(at);
-      objectSidecar[row] = bytes.readUInt32LE(at + 4);
-      objectKind[row] = kind;
-      objectOffset[row] = offset;
-      offset += objectLength[row]! + objectSidecar[row]!;
-      if (offset > frameRaw[frame]!) throw corrupt(WHAT, "an object that passes its frame's end", at);
-    }
-    if (offset !== frameRaw[frame]) throw corrupt(WHAT, `objects that do not fill frame ${frame}`);
-  }
-  return { objectLength, objectSidecar, objectKind, objectOffset };
-}
-
-function decodeIds(bytes: Buffer, start: number, count: number): IdColumns {
-  const rowsAt = start + count * ID_BYTES;
-  const ids = Buffer.from(bytes.subarray(start, rowsAt));
-  const rowOfRank = new Uint32Array(count);
-  const rankOfRow = new Uint32Array(count).fill(NO_RANK);
-  for (let rank = 0; rank < count; rank++) {
-    const row = bytes.readUInt32LE(rowsAt + rank * 4);
-    if (row >= count || rankOfRow[row] !== NO_RANK) {
-      throw corrupt(WHAT, `row ${row} is named twice or missing`, rowsAt + rank * 4);
-    }
-    rowOfRank[rank] = row;
-    rankOfRow[row] = rank;
-    if (rank === 0) continue;
-    const order = compareIds(ids, rank - 1, rank);
-    if (order > 0 || (order === 0 && rowOfRank[rank - 1]! > row)) {
-      throw corrupt(WHAT, "unsorted ids", start + rank * ID_BYTES);
-    }
-  }
-  return { ids, rowOfRank, rankOfRow };
 }

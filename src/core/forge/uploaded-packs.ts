@@ -5,6 +5,7 @@ import {
   checkPackHeader,
   decodePackIndex,
   decodePackTrailer,
+  openPackIndex,
   PACK_TRAILER_BYTES,
   packIdOf,
 } from "../codec/pack.ts";
@@ -140,7 +141,7 @@ function openPack(bytes: Uint8Array): { id: PackId; index: PackIndex; indexLengt
   checkPackHeader(bytes);
   const { tailLength } = decodePackTrailer(bytes);
   if (tailLength > bytes.length) throw corrupt("pack", `an index of ${tailLength} bytes`, bytes.length);
-  const index = decodePackIndex(bytes.subarray(bytes.length - tailLength));
+  const index = openPackIndex(new Uint8Array(bytes.subarray(bytes.length - tailLength)));
   if (index.packSize !== bytes.length) throw corrupt("pack", `${bytes.length} bytes, not ${index.packSize}`);
   return { id: packIdOf(bytes), index, indexLength: tailLength };
 }

@@ -38,6 +38,7 @@ interface FramePlan {
   readonly frame: number;
   /** In the order asked. */
   readonly rows: number[];
+  readonly ids: ObjectId[];
   /** Raw bytes of them. */
   wanted: number;
   /** The raw frame, when it is in memory and will be framed again. */
@@ -110,12 +111,13 @@ async function planWindow(
     const found =
       lookup.peekRow(idBytes, ref.hint) ?? (await lookup.findRow(objectIdToBytes(ref.id), ref.hint));
     if (found === undefined) throw objectNotFound(ref.id);
-    addToPlans(found, plans, plansOfPack);
+    addToPlans(ref.id, found, plans, plansOfPack);
   }
   return plans;
 }
 
 function addToPlans(
+  id: ObjectId,
   { pack, row }: PackRow,
   plans: FramePlan[],
   plansOfPack: Map<OpenPack, Map<number, FramePlan>>,
@@ -128,11 +130,12 @@ function addToPlans(
   const frame = pack.index.frameOfRow(row);
   let plan = ofPack.get(frame);
   if (plan === undefined) {
-    plan = { pack, frame, rows: [], wanted: 0, cached: undefined, read: undefined };
+    plan = { pack, frame, rows: [], ids: [], wanted: 0, cached: undefined, read: undefined };
     ofPack.set(frame, plan);
     plans.push(plan);
   }
   plan.rows.push(row);
+  plan.ids.push(id);
   plan.wanted += pack.index.rawLengthOfRow(row);
 }
 
@@ -178,9 +181,9 @@ async function* runPlans(
       continue;
     }
     const frame = plan.cached ?? (await expandPlan(reads, plan));
-    for (const row of plan.rows) {
-      const object = frame.read(row);
-      builder.add(object.kind, index.idOfRow(row), object.content, object.sidecar);
+    for (let i = 0; i < plan.rows.length; i++) {
+      const object = frame.read(plan.rows[i]!);
+      builder.add(object.kind, plan.ids[i]!, object.content, object.sidecar);
     }
     reads.finish(plan);
     yield* builder.takeFull();

@@ -3,11 +3,11 @@
  * bounded by bytes. Packs are immutable, so nothing here ever goes stale. Reads that miss at the same time are
  * one read; they belong to no caller and therefore take no signal.
  */
-import { asPlainBytes, equalBytes } from "../base/bytes.ts";
+import { asPlainBytes } from "../base/bytes.ts";
 import { corrupt, invariant, isMicError, MicError } from "../base/errors.ts";
 import { hashBytes, verifyObject } from "../base/hash.ts";
 import type { PackId, ProjectId } from "../base/ids.ts";
-import { decodePackIndex, packIdOf } from "../codec/pack.ts";
+import { openPackIndex, packIdOf } from "../codec/pack.ts";
 import type { PackIndex } from "../codec/pack-index.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import { packKey } from "./keys.ts";
@@ -108,7 +108,7 @@ export class CachedFrame implements LruEntry {
     const object = sliceObject(this.raw, index.locate(row));
     const at = row - index.firstRow(this.#number);
     if (this.#verified[at] === 0) {
-      if (!equalBytes(hashBytes(object.content), index.idBytesOfRow(row))) {
+      if (!index.isIdOfRow(hashBytes(object.content), row)) {
         verifyObject(index.idOfRow(row), object.content, `in pack ${this.#pack.entry.pack}`);
       }
       this.#verified[at] = 1;
@@ -123,7 +123,7 @@ function isOnlyObject(index: PackIndex, frame: number, stored: Uint8Array): bool
   const { compressed } = index.frame(frame);
   if (compressed || index.firstRow(frame + 1) !== row + 1) return false;
   const { length } = index.locate(row);
-  return length === stored.length && equalBytes(hashBytes(stored), index.idBytesOfRow(row));
+  return length === stored.length && index.isIdOfRow(hashBytes(stored), row);
 }
 
 interface FrameRead {
@@ -176,7 +176,7 @@ export class PackCache {
     const tail = bytes.subarray(bytes.length - entry.indexLength);
     this.#keep(
       entry,
-      decodePackIndex(tail),
+      openPackIndex(new Uint8Array(tail)),
       bytes.length <= WHOLE_PACK_BYTES_MAX ? asPlainBytes(bytes) : undefined,
     );
   }
@@ -233,7 +233,7 @@ export class PackCache {
       ? await this.readBytes(entry, 0, size)
       : await this.readBytes(entry, size - indexLength, indexLength);
     if (isSmall && packIdOf(bytes) !== pack) throw corrupt(`pack ${pack}`, "does not have that content");
-    const index = decodePackIndex(bytes.subarray(bytes.length - indexLength));
+    const index = openPackIndex(bytes.subarray(bytes.length - indexLength));
     if (index.packSize !== size) throw corrupt(`pack ${pack}`, `is not ${size} bytes long`);
     return this.#packs.get(pack) ?? this.#keep(entry, index, isSmall ? bytes : undefined);
   }
