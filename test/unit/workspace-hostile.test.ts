@@ -1,10 +1,21 @@
 /** Trees that no forge would land, damaged state, and directories in which no workspace may be. */
-import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { utf8 } from "../../src/core/base/bytes.ts";
+import type { Clock } from "../../src/core/base/clock.ts";
 import { hashBytes } from "../../src/core/base/hash.ts";
-import { systemClock } from "../../src/core/base/system.ts";
+import { mintProjectId } from "../../src/core/base/random.ts";
+import { systemClock, systemRandom } from "../../src/core/base/system.ts";
+import { openDirectoryForge } from "../../src/core/forge/forge-directory.ts";
 import { openLocalStore } from "../../src/core/store/local-store.ts";
 import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
 import { CloneWriter, type FrameJob } from "../../src/core/workspace/clone-writer.ts";
@@ -270,6 +281,47 @@ describe("state in .mic that somebody damaged", () => {
     await syncWorkspace(spaces.open(a.dir).ws);
     expect(spaces.open(a.dir).ws.latestKnown).toBe(2);
   });
+});
+
+test("a clock that is set back a year loses, repeats and hides nothing", async () => {
+  const YEAR_MS = 365 * 86_400_000;
+  const ahead: Clock = { nowMs: () => systemClock.nowMs() + YEAR_MS, sleep: systemClock.sleep };
+  const forgeDir = spaces.newDir();
+  const openAt = async (clock: Clock) =>
+    openDirectoryForge(forgeDir, { clock, random: systemRandom, create: true });
+  let forge = await openAt(ahead);
+  const { id } = await forge.createProject({ id: mintProjectId(systemRandom), name: "ada/x" });
+  const dir = spaces.newDir();
+  const options = { address: forgeDir, projectName: "ada/x", dir };
+  const context = (clock: Clock) => spaces.context({ clock, openForge: async () => forge });
+  await linkWorkspace(options, context(ahead));
+  const w = spaces.open(dir, context(ahead));
+  w.write({ f: "1\n", g: "1\n" });
+  for (const name of ["f", "g"]) utimesSync(join(dir, name), YEAR_MS / 1000 + 1e9, Date.now() / 1000 + 3e7);
+  await w.land("before");
+  await forge[Symbol.asyncDispose]();
+  forge = await openAt(systemClock);
+  const now = spaces.open(dir, context(systemClock));
+  expect(await now.changes()).toEqual([]);
+  now.write({ f: "2\n" });
+  expect(await now.changes()).toEqual(["modify f"]);
+  await now.land("after");
+  const other = { ...options, dir: spaces.newDir() };
+  await cloneWorkspace(other, context(systemClock));
+  const clone = spaces.open(other.dir, context(systemClock));
+  expect(clone.files()).toEqual({ f: "2\n", g: "1\n" });
+  clone.write({ f: "3\n" });
+  await clone.land("from the clone");
+  await syncWorkspace(spaces.open(dir, context(systemClock)).ws);
+  expect(now.files()).toEqual({ f: "3\n", g: "1\n" });
+  await gotoPosition(spaces.open(dir, context(systemClock)).ws, at(1));
+  expect(now.files()).toEqual({ f: "1\n", g: "1\n" });
+  const landings = (await Array.fromAsync(forge.listLandings(id, {}))).flat();
+  const times = landings.map((landing) => landing.timeMs);
+  expect(landings.map((landing) => landing.position)).toEqual([3, 2, 1]);
+  expect(times).toEqual(times.toSorted((x, y) => y - x));
+  expect((await forge.fsck(id)).findings).toEqual([]);
+  await forge[Symbol.asyncDispose]();
 });
 
 test("no workspace begins inside a .mic directory", async () => {
