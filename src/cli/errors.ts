@@ -60,6 +60,7 @@ const SYSTEM_PROBLEMS: Readonly<Record<string, SystemProblem>> = {
   EMFILE: { code: "internal", text: "too many open files", hint: "raise the limit with `ulimit -n`" },
   ENOENT: { code: "not-found", text: "no such file or directory", hint: "check the path" },
   ENOTDIR: { code: "not-found", text: "a part of the path is not a directory", hint: "check the path" },
+  ELOOP: { code: "not-found", text: "too many symbolic links", hint: "check where the links lead" },
   EISDIR: { code: "usage", text: "is a directory", hint: "name a file" },
   ENAMETOOLONG: { code: "too-large", text: "the name is too long for this file system", hint: "shorten it" },
 };

@@ -5,14 +5,17 @@ import { MicError } from "../core/base/errors.ts";
 import { parseTreePath, type TreePath } from "../core/base/path.ts";
 import { usageError } from "./errors.ts";
 
+const SHOWN_MAX = 200;
+
 /** The empty text stands for the workspace's root. */
 export function toTreePath(root: string, cwd: string, argument: string): TreePath | "" {
   const absolute = path.resolve(cwd, argument);
   const relative = relativeTo(root, absolute) ?? relativeTo(realParent(root), realParent(absolute));
   if (relative === undefined) {
-    throw new MicError("unsafe-path", `${argument} is outside the workspace`, {
+    const shown = argument.length > SHOWN_MAX ? `${argument.slice(0, SHOWN_MAX)}…` : argument;
+    throw new MicError("unsafe-path", `${shown} is outside the workspace`, {
       hint: `the workspace is ${root}`,
-      data: { paths: [argument] },
+      data: { paths: [shown] },
     });
   }
   return relative === "" ? "" : parseTreePath(relative);

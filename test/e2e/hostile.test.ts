@@ -220,6 +220,60 @@ describe("names and paths of any size", () => {
         expect(JSON.stringify(document).length).toBeLessThan(2000);
       }
     }
+    const outside = world.json(["cat", "/".repeat(70_000)], { in: "deep" });
+    expect(outside.document.error.code).toBe("unsafe-path");
+    expect(JSON.stringify(outside.document).length).toBeLessThan(2000);
+  });
+
+  it("names that look like options, positions, patterns or commands come back as they are", () => {
+    const names = [
+      "-rf",
+      "--help",
+      " lead",
+      "trail ",
+      "*",
+      "$(id)",
+      'a"b',
+      "it's",
+      "tab\tx",
+      "@1",
+      "latest",
+      "7",
+    ];
+    names.push(
+      "!x",
+      "#y",
+      "...",
+      "%s",
+      "~",
+      "CON",
+      "nul.txt",
+      "@latest/7/latest",
+      "line\nbreak",
+      "\u00fcmlaut",
+    );
+    world.ok(["init", "odd"]);
+    for (const name of names) world.write(`odd/${name}`, `${name}\n`);
+    const odd = { in: "odd" };
+    const tree = readTree(world.path("odd"));
+    world.ok(["land", "odd names"], odd);
+    world.ok(["clone", "./odd", "odd-b"]);
+    expect(readTree(world.path("odd-b"))).toEqual(tree);
+    world.ok(["goto", "0"], odd);
+    expect(readTree(world.path("odd"))).toEqual({});
+    world.ok(["goto", "latest"], odd);
+    expect(readTree(world.path("odd"))).toEqual(tree);
+    expect(world.ok(["cat", "--", "-rf"], odd)).toBe("-rf\n");
+    expect(world.ok(["cat", "1", "./@1"], odd)).toBe("@1\n");
+    expect(world.ok(["ls", "./@latest"], odd)).toContain("7/");
+    const untracked = ["!x", "#y", "*", "trail "];
+    world.ok(["untrack", ...untracked], odd);
+    const { changes } = world.json(["status"], odd).document;
+    const deleted = changes.filter(({ op }: { op: string }) => op === "delete");
+    expect(deleted.map(({ path }: { path: string }) => path).sort()).toEqual(untracked.sort());
+    world.ok(["land", "without them"], odd);
+    expect(world.json(["status"], odd).document.changes).toEqual([]);
+    expect(Object.keys(readTree(world.path("odd"))).length).toBe(names.length + 1);
   });
 
   it("a name that is not UTF-8 fails the land and is named", () => {

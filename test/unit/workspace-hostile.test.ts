@@ -4,6 +4,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   truncateSync,
   utimesSync,
   writeFileSync,
@@ -21,6 +22,7 @@ import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
 import { CloneWriter, type FrameJob } from "../../src/core/workspace/clone-writer.ts";
 import { gotoPosition } from "../../src/core/workspace/goto.ts";
 import { initWorkspace } from "../../src/core/workspace/init.ts";
+import { findWorkspaceRoot } from "../../src/core/workspace/layout.ts";
 import { linkWorkspace } from "../../src/core/workspace/link.ts";
 import { syncWorkspace } from "../../src/core/workspace/sync.ts";
 import { loadSettings } from "../../src/core/workspace/workspace.ts";
@@ -322,6 +324,19 @@ test("a clock that is set back a year loses, repeats and hides nothing", async (
   expect(times).toEqual(times.toSorted((x, y) => y - x));
   expect((await forge.fsck(id)).findings).toEqual([]);
   await forge[Symbol.asyncDispose]();
+});
+
+test.each([
+  ["a file", (path: string) => writeFileSync(path, "x")],
+  ["a link to itself", (path: string) => symlinkSync(".mic", path)],
+  ["a link to nowhere", (path: string) => symlinkSync("nowhere", path)],
+])("where .mic is %s there is no workspace, and init says why it makes none", async (_, make) => {
+  const dir = spaces.newDir();
+  make(join(dir, ".mic"));
+  await expect(findWorkspaceRoot(dir)).rejects.toMatchObject({ code: "not-a-workspace" });
+  await expect(initWorkspace(dir, {}, spaces.context())).rejects.toMatchObject({
+    message: expect.stringMatching(/a part of the path is|a symbolic link is in the way/),
+  });
 });
 
 test("no workspace begins inside a .mic directory", async () => {

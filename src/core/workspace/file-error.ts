@@ -12,6 +12,8 @@ const REASONS: Readonly<Record<string, string>> = {
   EMFILE: "too many files are open",
   ENFILE: "too many files are open on this machine",
   ENAMETOOLONG: "the name is too long for this file system",
+  ENOENT: "a part of the path is missing",
+  ENOTDIR: "a part of the path is not a directory",
   ELOOP: "a symbolic link is in the way",
   EBUSY: "a file is in use",
   ETXTBSY: "a program that is running is in the way",

@@ -37,7 +37,8 @@ async function isDirectory(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
   } catch (error) {
-    if (isMissing(error) || errorCode(error) === "EACCES") return false;
+    const code = errorCode(error);
+    if (isMissing(error) || code === "EACCES" || code === "ELOOP") return false;
     throw error;
   }
 }
