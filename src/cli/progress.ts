@@ -1,5 +1,5 @@
 /** One line on stderr that says how far a long task is. Shown only after a moment, redrawn a few times a second. */
-import { formatBytes, padEnd } from "./text.ts";
+import { formatBytes, formatCount, padEnd } from "./text.ts";
 
 export interface ProgressBarOptions {
   readonly enabled: boolean;
@@ -52,8 +52,7 @@ export class ProgressBar {
 }
 
 export function renderProgress(step: ProgressStep, columns: number): string {
-  const amount = (value: number): string =>
-    step.unit === "bytes" ? formatBytes(value) : value.toLocaleString("en-US");
+  const amount = (value: number): string => (step.unit === "bytes" ? formatBytes(value) : formatCount(value));
   const task = padEnd(step.task, TASK_CELLS);
   if (step.total === 0)
     return `${task} ${amount(step.done)} ${step.unit === "bytes" ? "" : step.unit}`.trimEnd();

@@ -102,7 +102,12 @@ function wrapLine(line: string, width: number): string[] {
 
 /** `1 file`, `2 files`. */
 export function plural(count: number, noun: string, many = `${noun}s`): string {
-  return `${count.toLocaleString("en-US")} ${count === 1 ? noun : many}`;
+  return `${formatCount(count)} ${count === 1 ? noun : many}`;
+}
+
+/** `1,234,567`; `toLocaleString` takes 4 ms to load what it knows of the world. */
+export function formatCount(count: number): string {
+  return String(count).replace(/\B(?=(?:\d{3})+$)/g, ",");
 }
 
 export function formatBytes(bytes: number): string {

@@ -7,7 +7,7 @@ import { type DefineCommand, examples } from "../command-definition.ts";
 import type { Invocation, OpenedProject } from "../invocation.ts";
 import { isExplicitPosition, type PositionSpec, parsePosition, tryParsePosition } from "../positions.ts";
 import { projectPath } from "../project-paths.ts";
-import { escapeLine, padStart, plural } from "../text.ts";
+import { escapeLine, formatCount, padStart, plural } from "../text.ts";
 
 interface LsOptions {
   readonly recursive?: boolean;
@@ -130,7 +130,7 @@ const MARKS: Readonly<Record<Row["kind"], string>> = {
 
 function renderRow(row: Row, paintDirectory: (text: string) => string): string {
   const name = escapeLine(row.path);
-  const size = row.kind === "directory" ? plural(row.size, "file") : row.size.toLocaleString("en-US");
+  const size = row.kind === "directory" ? plural(row.size, "file") : formatCount(row.size);
   const shown = row.kind === "directory" ? paintDirectory(`${name}/`) : name;
   return `${MARKS[row.kind]} ${padStart(size, SIZE_CELLS)}  ${shown}`;
 }

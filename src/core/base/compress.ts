@@ -26,7 +26,8 @@ export function decompress(stored: Uint8Array, rawLength: number, what = "zstd f
   try {
     raw = zstdDecompressSync(stored, {
       maxOutputLength: Math.max(1, rawLength),
-      chunkSize: Math.max(64, rawLength),
+      // One byte of room tells zlib that there is no more: it makes no second piece of memory.
+      chunkSize: Math.max(64, rawLength + 1),
     });
   } catch (cause) {
     const error = corrupt(what, `does not expand to ${rawLength} bytes`);

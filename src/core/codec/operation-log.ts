@@ -29,13 +29,25 @@ export interface OperationLog {
 export const EMPTY_OPERATION_LOG: OperationLog = { nextNumber: 1, operations: [], inEffect: 0 };
 
 const WHAT = "operation log";
+/** Of transitions that were read or written: an operation of the past is stored again with every new one. */
+const encoded = new WeakMap<Transition, Uint8Array>();
+
+/** As `encodeTransition`, once for each transition. Not to be changed. */
+export function encodedTransition(transition: Transition): Uint8Array {
+  let bytes = encoded.get(transition);
+  if (bytes === undefined) {
+    bytes = encodeTransition(transition);
+    encoded.set(transition, bytes);
+  }
+  return bytes;
+}
 
 export function encodeOperationLog(log: OperationLog): Uint8Array {
   const writer = new ByteWriter(4096);
   writer.bytes(utf8(OPERATION_LOG_MAGIC)).u16(OPERATION_LOG_VERSION);
   writer.u64(log.nextNumber).u32(log.inEffect).u32(log.operations.length);
   for (const operation of log.operations) {
-    const bytes = encodeTransition(operation);
+    const bytes = encodedTransition(operation);
     writer.u32(bytes.length).bytes(bytes);
   }
   return seal(writer);
@@ -51,7 +63,10 @@ export function decodeOperationLog(bytes: Uint8Array): OperationLog {
   const inEffect = reader.u32();
   const operations: Transition[] = [];
   for (let left = reader.count(reader.u32(), 4); left > 0; left--) {
-    operations.push(decodeTransition(reader.bytes(reader.u32())));
+    const stored = reader.bytes(reader.u32());
+    const operation = decodeTransition(stored);
+    encoded.set(operation, stored);
+    operations.push(operation);
   }
   reader.end();
   if (inEffect > operations.length) throw reader.fail("more operations in effect than there are");

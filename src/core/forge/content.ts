@@ -12,7 +12,15 @@ import type { Frame, ObjectKind, ObjectRef } from "../objects/frame.ts";
 import type { ObjectReader } from "../objects/object-reader.ts";
 import { listDirectory as listTreeDirectory, lookupPath } from "../prolly/directory.ts";
 import type { ForgeContext } from "./context.ts";
-import type { CallOptions, DirectoryItem, ListDirectory, LocatedEntry, Page, PathInfo } from "./forge.ts";
+import type {
+  CallOptions,
+  DirectoryItem,
+  ListDirectory,
+  LocatedEntry,
+  Page,
+  PathInfo,
+  ReadObjectsOptions,
+} from "./forge.ts";
 import { PathDecoder } from "./path-decoder.ts";
 import { rangesOfPaths } from "./path-ranges.ts";
 import { openSnapshot, snapshotAt } from "./positions.ts";
@@ -91,7 +99,7 @@ export async function* readObjects(
   context: ForgeContext,
   project: ProjectId,
   wants: readonly ObjectRef[],
-  options: CallOptions = {},
+  options: ReadObjectsOptions = {},
 ): AsyncIterable<Frame> {
   const snapshot = await openSnapshot(context, project, options);
   yield* snapshot.reader.frames(wants, options);

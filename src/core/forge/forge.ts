@@ -217,6 +217,11 @@ export type FetchItem =
   /** Its bytes are the receiver's own; if they are a view of a larger buffer, that may be shared. */
   | { readonly kind: "frame"; readonly frame: Frame };
 
+export interface ReadObjectsOptions extends CallOptions {
+  /** The caller is near: what is framed for it need not be compressed. */
+  readonly uncompressed?: boolean;
+}
+
 export interface BlameLine {
   /** 1-based. */
   readonly line: number;
@@ -347,7 +352,11 @@ export interface Forge extends AsyncDisposable {
   diff(project: ProjectId, request: DiffRequest, options?: CallOptions): AsyncIterable<readonly TreeChange[]>;
   fetch(project: ProjectId, request: DiffRequest, options?: CallOptions): AsyncIterable<FetchItem>;
   /** Frames that together hold every wanted object, in the order asked; a frame may hold others too. */
-  readObjects(project: ProjectId, wants: readonly ObjectRef[], options?: CallOptions): AsyncIterable<Frame>;
+  readObjects(
+    project: ProjectId,
+    wants: readonly ObjectRef[],
+    options?: ReadObjectsOptions,
+  ): AsyncIterable<Frame>;
   /** Verified content in order, chunked or not. */
   readFile(
     project: ProjectId,

@@ -178,7 +178,7 @@ export class ForgeService implements api.Forge {
   readObjects(
     project: ProjectId,
     wants: readonly ObjectRef[],
-    options?: api.CallOptions,
+    options?: api.ReadObjectsOptions,
   ): ReturnType<api.Forge["readObjects"]> {
     return readObjects(this.#context, project, wants, options);
   }

@@ -100,11 +100,10 @@ export async function* framesOf(
   const forge = await ws.forge();
   const { signal } = ws.context;
   const refs = missing.map((id) => ({ id, hint: hints.get(id) ?? 0 }));
-  for await (const frame of forge.readObjects(
-    ws.settings.project,
-    refs,
-    signal === undefined ? {} : { signal },
-  )) {
+  for await (const frame of forge.readObjects(ws.settings.project, refs, {
+    ...(signal === undefined ? {} : { signal }),
+    uncompressed: ws.inDirectory,
+  })) {
     received?.(frame);
     yield frame;
   }

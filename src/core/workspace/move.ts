@@ -167,11 +167,11 @@ async function carryOut(
     upserts.push({ path: step.path, entry, hint, stat });
   }
   ws.saveIndex(ws.index.update({ base: transition.to, upserts, removes }));
-  recordOperation(ws, {
-    ...transition,
-    steps: [...final.values()],
-    conflictsAfter: conflicts,
-  });
+  const isAsPlanned = steps === transition.steps && conflicts === transition.conflictsAfter;
+  recordOperation(
+    ws,
+    isAsPlanned ? transition : { ...transition, steps: [...final.values()], conflictsAfter: conflicts },
+  );
   ws.clearTransition();
   return { position: transition.to.position, changed, conflicts };
 }

@@ -12,11 +12,12 @@ import { type Conflict, decodeConflictState, encodeConflictState } from "../code
 import {
   decodeOperationLog,
   EMPTY_OPERATION_LOG,
+  encodedTransition,
   encodeOperationLog,
   type OperationLog,
 } from "../codec/operation-log.ts";
 import { decodePendingLanding, encodePendingLanding, type PendingLanding } from "../codec/pending-landing.ts";
-import { decodeTransition, encodeTransition, type Transition } from "../codec/transition.ts";
+import { decodeTransition, type Transition } from "../codec/transition.ts";
 import {
   decodeWorkspaceSettings,
   encodeWorkspaceSettings,
@@ -54,6 +55,9 @@ export class Workspace implements AsyncDisposable {
   /** Which file the loaded index came from, so that taking the lock need not load it again. */
   #indexFile = "";
   #conflicts: readonly Conflict[] | undefined;
+  /** As read or written with the lock held. */
+  #operations: OperationLog | undefined;
+  #isLocked = false;
 
   private constructor(root: string, context: WorkspaceContext, settings: WorkspaceSettings) {
     this.root = root;
@@ -183,7 +187,7 @@ export class Workspace implements AsyncDisposable {
 
   /** Durable on return. */
   saveTransition(transition: Transition): void {
-    this.#write(TRANSITION_FILE, encodeTransition(transition));
+    this.#write(TRANSITION_FILE, encodedTransition(transition));
   }
 
   clearTransition(): void {
@@ -191,12 +195,16 @@ export class Workspace implements AsyncDisposable {
   }
 
   loadOperations(): OperationLog {
+    if (this.#operations !== undefined) return this.#operations;
     const bytes = readFileIfExistsSync(metaPath(this.root, OPERATIONS_FILE));
-    return bytes === undefined ? EMPTY_OPERATION_LOG : decodeOperationLog(bytes);
+    const log = bytes === undefined ? EMPTY_OPERATION_LOG : decodeOperationLog(bytes);
+    if (this.#isLocked) this.#operations = log;
+    return log;
   }
 
   saveOperations(log: OperationLog): void {
     writeFileAtomic(metaPath(this.root, OPERATIONS_FILE), encodeOperationLog(log));
+    if (this.#isLocked) this.#operations = log;
   }
 
   /** The newest position that this workspace has heard of; at least its base. */
@@ -238,7 +246,13 @@ export class Workspace implements AsyncDisposable {
     this.#conflicts = undefined;
     this.objects.refresh();
     this.requireComplete();
-    return await body();
+    this.#isLocked = true;
+    try {
+      return await body();
+    } finally {
+      this.#isLocked = false;
+      this.#operations = undefined;
+    }
   }
 
   requireComplete(): void {
