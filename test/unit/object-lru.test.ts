@@ -18,18 +18,37 @@ class Item implements LruEntry {
 }
 
 describe("WeightedLru", () => {
-  test("drops what was used longest ago, and keeps the newest whatever it weighs", () => {
+  test("drops what was used longest ago", () => {
     const lru = new WeightedLru(10);
-    const [a, b, c, huge] = [new Item(4), new Item(4), new Item(4), new Item(100)];
+    const [a, b, c] = [new Item(4), new Item(4), new Item(4)];
     lru.add(a);
     lru.add(b);
     lru.touch(a);
     lru.add(c);
     expect([a.isEvicted, b.isEvicted, c.isEvicted]).toEqual([false, true, false]);
-    lru.add(huge);
-    expect([a.isEvicted, c.isEvicted, huge.isEvicted, lru.used]).toEqual([true, true, false, 100]);
-    lru.remove(huge);
-    expect([huge.isEvicted, lru.used]).toEqual([false, 0]);
+    expect(lru.used).toBe(8);
+    lru.remove(a);
+    expect([a.isEvicted, lru.used]).toEqual([false, 4]);
+  });
+
+  test("keeps the last few that weigh more than half of the budget, and what fits beside them", () => {
+    const lru = new WeightedLru(10);
+    const heavy = [60, 70, 80, 90, 100].map((weight) => new Item(weight));
+    const light = Array.from({ length: 20 }, () => new Item(5));
+    lru.add(heavy[0]!);
+    for (const item of light) {
+      lru.add(item);
+      expect(heavy[0]!.isEvicted).toBe(false);
+    }
+    expect(light.filter((item) => !item.isEvicted)).toHaveLength(2);
+    for (const item of heavy.slice(1, 4)) lru.add(item);
+    lru.touch(heavy[0]!);
+    lru.add(heavy[4]!);
+    expect(heavy.map((item) => item.isEvicted)).toEqual([false, true, false, false, false]);
+    expect(lru.used).toBe(10 + 60 + 80 + 90 + 100);
+    lru.remove(heavy[4]!);
+    lru.touch(heavy[3]!);
+    expect(lru.used).toBe(10 + 60 + 80 + 90);
   });
 
   test("agrees with a list kept in order of use", () => {
