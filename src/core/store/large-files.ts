@@ -54,7 +54,10 @@ export class LargeFiles {
       await makeDirectories(join(path, ".."));
       const handle = await open(path, "wx");
       try {
-        await handle.writeFile(bytes);
+        // In one call: `writeFile` writes half a megabyte per turn of a loop that may be busy with the next pack.
+        for (let done = 0; done < bytes.length; ) {
+          done += (await handle.write(bytes, done, bytes.length - done)).bytesWritten;
+        }
         await handle.sync();
       } finally {
         await handle.close();
