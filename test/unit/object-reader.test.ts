@@ -176,6 +176,17 @@ describe("ObjectReader.read()", () => {
     }
   });
 
+  test("reads an index that is larger than its budget once, not for every object", async () => {
+    const { store, directory, reader } = setUp(100_000);
+    const objects = blobs(4000, 100);
+    await storePack(store, directory, framesOf(objects, 4000), 4);
+    await reader.read({ id: objects[0]!.id, hint: 4 });
+    store.reset();
+    // One frame each, every time another one.
+    for (let i = 40; i < 4000; i += 40) await reader.read({ id: objects[i]!.id, hint: 4 });
+    expect(store.counts.bytesRead).toBeLessThan(4000 * 150);
+  });
+
   test("keeps no large frame that is read once", async () => {
     const { store, directory, reader, cache } = setUp();
     const large = blobs(4, 600_000);
