@@ -85,6 +85,63 @@ describe("WorkspaceIndex", () => {
     );
   });
 
+  test("takes what a scan learned the same way whether it copies columns or builds them anew", () => {
+    const stat = (seed: number) => ({ mtimeMs: seed + 0.5, ctimeMs: seed + 0.25, size: seed, ino: seed });
+    const dirs = ["", "a", "a/b", "c", "nowhere"];
+    const paths = ["a", "a/b", "c"].flatMap((dir) =>
+      Array.from({ length: 40 }, (_, i) => `${dir}/f${100 + i}`),
+    );
+    const first = WorkspaceIndex.empty().update({
+      upserts: paths.map((path) => entry(path, 7 * path.length + 1)),
+      scan: {
+        refreshed: [],
+        directories: dirs.map((path, i) => ({ path, stat: stat(i) })),
+        ignoreFiles: [{ dir: "a", name: 0, stat: stat(5) }],
+        untracked: [],
+        deleted: [],
+      },
+    });
+    const index = fc.nat(paths.length - 1);
+    const upserts = fc.uniqueArray(fc.tuple(index, fc.nat(1000)), { maxLength: 5, selector: ([i]) => i });
+    const scan = fc.record({
+      refreshed: fc.array(fc.record({ file: index, stat: fc.nat(99).map(stat) }), { maxLength: 4 }),
+      directories: fc.array(
+        fc.record({
+          path: fc.constantFrom(...dirs),
+          stat: fc.option(fc.nat(99).map(stat), { nil: undefined }),
+        }),
+        { maxLength: 5 },
+      ),
+      ignoreFiles: fc.array(
+        fc.record({ dir: fc.constantFrom(...dirs), name: fc.nat(1), stat: fc.nat(99).map(stat) }),
+        { maxLength: 3 },
+      ),
+      untracked: fc.array(
+        fc.oneof(
+          fc.constantFrom("new", "a/new", "a/b/x/y", "nowhere/x", "c/z"),
+          index.map((i) => paths[i]!),
+        ),
+        { maxLength: 4 },
+      ),
+      deleted: fc.constant([]),
+    });
+    fc.assert(
+      fc.property(upserts, scan, (rows, findings) => {
+        const changed = rows.map(([i, seed]) => entry(paths[i]!, seed - (seed % 5) + 1));
+        const copied = first.update({ upserts: changed, scan: findings });
+        // A path that is not tracked makes the columns be built; it and its directory are taken out again.
+        const extra = entry("zz/extra", 1);
+        const built = first
+          .update({ upserts: [...changed, extra], scan: findings })
+          .update({ removes: [extra.path] });
+        const expected = { ...built.columns, dirMtime: built.columns.dirMtime.slice() };
+        // Removing the path distrusts the directory that it was in.
+        expected.dirMtime[0] = copied.columns.dirMtime[0]!;
+        expect(roundTrip(copied).columns).toEqual({ ...expected, position: 0, root: copied.base.root });
+      }),
+    );
+  });
+
   test("forgets stat data whose size is not the content's", () => {
     const wrong = { ...entry("a", 4), stat: { mtimeMs: 1, ctimeMs: 1, size: 5, ino: 1 } };
     expect(

@@ -253,8 +253,6 @@ function checkShape(columns: IndexColumns): void {
     if (after <= d || after > dirs) throw corrupt(WHAT, `directory ${d} ends at ${after}`);
   }
   if (columns.dirAfter[0] !== dirs || columns.dirEnd[0] !== 0) throw corrupt(WHAT, "its root is not first");
-  for (let f = 0; f < files; f++)
-    if (columns.kind[f]! > 2) throw corrupt(WHAT, `file ${f} has no known kind`);
   let last = -1;
   for (const file of columns.chunkedFile) {
     if (file <= last || file >= files) throw corrupt(WHAT, `chunk list of file ${file}`);

@@ -19,8 +19,8 @@ const WINDOW_REFS = 8192;
 const OPEN_WIDTH = 16;
 /** Bytes of one ranged read. */
 const READ_BYTES_MAX = 4 << 20;
-/** Unwanted bytes between two frames that are read through. */
-const GAP_BYTES_MAX = 128 << 10;
+/** Unwanted bytes between two frames that are read through: they cost a local store more than another read. */
+const GAP_BYTES_MAX = 32 << 10;
 /** Frames between the first need of a read and the last: bounds what is held when packs alternate. */
 const READ_SPAN_FRAMES_MAX = 32;
 /** Reads are started ahead until this many bytes are under way or held. */

@@ -21,7 +21,9 @@ export function updateColumns(index: WorkspaceIndex, change: IndexChange): Index
   const edits = groupEdits(change);
   if (edits.size === 0 && change.scan === undefined) return { ...refreshed, position, root };
   const patched = patchColumns(index, refreshed, change);
-  if (patched !== undefined) return { ...patched, position, root };
+  if (patched !== undefined) {
+    return { ...patched, ...patchDirectories(index, change), position, root };
+  }
   const builder = new ColumnsBuilder(refreshed, change.upserts?.length ?? 0);
   const plan = planDirectories(index, edits);
   for (const dir of plan) builder.directory(dir.path, dir.old, edits.get(dir.path));
@@ -52,9 +54,9 @@ function patchColumns(
   change: IndexChange,
 ): IndexColumns | undefined {
   const upserts = change.upserts ?? [];
-  if (change.scan !== undefined || (change.removes?.length ?? 0) > 0 || upserts.length > index.count / 16) {
-    return undefined;
-  }
+  const directories = change.scan?.directories.length ?? 0;
+  if ((change.removes?.length ?? 0) > 0 || upserts.length > index.count / 16) return undefined;
+  if (directories > 16 + index.directoryCount / 16) return undefined;
   const chunked = new Set(old.chunkedFile);
   const files: number[] = [];
   for (const { path, entry } of upserts) {
@@ -62,13 +64,15 @@ function patchColumns(
     if (file === -1 || entry.chunks !== undefined || chunked.has(file)) return undefined;
     files.push(file);
   }
+  if (files.length === 0) return old;
+  const isCopied = old.mtime !== index.columns.mtime;
   const columns = {
     ...old,
     kind: old.kind.slice(),
     size: old.size.slice(),
-    mtime: old.mtime.slice(),
-    ctime: old.ctime.slice(),
-    ino: old.ino.slice(),
+    mtime: isCopied ? old.mtime : old.mtime.slice(),
+    ctime: isCopied ? old.ctime : old.ctime.slice(),
+    ino: isCopied ? old.ino : old.ino.slice(),
     hint: old.hint.slice(),
     ids: old.ids.slice(),
   };
@@ -76,6 +80,47 @@ function patchColumns(
     writeRow(columns, files[i]!, entry);
   });
   return columns;
+}
+
+type DirectoryColumns = Pick<
+  IndexColumns,
+  "dirMtime" | "dirCtime" | "dirIno" | "ignoreDir" | "ignoreName" | "ignoreStat"
+>;
+
+/** What a scan learned of directories, where they stay the same ones; as `#directoryStats` and `#ignoreFiles` below. */
+function patchDirectories(index: WorkspaceIndex, change: IndexChange): DirectoryColumns | undefined {
+  const { scan } = change;
+  if (scan === undefined) return undefined;
+  const dirMtime = index.columns.dirMtime.slice();
+  const dirCtime = index.columns.dirCtime.slice();
+  const dirIno = index.columns.dirIno.slice();
+  for (const { path, stat } of scan.directories) {
+    const dir = index.directoryNumber(path);
+    if (dir === -1) continue;
+    dirMtime[dir] = stat?.mtimeMs ?? Number.NaN;
+    dirCtime[dir] = stat?.ctimeMs ?? Number.NaN;
+    dirIno[dir] = stat?.ino ?? 0;
+  }
+  const upserted = new Set<string>((change.upserts ?? []).map((entry) => entry.path));
+  for (const path of scan.untracked) {
+    if (upserted.has(path)) continue;
+    let dir = -1;
+    for (let end = path.lastIndexOf("/"); dir === -1 && end > 0; end = path.lastIndexOf("/", end - 1)) {
+      dir = index.directoryNumber(path.slice(0, end));
+    }
+    dirMtime[dir === -1 ? 0 : dir] = Number.NaN;
+  }
+  const ignores = scan.ignoreFiles.filter((file) => index.directoryNumber(file.dir) !== -1);
+  return {
+    dirMtime,
+    dirCtime,
+    dirIno,
+    ignoreDir: Uint32Array.from(ignores, (file) => index.directoryNumber(file.dir)),
+    ignoreName: Uint32Array.from(ignores, (file) => file.name),
+    ignoreStat: Float64Array.from(
+      ignores.flatMap(({ stat }) => [stat.mtimeMs, stat.ctimeMs, stat.size, stat.ino]),
+    ),
+  };
 }
 
 type RowColumns = Pick<IndexColumns, "kind" | "size" | "mtime" | "ctime" | "ino" | "hint" | "ids">;
