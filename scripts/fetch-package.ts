@@ -1,8 +1,7 @@
 /**
  * Gets an npm package of another platform: from node_modules when it is there, else with `npm pack` into a
- * cache outside the checkout. The version and the integrity hash come from package-lock.json, or, for
- * packages of other platforms that are not in the lock, from native-packages.json beside this file. (The
- * BLAKE3 add-on is not published in the same version for every platform; its interface is the same.)
+ * cache outside the checkout. The version and the integrity hash come from package-lock.json, which pins the
+ * native packages of every platform as optional dependencies.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -53,22 +52,16 @@ export function locatePackage(name: string, source: PackageSource): string {
   return target;
 }
 
-/** Errors when neither file names the package. */
+/** Errors when the lock does not name the package. */
 export function readPin(name: string, root: string): Pin {
   const lock = JSON.parse(readFileSync(path.join(root, "package-lock.json"), "utf8")) as {
     packages: Record<string, Partial<Pin>>;
   };
-  const extra = JSON.parse(
-    readFileSync(path.join(root, "scripts", "native-packages.json"), "utf8"),
-  ) as Record<string, Pin>;
   const locked = lock.packages[`node_modules/${name}`];
-  if (locked?.version !== undefined && locked.integrity !== undefined) {
-    return { version: locked.version, integrity: locked.integrity };
+  if (locked?.version === undefined || locked.integrity === undefined) {
+    throw new Error(`${name} is not pinned in package-lock.json`);
   }
-  const pinned = extra[name];
-  if (pinned === undefined)
-    throw new Error(`${name} is pinned neither in package-lock.json nor in native-packages.json`);
-  return pinned;
+  return { version: locked.version, integrity: locked.integrity };
 }
 
 function checkIntegrity(name: string, archive: Uint8Array, integrity: string): void {

@@ -1,8 +1,11 @@
 /** BLAKE3-256. For a file, the id equals `b3sum file`. */
-import { Blake3Hasher, blake3 } from "@napi-rs/blake-hash";
+import { Blake3Hasher, blake3 as nativeBlake3 } from "@napi-rs/blake-hash";
 import { asBuffer, bytesToHex, equalBytes, hexToBytes } from "./bytes.ts";
 import { MicError } from "./errors.ts";
 import type { ObjectId } from "./ids.ts";
+
+/** The add-on takes any Uint8Array, though its types say Buffer; making one of each would cost more than the hash. */
+const blake3 = nativeBlake3 as (bytes: Uint8Array) => Buffer;
 
 /** 32 raw bytes. */
 export function hashBytes(bytes: Uint8Array): Uint8Array {
