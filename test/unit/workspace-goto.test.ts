@@ -95,6 +95,27 @@ test("restore --from brings content of another position, and undo the local edit
   await expect(restorePaths(a.ws, paths("nowhere"))).rejects.toMatchObject({ code: "not-found" });
 });
 
+test("restore takes the whole workspace, from the base or another position, also where there is nothing", async () => {
+  a.write({ f: "edited\n" });
+  expect(await restorePaths(a.ws, [""])).toEqual({ restored: ["f"] });
+  const { restored } = await restorePaths(a.ws, [""], { from: at(1) });
+  expect(restored.length).toBeGreaterThan(0);
+  const first = a.files();
+  await undo(a.ws);
+  await gotoPosition(spaces.open(a.dir).ws, at(1));
+  expect(a.files()).toEqual(first);
+  await restorePaths(spaces.open(a.dir).ws, [""], { from: at(0) });
+  expect(a.files()).toEqual({});
+  await undo(spaces.open(a.dir).ws);
+  await gotoPosition(spaces.open(a.dir).ws, at(0));
+  expect(await restorePaths(spaces.open(a.dir).ws, [""])).toEqual({ restored: [] });
+  await restorePaths(spaces.open(a.dir).ws, ["", ...paths("f")], { from: at(1) });
+  expect(a.files()).toEqual(first);
+  const sparse = await spaces.clone(a, { paths: ["f"] });
+  await restorePaths(sparse.ws, [""], { from: at(1) });
+  expect(Object.keys(sparse.files())).toEqual(["f"]);
+});
+
 test("undo after a landing says how to revert it", async () => {
   await expect(undo(a.ws)).rejects.toMatchObject({ code: "landed", hint: "mic revert 2" });
 });

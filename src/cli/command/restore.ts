@@ -1,5 +1,4 @@
 /** `mic restore PATH…`: brings content back into the workspace. */
-import type { TreePath } from "../../core/base/path.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
 import type { Invocation } from "../invocation.ts";
 import { toTreePath } from "../paths.ts";
@@ -30,7 +29,7 @@ async function restore(
   const { restorePaths } = await import("../../core/workspace/restore.ts");
   const paths = args.map((argument) => toTreePath(workspace.root, invocation.cwd, argument));
   const from = await invocation.workspacePosition(workspace, options.from ?? options.at);
-  const { restored } = await restorePaths(workspace, paths as TreePath[], from === undefined ? {} : { from });
+  const { restored } = await restorePaths(workspace, paths, from === undefined ? {} : { from });
   const { output } = invocation;
   output.answer({ restored }, () =>
     [

@@ -1,7 +1,7 @@
 /** Brings content of the base or of another position back into the workspace. */
 import { MicError } from "../base/errors.ts";
 import type { Position } from "../base/ids.ts";
-import { comparePaths, type TreePath } from "../base/path.ts";
+import { ancestorsOf, comparePaths, type TreePath } from "../base/path.ts";
 import type { ContentSide } from "../codec/content-side.ts";
 import { callOptions, checkedHead, resolveTarget } from "./base-changes.ts";
 import type { PathChange } from "./plan.ts";
@@ -16,19 +16,20 @@ export interface RestoreOptions {
 }
 
 /**
- * Files at and below `paths` become what they are at the position: tracked ones that are not there are removed,
+ * Files at and below `paths` (`""` is everything) become what they are at the position: tracked ones that are not there are removed,
  * untracked ones stay. What is overwritten comes back with `undo`. Errors: `not-found` when a path is neither
  * there nor tracked, `out-of-range`.
  */
 export function restorePaths(
   ws: Workspace,
-  paths: readonly TreePath[],
+  paths: readonly (TreePath | "")[],
   options: RestoreOptions = {},
 ): Promise<RestoreResult> {
   return changeWorkspace(ws, async () => {
     const from = options.from ?? ws.index.base.position;
     const wanted = await entriesAt(ws, from, paths);
     const changes = new Map<TreePath, PathChange>();
+    let wantedPlaces: Set<TreePath> | undefined;
     for (const path of paths) {
       let found = false;
       for (const indexed of ws.index.entries(path)) {
@@ -36,7 +37,9 @@ export function restorePaths(
         const before = { entry: indexed.entry, hint: indexed.hint };
         changes.set(indexed.path, { path: indexed.path, before, after: undefined });
       }
-      if (!found && ![...wanted.keys()].some((key) => key === path || key.startsWith(`${path}/`))) {
+      if (found || path === "") continue;
+      wantedPlaces ??= new Set([...wanted.keys()].flatMap((key) => [key, ...ancestorsOf(key)]));
+      if (!wantedPlaces.has(path)) {
         throw new MicError("not-found", `${path} is neither at @${from} nor tracked`, {
           data: { paths: [path] },
         });
@@ -59,7 +62,7 @@ export function restorePaths(
 async function entriesAt(
   ws: Workspace,
   position: Position,
-  paths: readonly TreePath[],
+  paths: readonly (TreePath | "")[],
 ): Promise<Map<TreePath, ContentSide>> {
   const entries = new Map<TreePath, ContentSide>();
   if (position === ws.index.base.position) {
@@ -70,7 +73,10 @@ async function entriesAt(
   }
   const forge = await ws.forge();
   await resolveTarget(ws, forge, await checkedHead(ws, forge), position);
-  for await (const page of forge.listEntries(ws.settings.project, position, paths, callOptions(ws))) {
+  const { sparse } = ws.settings;
+  const all = sparse.length === 0 ? undefined : sparse;
+  const within = paths.includes("") ? all : (paths as readonly TreePath[]);
+  for await (const page of forge.listEntries(ws.settings.project, position, within, callOptions(ws))) {
     for (const { path, entry, hint } of page) entries.set(path, { entry, hint });
   }
   return entries;
