@@ -8,7 +8,6 @@
  * marker is still there, so a writer that was wrongly taken for dead (another pid namespace, a long sleep)
  * starts over instead of publishing a file that is gone.
  */
-import { randomBytes } from "node:crypto";
 import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, rmSync, statSync } from "node:fs";
 import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -46,7 +45,7 @@ export class LargeFiles {
 
   /** Writes and syncs a new file, with its marker; returns its name. Nothing is left when it fails. */
   async write(bytes: Uint8Array): Promise<string> {
-    const name = bytesToHex(randomBytes(16));
+    const name = bytesToHex(crypto.getRandomValues(new Uint8Array(16)));
     const path = this.#pathOf(name);
     await mkdir(join(this.#directory, WRITING_DIRECTORY), { recursive: true });
     this.mark(name);
