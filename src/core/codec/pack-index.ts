@@ -40,6 +40,12 @@ export interface ObjectLocation {
   readonly sidecarLength: number;
 }
 
+/** Ids of rows that the caller has looked up: text that need not be made again. Used as far as rows ascend. */
+export interface KnownIds {
+  readonly rows: readonly number[];
+  readonly ids: readonly ObjectId[];
+}
+
 /** The frame table, checked. `firstRow` and `frameOffset` have one element more than there are frames. */
 export interface FrameColumns {
   readonly frameStored: Uint32Array;
@@ -165,6 +171,11 @@ export class PackIndex {
     return false;
   }
 
+  /** As `isIdOfRow`, at the cost of one comparison once what `idBytesOfRow` needs is made: for walks. */
+  hasIdAt(row: number, id: Uint8Array): boolean {
+    return row < this.objectCount && this.#compareId(this.#rankOfRow()[row]!, id, 0) === 0;
+  }
+
   /** The first of equal ids: of equal objects the first row is the answer. */
   #findRank(id: Uint8Array, at: number): number {
     let low = 0;
@@ -275,20 +286,35 @@ export class PackIndex {
   }
 
   /** By offset in the raw frame. */
-  objectsOfFrame(index: number): readonly FrameObject[] {
+  objectsOfFrame(index: number, known?: KnownIds): readonly FrameObject[] {
     this.#checkFrame(index);
-    const { firstRow } = this.#frames;
-    const objects: FrameObject[] = [];
-    for (let row = firstRow[index]!; row < firstRow[index + 1]!; row++) {
-      objects.push({ id: this.idOfRow(row), ...this.#spanOfRow(row) });
+    const first = this.#frames.firstRow[index]!;
+    const count = this.#frames.firstRow[index + 1]! - first;
+    const objects: FrameObject[] = new Array(count);
+    let next = 0;
+    for (let i = 0; i < count; i++) {
+      const row = first + i;
+      const at = this.#objectsAt + row * OBJECT_ROW_BYTES;
+      objects[i] = {
+        id: known !== undefined && known.rows[next] === row ? known.ids[next++]! : this.idOfRow(row),
+        kind: OBJECT_KINDS[this.#tail.getUint8(at + 8)]!,
+        offset: this.#offsets[row]!,
+        length: this.#tail.getUint32(at, true),
+        sidecarLength: this.#tail.getUint32(at + 4, true),
+      };
     }
     return objects;
   }
 
   /** A frame with its stored bytes, which the caller has cut out of the pack at `frame(index).offset`. */
-  frameWith(index: number, stored: Uint8Array): Frame {
-    const { compressed, rawLength } = this.frame(index);
-    return { compressed, rawLength, stored, objects: this.objectsOfFrame(index) };
+  frameWith(index: number, stored: Uint8Array, known?: KnownIds): Frame {
+    const { frameRaw, frameCompressed } = this.#frames;
+    return {
+      compressed: frameCompressed[index] === 1,
+      rawLength: frameRaw[index]!,
+      stored,
+      objects: this.objectsOfFrame(index, known),
+    };
   }
 
   /** Rows of one kind, in file order. */

@@ -15,6 +15,8 @@ import { checkFrameBytes, expandFrame } from "./read-frame.ts";
 
 /** References that are planned together. A frame that is needed on both sides of a cut may be framed again. */
 const WINDOW_REFS = 8192;
+/** Rows of a pack for each reference up to which the next row is guessed. */
+const GUESS_ROWS_PER_REF = 32;
 /** Packs that are opened at the same time. */
 const OPEN_WIDTH = 16;
 /** Bytes of one ranged read. */
@@ -104,24 +106,48 @@ async function planWindow(
   const plans: FramePlan[] = [];
   const plansOfPack = new Map<OpenPack, Map<number, FramePlan>>();
   const idBytes = Buffer.alloc(OBJECT_ID_BYTES);
+  let last: { readonly plan: FramePlan; readonly nextFrame: number } | undefined;
+  let nextRow = 0;
   for (const ref of refs) {
-    if (planned.has(ref.id)) continue;
-    planned.add(ref.id);
-    idBytes.write(ref.id, 0, OBJECT_ID_BYTES, "hex");
-    const found =
-      lookup.peekRow(idBytes, ref.hint) ?? (await lookup.findRow(objectIdToBytes(ref.id), ref.hint));
-    if (found === undefined) throw objectNotFound(ref.id);
-    addToPlans(ref.id, found, plans, plansOfPack);
+    const { id, hint } = ref;
+    if (planned.has(id)) continue;
+    planned.add(id);
+    idBytes.write(id, 0, OBJECT_ID_BYTES, "hex");
+    // What is asked in the order of paths was mostly packed in it.
+    const isNext = last?.plan.pack.index.hasIdAt(nextRow, idBytes) === true;
+    if (last !== undefined && isNext && nextRow < last.nextFrame) {
+      addRow(last.plan, id, nextRow++);
+      continue;
+    }
+    const found: PackRow | undefined =
+      last !== undefined && isNext
+        ? { pack: last.plan.pack, row: nextRow }
+        : (lookup.peekRow(idBytes, hint) ?? (await lookup.findRow(objectIdToBytes(id), hint)));
+    if (found === undefined) throw objectNotFound(id);
+    const { pack, row } = found;
+    const plan = planOf(found, plans, plansOfPack);
+    addRow(plan, id, row);
+    // Below that many the table behind the guess does not pay.
+    last =
+      refs.length * GUESS_ROWS_PER_REF < pack.index.objectCount
+        ? undefined
+        : { plan, nextFrame: pack.index.firstRow(plan.frame + 1) };
+    nextRow = row + 1;
   }
   return plans;
 }
 
-function addToPlans(
-  id: ObjectId,
+function addRow(plan: FramePlan, id: ObjectId, row: number): void {
+  plan.rows.push(row);
+  plan.ids.push(id);
+  plan.wanted += plan.pack.index.rawLengthOfRow(row);
+}
+
+function planOf(
   { pack, row }: PackRow,
   plans: FramePlan[],
   plansOfPack: Map<OpenPack, Map<number, FramePlan>>,
-): void {
+): FramePlan {
   let ofPack = plansOfPack.get(pack);
   if (ofPack === undefined) {
     ofPack = new Map();
@@ -134,9 +160,7 @@ function addToPlans(
     ofPack.set(frame, plan);
     plans.push(plan);
   }
-  plan.rows.push(row);
-  plan.ids.push(id);
-  plan.wanted += pack.index.rawLengthOfRow(row);
+  return plan;
 }
 
 /** Opens what the hints name, many at a time. A pack that is missing is reported by the lookup that needs it. */
@@ -177,7 +201,7 @@ async function* runPlans(
       const stored = new Uint8Array(await reads.storedBytes(plan));
       reads.finish(plan);
       passed.add(plan);
-      yield index.frameWith(plan.frame, stored);
+      yield index.frameWith(plan.frame, stored, plan);
       continue;
     }
     const frame = plan.cached ?? (await expandPlan(reads, plan));

@@ -85,9 +85,15 @@ export async function stageFiles(ws: Workspace, options: StageOptions): Promise<
 class FilesPlan {
   readonly empty: number[] = [];
   readonly chunked: number[] = [];
-  /** Content → the files that have it and are not written yet. */
+  /** Content → the files that have it. */
   readonly #byContent = new Map<ObjectId, number | number[]>();
+  /** By file; of those with the same content only the first counts. */
+  readonly #isWritten: Uint8Array;
   left = 0;
+
+  constructor(files: number) {
+    this.#isWritten = new Uint8Array(files);
+  }
 
   add(file: number, side: ContentSide): void {
     this.left += 1;
@@ -104,7 +110,8 @@ class FilesPlan {
   missing(files: readonly CloneFile[]): ObjectRef[] {
     const refs: ObjectRef[] = [];
     for (const [id, wanted] of this.#byContent) {
-      refs.push({ id, hint: files[typeof wanted === "number" ? wanted : wanted[0]!]!.side.hint });
+      const file = typeof wanted === "number" ? wanted : wanted[0]!;
+      if (this.#isWritten[file] === 0) refs.push({ id, hint: files[file]!.side.hint });
     }
     return refs;
   }
@@ -114,10 +121,11 @@ class FilesPlan {
     const rows: number[] = [];
     const from: number[] = [];
     for (let i = 0; i < frame.objects.length; i++) {
-      const { id } = frame.objects[i]!;
-      const wanted = this.#byContent.get(id);
+      const wanted = this.#byContent.get(frame.objects[i]!.id);
       if (wanted === undefined) continue;
-      this.#byContent.delete(id);
+      const first = typeof wanted === "number" ? wanted : wanted[0]!;
+      if (this.#isWritten[first] === 1) continue;
+      this.#isWritten[first] = 1;
       if (typeof wanted === "number") {
         rows.push(wanted);
         from.push(i);
@@ -153,7 +161,7 @@ class FilesPlan {
 }
 
 function planFiles(ws: Workspace, options: StageOptions, stats: Float64Array): FilesPlan {
-  const plan = new FilesPlan();
+  const plan = new FilesPlan(options.files.length);
   const { files, stage, resuming } = options;
   const final = new DirectoryGuard(ws.root);
   const staged = new DirectoryGuard(stage);

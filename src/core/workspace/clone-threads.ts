@@ -12,7 +12,7 @@ import { type CloneWriter, type FrameJob, STAT_FIELDS } from "./clone-writer.ts"
 import { restoreError } from "./worker-error.ts";
 
 /** Frames in the worker's queue: enough to bridge a frame that is written here. */
-const QUEUE_MAX = 6;
+const QUEUE_MAX = 24;
 /** Files that make a second thread worth its start. */
 const FILES_MIN = 1500;
 
