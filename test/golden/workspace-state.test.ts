@@ -14,6 +14,7 @@ import {
 import type { ContentSide } from "../../src/core/codec/content-side.ts";
 import {
   decodeOperationLog,
+  stepCountOf,
   encodeOperationLog,
   type OperationLog,
 } from "../../src/core/codec/operation-log.ts";
@@ -201,4 +202,7 @@ test("unsorted and forbidden paths are refused, also under a right seal", () => 
   expect(() => decodeConflictState(encodeConflictState([...conflicts].reverse()))).toThrow(/not sorted/);
   const evil = { ...transition, steps: [{ ...transition.steps[0]!, path: path(".git/config") }] };
   expect(() => decodeTransition(encodeTransition(evil))).toThrow(/reserved component/);
+  const [read] = decodeOperationLog(encodeOperationLog({ ...log, operations: [evil], inEffect: 1 })).operations;
+  expect(stepCountOf(read!)).toBe(1);
+  expect(() => read!.steps).toThrow(/reserved component/);
 });

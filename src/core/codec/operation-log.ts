@@ -13,7 +13,7 @@
 import { ByteReader, ByteWriter, utf8 } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
 import { checkSeal, seal } from "./sealed.ts";
-import { decodeTransition, encodeTransition, type Transition } from "./transition.ts";
+import { encodeTransition, openTransition, type Transition } from "./transition.ts";
 
 export const OPERATION_LOG_MAGIC = "MOPS";
 export const OPERATION_LOG_VERSION = 1;
@@ -31,6 +31,7 @@ export const EMPTY_OPERATION_LOG: OperationLog = { nextNumber: 1, operations: []
 const WHAT = "operation log";
 /** Of transitions that were read or written: an operation of the past is stored again with every new one. */
 const encoded = new WeakMap<Transition, Uint8Array>();
+const stepCounts = new WeakMap<Transition, number>();
 
 /** As `encodeTransition`, once for each transition. Not to be changed. */
 export function encodedTransition(transition: Transition): Uint8Array {
@@ -43,17 +44,20 @@ export function encodedTransition(transition: Transition): Uint8Array {
 }
 
 export function encodeOperationLog(log: OperationLog): Uint8Array {
-  const writer = new ByteWriter(4096);
+  const operations = log.operations.map(encodedTransition);
+  const writer = new ByteWriter(operations.reduce((sum, bytes) => sum + bytes.length + 4, 64));
   writer.bytes(utf8(OPERATION_LOG_MAGIC)).u16(OPERATION_LOG_VERSION);
   writer.u64(log.nextNumber).u32(log.inEffect).u32(log.operations.length);
-  for (const operation of log.operations) {
-    const bytes = encodedTransition(operation);
-    writer.u32(bytes.length).bytes(bytes);
-  }
+  for (const bytes of operations) writer.u32(bytes.length).bytes(bytes);
   return seal(writer);
 }
 
-/** Errors: `corrupt`, `unsupported` for another version. */
+/** Without reading the steps of an operation that came from a log. */
+export function stepCountOf(operation: Transition): number {
+  return stepCounts.get(operation) ?? operation.steps.length;
+}
+
+/** Errors: `corrupt`, `unsupported` for another version; steps are read, and checked, when they are asked for. */
 export function decodeOperationLog(bytes: Uint8Array): OperationLog {
   const reader = new ByteReader(bytes, WHAT, 0, checkSeal(bytes, WHAT));
   reader.expectMagic(OPERATION_LOG_MAGIC);
@@ -64,9 +68,10 @@ export function decodeOperationLog(bytes: Uint8Array): OperationLog {
   const operations: Transition[] = [];
   for (let left = reader.count(reader.u32(), 4); left > 0; left--) {
     const stored = reader.bytes(reader.u32());
-    const operation = decodeTransition(stored);
-    encoded.set(operation, stored);
-    operations.push(operation);
+    const { transition, stepCount } = openTransition(stored);
+    encoded.set(transition, stored);
+    stepCounts.set(transition, stepCount);
+    operations.push(transition);
   }
   reader.end();
   if (inEffect > operations.length) throw reader.fail("more operations in effect than there are");

@@ -114,9 +114,44 @@ export function encodeTransition(transition: Transition): Uint8Array {
   return seal(writer);
 }
 
+type TransitionHeader = Omit<Transition, "steps" | "conflictsBefore" | "conflictsAfter">;
+type TransitionBody = Pick<Transition, "steps" | "conflictsBefore" | "conflictsAfter">;
+
 /** Errors: `corrupt`, `unsupported` for another version, `unsafe-path`. */
 export function decodeTransition(bytes: Uint8Array): Transition {
   const reader = new ByteReader(bytes, WHAT, 0, checkSeal(bytes, WHAT));
+  return { ...readHeader(reader), ...readBody(reader) };
+}
+
+/**
+ * The same for a record of a log that has been checked as a whole: steps and conflicts are read when they are asked
+ * for, with these errors then. `stepCount` is what the record says.
+ */
+export function openTransition(bytes: Uint8Array): { transition: Transition; stepCount: number } {
+  const reader = new ByteReader(bytes, WHAT);
+  const header = readHeader(reader);
+  const stepCount = reader.varint();
+  let body: TransitionBody | undefined;
+  const read = (): TransitionBody => {
+    body ??= decodeTransition(bytes);
+    return body;
+  };
+  const transition = {
+    ...header,
+    get steps() {
+      return read().steps;
+    },
+    get conflictsBefore() {
+      return read().conflictsBefore;
+    },
+    get conflictsAfter() {
+      return read().conflictsAfter;
+    },
+  };
+  return { transition, stepCount };
+}
+
+function readHeader(reader: ByteReader): TransitionHeader {
   reader.expectMagic(TRANSITION_MAGIC);
   const version = reader.u16();
   if (version !== TRANSITION_VERSION) throw new MicError("unsupported", `${WHAT} has version ${version}`);
@@ -129,6 +164,10 @@ export function decodeTransition(bytes: Uint8Array): Transition {
   const from = readBase(reader);
   const to = readBase(reader);
   const description = reader.string();
+  return { kind, number, timeMs, description, from, to, complete: (flags & PARTIAL) === 0 };
+}
+
+function readBody(reader: ByteReader): TransitionBody {
   const steps: TransitionStep[] = [];
   for (let left = reader.count(reader.varint(), STEP_BYTES_MIN); left > 0; left--) {
     const step = readStep(reader);
@@ -141,18 +180,7 @@ export function decodeTransition(bytes: Uint8Array): Transition {
   const conflictsBefore = readConflicts(reader);
   const conflictsAfter = readConflicts(reader);
   reader.end();
-  return {
-    kind,
-    number,
-    timeMs,
-    description,
-    from,
-    to,
-    complete: (flags & PARTIAL) === 0,
-    steps,
-    conflictsBefore,
-    conflictsAfter,
-  };
+  return { steps, conflictsBefore, conflictsAfter };
 }
 
 function readBase(reader: ByteReader): BaseRef {

@@ -2,7 +2,7 @@
 
 import type { Position } from "../base/ids.ts";
 import { sameSide } from "../codec/content-side.ts";
-import type { OperationLog } from "../codec/operation-log.ts";
+import { type OperationLog, stepCountOf } from "../codec/operation-log.ts";
 import type { BaseRef, Transition, TransitionStep } from "../codec/transition.ts";
 import type { PathChange } from "./plan.ts";
 import type { Workspace } from "./workspace.ts";
@@ -38,7 +38,7 @@ function shortened(operations: readonly Transition[]): Transition[] {
     .map((operation) => {
       const moved = operation.from.position !== operation.to.position;
       if (!moved || !operation.complete) return operation;
-      if (operation.steps.length <= WHOLE_STEPS_MAX && whole++ < WHOLE_MOVES_MAX) return operation;
+      if (stepCountOf(operation) <= WHOLE_STEPS_MAX && whole++ < WHOLE_MOVES_MAX) return operation;
       return {
         ...operation,
         complete: false,
@@ -86,9 +86,9 @@ function followsFromBase(step: TransitionStep): boolean {
 
 function bounded(log: OperationLog): OperationLog {
   let first = Math.max(0, log.operations.length - OPERATIONS_MAX);
-  let steps = log.operations.slice(first).reduce((sum, operation) => sum + operation.steps.length, 0);
+  let steps = log.operations.slice(first).reduce((sum, operation) => sum + stepCountOf(operation), 0);
   while (steps > LOGGED_STEPS_MAX && first < log.operations.length - 1) {
-    steps -= log.operations[first]!.steps.length;
+    steps -= stepCountOf(log.operations[first]!);
     first += 1;
   }
   return { ...log, operations: log.operations.slice(first), inEffect: log.inEffect - first };
