@@ -129,6 +129,8 @@ describe("WorkspaceIndex", () => {
       fc.property(upserts, scan, (rows, findings) => {
         const changed = rows.map(([i, seed]) => entry(paths[i]!, seed - (seed % 5) + 1));
         const copied = first.update({ upserts: changed, scan: findings });
+        const reused = roundTrip(first).become({ upserts: changed, scan: findings });
+        expect(roundTrip(reused).columns).toEqual(roundTrip(copied).columns);
         // A path that is not tracked makes the columns be built; it and its directory are taken out again.
         const extra = entry("zz/extra", 1);
         const built = first

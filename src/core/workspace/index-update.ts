@@ -14,13 +14,14 @@ const KIND_NUMBER: Readonly<Record<EntryKind, number>> = { file: 0, executable: 
 /** Names of one directory and what becomes of them; undefined removes. */
 type DirectoryEdits = Map<string, IndexEntry | undefined>;
 
-export function updateColumns(index: WorkspaceIndex, change: IndexChange): IndexColumns {
+/** `reuse`: the old index is not needed any more, and its columns may be written over. */
+export function updateColumns(index: WorkspaceIndex, change: IndexChange, reuse = false): IndexColumns {
   const old = index.columns;
   const { position, root } = change.base ?? old;
   const refreshed = withRefreshedStats(old, change);
   const edits = groupEdits(change);
   if (edits.size === 0 && change.scan === undefined) return { ...refreshed, position, root };
-  const patched = patchColumns(index, refreshed, change);
+  const patched = patchColumns(index, refreshed, change, reuse);
   if (patched !== undefined) {
     return { ...patched, ...patchDirectories(index, change), position, root };
   }
@@ -52,6 +53,7 @@ function patchColumns(
   index: WorkspaceIndex,
   old: IndexColumns,
   change: IndexChange,
+  reuse: boolean,
 ): IndexColumns | undefined {
   const upserts = change.upserts ?? [];
   const directories = change.scan?.directories.length ?? 0;
@@ -66,16 +68,18 @@ function patchColumns(
   }
   if (files.length === 0) return old;
   const isCopied = old.mtime !== index.columns.mtime;
-  const columns = {
-    ...old,
-    kind: old.kind.slice(),
-    size: old.size.slice(),
-    mtime: isCopied ? old.mtime : old.mtime.slice(),
-    ctime: isCopied ? old.ctime : old.ctime.slice(),
-    ino: isCopied ? old.ino : old.ino.slice(),
-    hint: old.hint.slice(),
-    ids: old.ids.slice(),
-  };
+  const columns = reuse
+    ? old
+    : {
+        ...old,
+        kind: old.kind.slice(),
+        size: old.size.slice(),
+        mtime: isCopied ? old.mtime : old.mtime.slice(),
+        ctime: isCopied ? old.ctime : old.ctime.slice(),
+        ino: isCopied ? old.ino : old.ino.slice(),
+        hint: old.hint.slice(),
+        ids: old.ids.slice(),
+      };
   upserts.forEach((entry, i) => {
     writeRow(columns, files[i]!, entry);
   });

@@ -151,6 +151,11 @@ export class WorkspaceIndex {
     return new WorkspaceIndex(updateColumns(this, change));
   }
 
+  /** The same where this index is not used any more: its columns may become those of the next. */
+  become(change: IndexChange): WorkspaceIndex {
+    return new WorkspaceIndex(updateColumns(this, change, true));
+  }
+
   /**
    * Replaces the workspace's index in one rename. Only under the workspace's lock: the last writer wins. Not
    * synced to the device: after a power failure the index may be the old one, whose stat data no longer match,

@@ -166,7 +166,7 @@ async function carryOut(
     const stat = sameSide(step.diskAfter, step.baseAfter) ? trusted.get(step.path) : undefined;
     upserts.push({ path: step.path, entry, hint, stat });
   }
-  ws.saveIndex(ws.index.update({ base: transition.to, upserts, removes }));
+  ws.changeIndex({ base: transition.to, upserts, removes });
   const isAsPlanned = steps === transition.steps && conflicts === transition.conflictsAfter;
   recordOperation(
     ws,

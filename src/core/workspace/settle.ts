@@ -213,7 +213,7 @@ function adoptLanding(ws: Workspace, work: LandedWork): void {
     else upserts.push({ path, entry: side.entry, hint: side.hint, stat: stats?.[i] });
   });
   const scan = findings === undefined ? {} : { scan: findings };
-  ws.saveIndex(ws.index.update({ base: landed, upserts, removes, ...scan }));
+  ws.changeIndex({ base: landed, upserts, removes, ...scan });
   recordOperation(ws, {
     kind: "land",
     number: ws.loadOperations().nextNumber,

@@ -26,7 +26,7 @@ import {
 import type { Forge } from "../forge/forge.ts";
 import { readFileIfExistsSync, writeFileAtomic } from "./atomic-file.ts";
 import type { WorkspaceContext } from "./context.ts";
-import { WorkspaceIndex } from "./index.ts";
+import { type IndexChange, WorkspaceIndex } from "./index.ts";
 import { errorCode, findWorkspaceRoot, INDEX_FILE, metaPath } from "./layout.ts";
 import { LocalObjects } from "./local-objects.ts";
 import { acquireWorkspaceLock } from "./lock.ts";
@@ -134,6 +134,14 @@ export class Workspace implements AsyncDisposable {
     index.save(this.root, { sync: true });
     this.#index = index;
     this.#indexFile = this.#identifyIndex();
+  }
+
+  /** Saves the next version of the index; the one before may have been written over, also when saving fails. */
+  changeIndex(change: IndexChange): void {
+    const next = this.index.become(change);
+    // What is in memory is no longer what is on disk: if saving fails, it is loaded again.
+    this.#index = undefined;
+    this.saveIndex(next);
   }
 
   /** Unresolved, sorted by tree key. */
