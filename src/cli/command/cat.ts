@@ -3,26 +3,15 @@ import { MicError } from "../../core/base/errors.ts";
 import type { Position } from "../../core/base/ids.ts";
 import type { TreePath } from "../../core/base/path.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
-import { usageError } from "../errors.ts";
-import type { Invocation, OpenedProject } from "../invocation.ts";
-import { type PositionSpec, parsePosition } from "../positions.ts";
-import { projectPath } from "../project-paths.ts";
+import { type FileOptions, openFileArgument, takeFileArguments } from "../file-arguments.ts";
+import type { Invocation } from "../invocation.ts";
 import { escapeBlock } from "../text.ts";
-
-interface CatOptions {
-  readonly at?: PositionSpec;
-  readonly project?: string;
-}
 
 /** Beyond this a JSON document would not be read by anybody. */
 const JSON_BYTES_MAX = 64 << 20;
 
 export const define: DefineCommand = (command, bind) => {
-  command
-    .argument("<position-or-path>", "a position before the path, or the path")
-    .argument("[path]", "the file")
-    .option("--at <position>", "the position, as an option (default: the base)", parsePosition)
-    .option("--project <address>", "read this project instead of the workspace's")
+  takeFileArguments(command)
     .addHelpText("after", examples("mic cat README.md", "mic cat @3 src/main.ts"))
     .action(bind(cat));
 };
@@ -31,13 +20,9 @@ async function cat(
   invocation: Invocation,
   first: string,
   second: string | undefined,
-  options: CatOptions,
+  options: FileOptions,
 ): Promise<void> {
-  const spec = second === undefined ? options.at : parsePosition(first);
-  const project = await invocation.openProject(options.project);
-  const at = invocation.readingPosition(project, spec);
-  const path = projectPath(invocation, project, second ?? first);
-  const found = await requireFile(project, at, path, invocation.signal);
+  const { project, at, path, found } = await openFileArgument(invocation, first, second, options);
   const { output } = invocation;
   const content = project.forge.readFile(project.id, found, { signal: invocation.signal });
   if (output.json) {
@@ -75,26 +60,4 @@ function contentDocument(
     id,
     ...(isText ? { text } : { base64: bytes.toString("base64") }),
   };
-}
-
-export async function requireFile(
-  project: OpenedProject,
-  at: Position,
-  path: TreePath | "",
-  signal: AbortSignal,
-) {
-  if (path === "") throw usageError("that is the project's root directory", "name a file, or use `mic ls`");
-  const found = await project.forge.getPath(project.id, at, path, { signal });
-  if (found === undefined) {
-    throw new MicError("not-found", `there is no ${path} at @${at}`, {
-      hint: `\`mic log --path ${path}\` shows when it was there`,
-      data: { paths: [path], position: at },
-    });
-  }
-  if (found.kind === "directory") {
-    throw new MicError("usage", `${path} is a directory at @${at}`, {
-      hint: `use \`mic ls @${at} ${path}\``,
-    });
-  }
-  return found;
 }

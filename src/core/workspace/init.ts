@@ -5,13 +5,12 @@ import { MicError } from "../base/errors.ts";
 import { EMPTY_ROOT, POSITION_ZERO, type ProjectId } from "../base/ids.ts";
 import { suggestNamePart } from "../base/project-name.ts";
 import { mintProjectId } from "../base/random.ts";
-import type { WorkspaceSettings } from "../codec/workspace-settings.ts";
 import { ensureDirectory } from "./atomic-file.ts";
 import type { WorkspaceContext } from "./context.ts";
 import { fileError } from "./file-error.ts";
-import { probeFolding } from "./folding.ts";
 import { WorkspaceIndex } from "./index.ts";
 import { checkOutsideMeta, metaPath } from "./layout.ts";
+import { newSettings } from "./new-settings.ts";
 import type { InitResult } from "./results.ts";
 import { EMBEDDED_ADDRESS, SETTINGS_FILE, writeSettings } from "./workspace.ts";
 
@@ -46,21 +45,9 @@ export async function initWorkspace(
   const name = options.name ?? `local/${suggestNamePart(basename(root))}`;
   const forge = await context.openForge(forgePath, { create: true });
   const project = await createOrFind(context, forge, name);
-  const settings: WorkspaceSettings = {
-    address: EMBEDDED_ADDRESS,
-    project: project.id,
-    projectName: project.name,
-    salt: project.salt,
-    sparse: [],
-    untracked: [],
-    tracked: [],
-    session: undefined,
-    folding: probeFolding(root),
-    cloning: undefined,
-  };
   WorkspaceIndex.empty({ position: POSITION_ZERO, root: EMPTY_ROOT }).save(root, { sync: true });
   // The settings come last: with them, this is a workspace.
-  writeSettings(root, settings);
+  writeSettings(root, newSettings(root, EMBEDDED_ADDRESS, project));
   return { project: project.name, projectId: project.id, forge: forgePath, position: POSITION_ZERO };
 }
 

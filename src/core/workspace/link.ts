@@ -5,10 +5,10 @@ import { MicError } from "../base/errors.ts";
 import type { Position } from "../base/ids.ts";
 import { ensureDirectory } from "./atomic-file.ts";
 import type { WorkspaceContext } from "./context.ts";
-import { probeFolding } from "./folding.ts";
 import { type IndexEntry, WorkspaceIndex } from "./index.ts";
 import { checkOutsideMeta, metaPath } from "./layout.ts";
 import { acquireWorkspaceLock } from "./lock.ts";
+import { newSettings } from "./new-settings.ts";
 import type { LinkResult } from "./results.ts";
 import { SETTINGS_FILE, writeSettings } from "./workspace.ts";
 
@@ -50,17 +50,6 @@ export async function linkWorkspace(options: LinkOptions, context: WorkspaceCont
   });
   const base = { position: target.position, root: target.root };
   WorkspaceIndex.empty(base).update({ base, upserts }).save(root, { sync: true });
-  writeSettings(root, {
-    address: options.address,
-    project: project.id,
-    projectName: project.name,
-    salt: project.salt,
-    sparse: [],
-    untracked: [],
-    tracked: [],
-    session: undefined,
-    folding: probeFolding(root),
-    cloning: undefined,
-  });
+  writeSettings(root, newSettings(root, options.address, project));
   return { project: project.name, projectId: project.id, position: target.position };
 }

@@ -6,7 +6,7 @@ import { invariant, MicError } from "../base/errors.ts";
 import type { Position } from "../base/ids.ts";
 import type { TreePath } from "../base/path.ts";
 import type { ContentSide } from "../codec/content-side.ts";
-import { decodePackIndex } from "../codec/pack.ts";
+import { decodePackIndex, decodePackTrailer } from "../codec/pack.ts";
 import type { PendingLanding, PendingOperation } from "../codec/pending-landing.ts";
 import type { TransitionStep } from "../codec/transition.ts";
 import type { Forge, LandRequest, Operation, PositionRef } from "../forge/forge.ts";
@@ -126,8 +126,8 @@ export function toOperation(operation: PendingOperation): Operation {
 }
 
 function framesOfPack(bytes: Uint8Array): Frame[] {
-  const trailer = new DataView(bytes.buffer, bytes.byteOffset + bytes.length - 36, 36);
-  const index = decodePackIndex(bytes.subarray(bytes.length - trailer.getUint32(8, true)));
+  const { tailLength } = decodePackTrailer(bytes);
+  const index = decodePackIndex(bytes.subarray(bytes.length - tailLength));
   return index
     .frames()
     .map(({ offset, storedLength }, i) => index.frameWith(i, bytes.subarray(offset, offset + storedLength)));
