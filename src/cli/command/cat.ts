@@ -1,7 +1,6 @@
 /** `mic cat [N] PATH`: a file's content as it was at a position. */
 import { MicError } from "../../core/base/errors.ts";
 import type { Position } from "../../core/base/ids.ts";
-import type { TreePath } from "../../core/base/path.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
 import { type FileOptions, openFileArgument, takeFileArguments } from "../file-arguments.ts";
 import type { Invocation } from "../invocation.ts";
