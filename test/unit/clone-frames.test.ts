@@ -1,8 +1,9 @@
 import { randomFillSync } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { FetchItem, Forge } from "../../src/core/forge/forge.ts";
+import type { Frame } from "../../src/core/objects/frame.ts";
 import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
 import { TestWorkspaces } from "../support/workspaces.ts";
 
@@ -51,3 +52,49 @@ test.each([0, 1])("a clone with %i workers leaves memory alone that frames share
     expect(Buffer.compare(readFileSync(join(dir, name)), content)).toBe(0);
   }
 });
+
+/** The same forge, with one byte changed in the last frame that a fetch sends. */
+function withDamage(forge: Forge, at: (frame: Frame) => number): Forge {
+  return new Proxy(forge, {
+    get(target, key) {
+      const value = Reflect.get(target, key) as unknown;
+      if (typeof value !== "function") return value;
+      if (key !== "fetch") return value.bind(target);
+      return async function* (...args: Parameters<Forge["fetch"]>): AsyncIterable<FetchItem> {
+        const items: FetchItem[] = [];
+        for await (const item of target.fetch(...args)) items.push(item);
+        const last = items.at(-1)!;
+        if (last.kind === "frame") last.frame.stored[at(last.frame)]! ^= 1;
+        yield* items;
+      };
+    },
+  });
+}
+
+test.each([0, 1])(
+  "a clone with %i workers refuses content that a frame's bytes do not give",
+  async (workers) => {
+    await using spaces = new TestWorkspaces();
+    const first = await spaces.init();
+    const files: Record<string, Uint8Array> = {};
+    for (let i = 0; i < 1600; i++) files[`small/${i}`] = Buffer.from(`${i} `.repeat(20));
+    for (let i = 0; i < 4; i++) files[`zz/${i}`] = randomFillSync(new Uint8Array(60_000));
+    first.write(files);
+    await first.land("many files");
+    const context = spaces.context();
+    const { forgeAddress: address, settings } = first.ws;
+    const damages = [() => 0, (frame: Frame) => frame.stored.length >> 1];
+    for (const at of damages) {
+      const dir = spaces.newDir();
+      const clone = cloneWorkspace(
+        { address, projectName: settings.projectName, dir, workers },
+        { ...context, openForge: async (to) => withDamage(await context.openForge(to), at) },
+      );
+      await expect(clone).rejects.toMatchObject({ code: "corrupt" });
+      expect(existsSync(join(dir, "small"))).toBe(false);
+      // The same command, now with sound content, continues.
+      await cloneWorkspace({ address, projectName: settings.projectName, dir, workers }, context);
+      expect(Buffer.compare(readFileSync(join(dir, "zz/3")), files["zz/3"]!)).toBe(0);
+    }
+  },
+);

@@ -211,6 +211,30 @@ describe("ObjectReader.frames()", () => {
     await expect(collectWithoutVerifying(reader.frames(refsTo(objects, 1)))).rejects.toMatchObject({
       code: "corrupt",
     });
+    const unchecked = { unchecked: true, distinct: true };
+    const passed = await collectWithoutVerifying(reader.frames(refsTo(objects, 1), unchecked));
+    expect(idsIn(passed)).toEqual(objects.map(({ id }) => id));
+    expect(() => passed.forEach(verifyFrame)).toThrow(expect.objectContaining({ code: "corrupt" }));
+  });
+
+  test("finds every object in whatever order the rows of two packs are asked for", async () => {
+    const { store, directory, reader } = setUp();
+    const objects = Array.from({ length: 300 }, (_, i) => testObject(`object ${i}`));
+    const twice = objects[70]!;
+    await storePack(store, directory, framesOf([...objects.slice(0, 150), twice], 200), 1);
+    await storePack(store, directory, framesOf(objects.slice(150), 200), 2);
+    const inOrder = objects.map(({ id }, i) => ({ id, hint: i < 150 ? 1 : 2 }));
+    const alternating = inOrder.flatMap((ref, i) => (i < 150 ? [ref, inOrder[i + 150]!] : []));
+    const backwards = [...inOrder].reverse();
+    const runs = [...inOrder.slice(200), ...inOrder.slice(50, 200), ...inOrder.slice(0, 50)];
+    for (const refs of [inOrder, alternating, backwards, runs]) {
+      for (const distinct of [false, true]) {
+        const frames = await collect(reader.frames(refs, { distinct }));
+        const ids = idsIn(frames);
+        expect(new Set(ids)).toEqual(new Set(objects.map(({ id }) => id)));
+        expect(frames[0]!.objects.some(({ id }) => id === refs[0]!.id)).toBe(true);
+      }
+    }
   });
 
   test("stops when it is aborted, and leaves no read unhandled when the caller stops", async () => {

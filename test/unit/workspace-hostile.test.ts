@@ -1,5 +1,6 @@
 /** Trees that no forge would land, damaged state, and directories in which no workspace may be. */
 import {
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -19,7 +20,7 @@ import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import { openDirectoryForge } from "../../src/core/forge/forge-directory.ts";
 import { openLocalStore } from "../../src/core/store/local-store.ts";
 import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
-import { CloneWriter, type FrameJob } from "../../src/core/workspace/clone-writer.ts";
+import { CloneWriter, type FrameJob, STAT_FIELDS } from "../../src/core/workspace/clone-writer.ts";
 import { gotoPosition } from "../../src/core/workspace/goto.ts";
 import { initWorkspace } from "../../src/core/workspace/init.ts";
 import { findWorkspaceRoot } from "../../src/core/workspace/layout.ts";
@@ -174,49 +175,46 @@ describe("CloneWriter", () => {
     stored: one,
     rawLength: one.length,
     compressed: false,
-    offsets: Uint32Array.of(0),
-    lengths: Uint32Array.of(one.length),
-    kinds: Uint8Array.of(0),
+    rows: Uint32Array.of(0, one.length, 0, 0),
     ids: hashBytes(one),
     paths: "f",
-    files: Uint32Array.of(0),
     ...change,
   });
+  /** Files 1 and 2. */
+  const twice = Uint32Array.of(0, 4, 0, 1, 0, 4, 0, 2);
   let stage: string;
   beforeEach(() => {
     stage = spaces.newDir();
   });
+  const writer = () => new CloneWriter(stage, new Float64Array(3 * STAT_FIELDS));
 
   test("writes content that is its id, twice if it has two paths", () => {
     const ids = Buffer.concat([hashBytes(one), hashBytes(one)]);
-    const twice = {
-      offsets: Uint32Array.of(0, 0),
-      lengths: Uint32Array.of(4, 4),
-      kinds: Uint8Array.of(0, 0),
-    };
-    new CloneWriter(stage).write(job({ ...twice, ids, paths: "f\0g", files: Uint32Array.of(0, 1) }));
+    const stats = new Float64Array(3 * STAT_FIELDS);
+    new CloneWriter(stage, stats).write(job({ rows: twice, ids, paths: "f\0g" }));
     expect(readdirSync(stage).sort()).toEqual(["f", "g"]);
+    const sizeAndInode = (path: string): number[] => [4, lstatSync(join(stage, path)).ino];
+    expect([...stats.subarray(2, STAT_FIELDS)]).toEqual([0, 0]);
+    expect([...stats.subarray(STAT_FIELDS + 2, 2 * STAT_FIELDS)]).toEqual(sizeAndInode("f"));
+    expect([...stats.subarray(2 * STAT_FIELDS + 2)]).toEqual(sizeAndInode("g"));
   });
 
   test("refuses content that is not its id before the file exists", () => {
-    const write = (change: Partial<FrameJob>) => new CloneWriter(stage).write(job(change));
+    const write = (change: Partial<FrameJob>) => writer().write(job(change));
     expect(() => write({ ids: hashBytes(utf8("two\n")) })).toThrow(
       expect.objectContaining({ code: "corrupt" }),
     );
-    expect(() => write({ lengths: Uint32Array.of(9) })).toThrow(expect.objectContaining({ code: "corrupt" }));
+    expect(() => write({ rows: Uint32Array.of(0, 9, 0, 0) })).toThrow(
+      expect.objectContaining({ code: "corrupt" }),
+    );
     expect(readdirSync(stage)).toEqual([]);
   });
 
   test("refuses a second id for the same place in a frame", () => {
     const ids = Buffer.concat([hashBytes(one), hashBytes(utf8("two\n"))]);
-    const twice = {
-      offsets: Uint32Array.of(0, 0),
-      lengths: Uint32Array.of(4, 4),
-      kinds: Uint8Array.of(0, 0),
-    };
-    expect(() =>
-      new CloneWriter(stage).write(job({ ...twice, ids, paths: "f\0g", files: Uint32Array.of(0, 1) })),
-    ).toThrow(expect.objectContaining({ code: "corrupt" }));
+    expect(() => writer().write(job({ rows: twice, ids, paths: "f\0g" }))).toThrow(
+      expect.objectContaining({ code: "corrupt" }),
+    );
     expect(readdirSync(stage)).toEqual(["f"]);
   });
 });

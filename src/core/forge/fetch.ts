@@ -6,7 +6,7 @@ import type { ObjectId, ProjectId } from "../base/ids.ts";
 import type { ObjectRef } from "../objects/frame.ts";
 import { changesBetween } from "./changes.ts";
 import type { ForgeContext } from "./context.ts";
-import type { CallOptions, DiffRequest, FetchItem, TreeChange } from "./forge.ts";
+import type { DiffRequest, FetchItem, FetchOptions, TreeChange } from "./forge.ts";
 import { rangesOfPaths } from "./path-ranges.ts";
 import { openSnapshot, requireReached } from "./positions.ts";
 
@@ -18,7 +18,7 @@ export async function* fetchChanges(
   context: ForgeContext,
   project: ProjectId,
   request: DiffRequest,
-  options: CallOptions = {},
+  options: FetchOptions = {},
 ): AsyncIterable<FetchItem> {
   const ranges = rangesOfPaths(request.paths);
   const snapshot = await openSnapshot(context, project, options);
@@ -34,7 +34,8 @@ export async function* fetchChanges(
     }
   }
   yield { kind: "content", objects: wanted.refs.length, bytes: wanted.bytes };
-  for await (const frame of snapshot.reader.frames(wanted.refs, options)) yield { kind: "frame", frame };
+  const frames = snapshot.reader.frames(wanted.refs, { ...options, distinct: true });
+  for await (const frame of frames) yield { kind: "frame", frame };
 }
 
 /** Each object once, in the order of the paths that need it first. */

@@ -222,6 +222,11 @@ export interface ReadObjectsOptions extends CallOptions {
   readonly uncompressed?: boolean;
 }
 
+export interface FetchOptions extends ReadObjectsOptions {
+  /** The caller verifies every object that it takes: stored frames need not match their checksums first. */
+  readonly unchecked?: boolean;
+}
+
 export interface BlameLine {
   /** 1-based. */
   readonly line: number;
@@ -350,7 +355,7 @@ export interface Forge extends AsyncDisposable {
     options?: CallOptions,
   ): AsyncIterable<readonly LocatedEntry[]>;
   diff(project: ProjectId, request: DiffRequest, options?: CallOptions): AsyncIterable<readonly TreeChange[]>;
-  fetch(project: ProjectId, request: DiffRequest, options?: CallOptions): AsyncIterable<FetchItem>;
+  fetch(project: ProjectId, request: DiffRequest, options?: FetchOptions): AsyncIterable<FetchItem>;
   /** Frames that together hold every wanted object, in the order asked; a frame may hold others too. */
   readObjects(
     project: ProjectId,

@@ -171,7 +171,7 @@ export class ForgeService implements api.Forge {
   fetch(
     project: ProjectId,
     request: api.DiffRequest,
-    options?: api.CallOptions,
+    options?: api.FetchOptions,
   ): AsyncIterable<api.FetchItem> {
     return fetchChanges(this.#context, project, request, options);
   }

@@ -32,6 +32,10 @@ export interface FramesOptions {
   readonly signal?: AbortSignal;
   /** Leave re-framed objects uncompressed, for a reader in this process. Default: compressed. */
   readonly uncompressed?: boolean;
+  /** The reader verifies every object: stored frames are not compared with their checksums. */
+  readonly unchecked?: boolean;
+  /** No object is asked for twice: `refs` are not searched for it. */
+  readonly distinct?: boolean;
 }
 
 /** One frame, and what is wanted of it. */
@@ -66,7 +70,7 @@ export async function* streamFrames(
   refs: readonly ObjectRef[],
   options: FramesOptions,
 ): AsyncGenerator<Frame, void, undefined> {
-  const planned = new Set<ObjectId>();
+  const planned = options.distinct ? undefined : new Set<ObjectId>();
   const passed = new PassedFrames();
   for (let from = 0; from < refs.length; from += WINDOW_REFS) {
     throwIfAborted(options.signal);
@@ -100,7 +104,7 @@ class PassedFrames {
 async function planWindow(
   lookup: ObjectLookup,
   refs: readonly ObjectRef[],
-  planned: Set<ObjectId>,
+  planned: Set<ObjectId> | undefined,
 ): Promise<FramePlan[]> {
   await openHintedPacks(lookup, refs);
   const plans: FramePlan[] = [];
@@ -110,8 +114,10 @@ async function planWindow(
   let nextRow = 0;
   for (const ref of refs) {
     const { id, hint } = ref;
-    if (planned.has(id)) continue;
-    planned.add(id);
+    if (planned !== undefined) {
+      if (planned.has(id)) continue;
+      planned.add(id);
+    }
     idBytes.write(id, 0, OBJECT_ID_BYTES, "hex");
     // What is asked in the order of paths was mostly packed in it.
     const isNext = last?.plan.pack.index.hasIdAt(nextRow, idBytes) === true;
@@ -188,7 +194,7 @@ async function* runPlans(
   passed: PassedFrames,
   options: FramesOptions,
 ): AsyncGenerator<Frame, void, undefined> {
-  const reads = new ReadAhead(lookup, plans, options.signal);
+  const reads = new ReadAhead(lookup, plans, options);
   const builder = new FrameBuilder({
     rawTarget: BLOB_FRAME_RAW_BYTES,
     ...(options.uncompressed ? { level: "store" } : {}),
@@ -229,26 +235,26 @@ async function expandPlan(reads: ReadAhead, plan: FramePlan): Promise<CachedFram
 
 class ReadAhead {
   readonly #lookup: ObjectLookup;
-  readonly #signal: AbortSignal | undefined;
+  readonly #options: FramesOptions;
   readonly #queue: RangeRead[];
   #nextRead = 0;
   /** Bytes under way or held. */
   #heldBytes = 0;
 
-  constructor(lookup: ObjectLookup, plans: readonly FramePlan[], signal: AbortSignal | undefined) {
+  constructor(lookup: ObjectLookup, plans: readonly FramePlan[], options: FramesOptions) {
     this.#lookup = lookup;
-    this.#signal = signal;
+    this.#options = options;
     this.#queue = groupReads(plans);
   }
 
-  /** The stored bytes of a plan's frame, checked against their checksum; valid until `finish`. */
+  /** The stored bytes of a plan's frame, checked against their checksum if asked; valid until `finish`. */
   async storedBytes(plan: FramePlan): Promise<Uint8Array> {
     const location = plan.pack.index.frame(plan.frame);
     const { read } = plan;
     const bytes = read === undefined ? plan.pack.whole! : await this.#bytesOf(read);
     const from = location.offset - (read?.start ?? 0);
     const stored = bytes.subarray(from, from + location.storedLength);
-    checkFrameBytes(location, stored);
+    if (!this.#options.unchecked) checkFrameBytes(location, stored);
     return stored;
   }
 
@@ -275,7 +281,7 @@ class ReadAhead {
   #start(read: RangeRead): void {
     const length = read.end - read.start;
     this.#heldBytes += length;
-    read.bytes = this.#lookup.cache.readBytes(read.pack.entry, read.start, length, this.#signal);
+    read.bytes = this.#lookup.cache.readBytes(read.pack.entry, read.start, length, this.#options.signal);
     // A reader that stops early leaves reads behind; whoever does wait for one still gets its error.
     read.bytes.catch(leaveToReader);
   }

@@ -52,8 +52,8 @@ export class ObjectReader {
   /**
    * Frames that together hold every object of `refs`, in the order of first need, each object once. A stored
    * frame is passed on as it is where at least half of its bytes are wanted (it may then hold others too),
-   * otherwise what is wanted of it is framed again. The bytes of a frame are the receiver's own. Stored frames match their checksum, but are for the
-   * receiver to verify; objects that are framed again have been verified.
+   * otherwise what is wanted of it is framed again. The bytes of a frame are the receiver's own. Stored frames match their checksum (unless
+   * that is not asked for), but are for the receiver to verify; objects that are framed again have been verified.
    */
   frames(refs: readonly ObjectRef[], options: FramesOptions = {}): AsyncGenerator<Frame, void, undefined> {
     return streamFrames(this.#lookup, refs, options);

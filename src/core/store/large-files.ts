@@ -12,7 +12,7 @@ import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, rmSy
 import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { kill, pid } from "node:process";
-import { bytesToHex } from "../base/bytes.ts";
+import { asPlainBytes, bytesToHex } from "../base/bytes.ts";
 import { corrupt } from "../base/errors.ts";
 import {
   errorCode,
@@ -86,7 +86,7 @@ export class LargeFiles {
     }
     try {
       checkSize(path, (await handle.stat()).size, size);
-      const bytes = new Uint8Array(end - start);
+      const bytes = newBytes(end - start);
       for (let done = 0; done < bytes.length; ) {
         const { bytesRead } = await handle.read(bytes, done, bytes.length - done, start + done);
         if (bytesRead === 0) throw corrupt(path, "ends while it is read", start + done);
@@ -166,7 +166,7 @@ function readPart(path: string, size: number, start: number, end: number): Uint8
   }
   try {
     checkSize(path, fstatSync(file).size, size);
-    const bytes = new Uint8Array(end - start);
+    const bytes = newBytes(end - start);
     for (let done = 0; done < bytes.length; ) {
       const count = readSync(file, bytes, done, bytes.length - done, start + done);
       if (count === 0) throw corrupt(path, "ends while it is read", start + done);
@@ -176,6 +176,11 @@ function readPart(path: string, size: number, start: number, end: number): Uint8
   } finally {
     closeSync(file);
   }
+}
+
+/** Memory of its own, not cleared: only for what is filled whole. */
+function newBytes(length: number): Uint8Array {
+  return asPlainBytes(Buffer.allocUnsafeSlow(length));
 }
 
 function checkSize(path: string, found: number, expected: number): void {

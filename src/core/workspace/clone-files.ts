@@ -11,8 +11,8 @@ import type { ObjectId } from "../base/ids.ts";
 import type { TreePath } from "../base/path.ts";
 import type { ContentSide } from "../codec/content-side.ts";
 import type { Frame, ObjectRef } from "../objects/frame.ts";
-import { CloneThreads } from "./clone-threads.ts";
-import { CLONE_KINDS, CloneWriter, type FrameJob, STAT_FIELDS } from "./clone-writer.ts";
+import type { CloneThreads } from "./clone-threads.ts";
+import { CLONE_KINDS, type CloneWriter, type FrameJob, ROW_FIELDS, STAT_FIELDS } from "./clone-writer.ts";
 import { framesOf, streamContent } from "./content.ts";
 import { DirectoryGuard, inspectPath } from "./disk-state.ts";
 import type { Workspace } from "./workspace.ts";
@@ -37,20 +37,18 @@ export interface StageOptions {
   readonly frames: AsyncIterable<Frame> | undefined;
   /** Told each frame, whose bytes it may not keep. */
   readonly received: (frame: Frame) => void;
-  readonly workers: number;
+  readonly threads: CloneThreads;
 }
 
 export async function stageFiles(ws: Workspace, options: StageOptions): Promise<StagedFiles> {
-  const { files, stage, workers } = options;
+  const { files, stage, threads } = options;
   const { onProgress, signal } = ws.context;
-  const stats = new Float64Array(files.length * STAT_FIELDS);
-  const writer = new CloneWriter(stage);
+  const { stats, writer } = threads.begin(files.length);
   const plan = planFiles(ws, options, stats);
-  await using threads = new CloneThreads(stage, writer, stats, workers);
   let done = files.length - plan.left;
   for (const file of plan.empty) {
     const { path, side } = files[file]!;
-    writer.writeFile(path, CLONE_KINDS.indexOf(side.entry.kind), EMPTY_BYTES, stats, file);
+    writer.writeFile(path, CLONE_KINDS.indexOf(side.entry.kind), EMPTY_BYTES, file);
   }
   done += plan.empty.length;
   const total = files.length;
@@ -60,7 +58,7 @@ export async function stageFiles(ws: Workspace, options: StageOptions): Promise<
       options.received(frame);
       const job = plan.jobFor(frame, files);
       if (job !== undefined) {
-        done += job.files.length;
+        done += job.rows.length / ROW_FIELDS;
         await threads.write(job);
       }
       onProgress?.({ task: "writing", done, total, unit: "files" });
@@ -89,6 +87,7 @@ class FilesPlan {
   readonly #byContent = new Map<ObjectId, number | number[]>();
   /** By file; of those with the same content only the first counts. */
   readonly #isWritten: Uint8Array;
+  #writtenContents = 0;
   left = 0;
 
   constructor(files: number) {
@@ -109,6 +108,7 @@ class FilesPlan {
 
   missing(files: readonly CloneFile[]): ObjectRef[] {
     const refs: ObjectRef[] = [];
+    if (this.#writtenContents === this.#byContent.size) return refs;
     for (const [id, wanted] of this.#byContent) {
       const file = typeof wanted === "number" ? wanted : wanted[0]!;
       if (this.#isWritten[file] === 0) refs.push({ id, hint: files[file]!.side.hint });
@@ -118,7 +118,7 @@ class FilesPlan {
 
   /** The files that this frame completes; undefined when there are none. They count as written. */
   jobFor(frame: Frame, files: readonly CloneFile[]): FrameJob | undefined {
-    const rows: number[] = [];
+    const wantedFiles: number[] = [];
     const from: number[] = [];
     for (let i = 0; i < frame.objects.length; i++) {
       const wanted = this.#byContent.get(frame.objects[i]!.id);
@@ -126,37 +126,37 @@ class FilesPlan {
       const first = typeof wanted === "number" ? wanted : wanted[0]!;
       if (this.#isWritten[first] === 1) continue;
       this.#isWritten[first] = 1;
+      this.#writtenContents += 1;
       if (typeof wanted === "number") {
-        rows.push(wanted);
+        wantedFiles.push(wanted);
         from.push(i);
       } else {
         for (const file of wanted) {
-          rows.push(file);
+          wantedFiles.push(file);
           from.push(i);
         }
       }
     }
-    if (rows.length === 0) return undefined;
-    const offsets = new Uint32Array(rows.length);
-    const lengths = new Uint32Array(rows.length);
-    const kinds = new Uint8Array(rows.length);
-    const ids = Buffer.allocUnsafeSlow(rows.length * 32);
-    const paths: string[] = new Array(rows.length);
-    for (let i = 0; i < rows.length; i++) {
+    if (wantedFiles.length === 0) return undefined;
+    const rows = new Uint32Array(wantedFiles.length * ROW_FIELDS);
+    const ids = Buffer.allocUnsafeSlow(wantedFiles.length * 32);
+    const paths: string[] = new Array(wantedFiles.length);
+    for (let i = 0, at = 0; i < wantedFiles.length; i++, at += ROW_FIELDS) {
       const object = frame.objects[from[i]!]!;
-      const { path, side } = files[rows[i]!]!;
+      const file = wantedFiles[i]!;
+      const { path, side } = files[file]!;
       if (object.length !== side.entry.size) {
         throw corrupt("the project's tree", `${path} has ${object.length} bytes, not ${side.entry.size}`);
       }
-      offsets[i] = object.offset;
-      lengths[i] = object.length;
-      kinds[i] = CLONE_KINDS.indexOf(side.entry.kind);
+      rows[at] = object.offset;
+      rows[at + 1] = object.length;
+      rows[at + 2] = CLONE_KINDS.indexOf(side.entry.kind);
+      rows[at + 3] = file;
       ids.write(object.id, i * 32, 32, "hex");
       paths[i] = path;
     }
     const { stored, rawLength, compressed } = frame;
-    const columns = { offsets, lengths, kinds, ids, files: Uint32Array.from(rows) };
-    return { stored, rawLength, compressed, paths: paths.join("\0"), ...columns };
+    return { stored, rawLength, compressed, rows, ids, paths: paths.join("\0") };
   }
 }
 

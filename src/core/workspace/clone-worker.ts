@@ -1,4 +1,4 @@
-/** The clone's second thread: writes the frames it is sent, in order, and answers with stat data. */
+/** The clone's second thread: writes the frames it is sent, in order. */
 import { parentPort, workerData } from "node:worker_threads";
 import { releaseBytes } from "../base/bytes.ts";
 import { CLONE_RESUME_HINT, CloneWriter, type FrameJob } from "./clone-writer.ts";
@@ -11,23 +11,41 @@ export interface CloneWorkerData {
   readonly done: SharedArrayBuffer;
 }
 
+/** `begin` comes first, `finish` last. */
+export type CloneWorkerRequest =
+  | { readonly kind: "begin"; readonly stats: Float64Array }
+  | { readonly kind: "frame"; readonly job: FrameJob }
+  | { readonly kind: "finish" };
+
+/** `done` answers `finish`. */
 export type CloneWorkerMessage =
-  | { readonly files: Uint32Array; readonly stats: Float64Array }
-  | { readonly error: ErrorDescription };
+  | { readonly kind: "done" }
+  | { readonly kind: "error"; readonly error: ErrorDescription };
 
 const { stage, done } = workerData as CloneWorkerData;
-const writer = new CloneWriter(stage);
 const counter = new Int32Array(done);
+let writer: CloneWriter | undefined;
 
-parentPort!.on("message", (job: FrameJob) => {
-  let answer: CloneWorkerMessage;
+parentPort!.on("message", (request: CloneWorkerRequest) => {
+  if (request.kind === "begin") writer = new CloneWriter(stage, request.stats);
+  else if (request.kind === "finish") answer({ kind: "done" });
+  else writeFrame(request.job);
+});
+
+function writeFrame(job: FrameJob): void {
   try {
-    answer = { files: job.files, stats: writer.write(job) };
+    writer!.write(job);
   } catch (error) {
-    answer = { error: describeError(fileError(error, "cannot write a file", CLONE_RESUME_HINT)) };
+    answer({
+      kind: "error",
+      error: describeError(fileError(error, "cannot write a file", CLONE_RESUME_HINT)),
+    });
   }
   // It was sent to be ours alone.
   releaseBytes(job.stored);
   Atomics.add(counter, 0, 1);
-  parentPort!.postMessage(answer);
-});
+}
+
+function answer(message: CloneWorkerMessage): void {
+  parentPort!.postMessage(message);
+}

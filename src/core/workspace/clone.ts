@@ -15,6 +15,7 @@ import { ensureDirectory } from "./atomic-file.ts";
 import { callOptions } from "./base-changes.ts";
 import { checkCollisions, checkTreePaths, nameRules } from "./checkout-guard.ts";
 import { type CloneFile, stageFiles } from "./clone-files.ts";
+import { CloneThreads } from "./clone-threads.ts";
 import { CLONE_RESUME_HINT, STAT_FIELDS } from "./clone-writer.ts";
 import type { WorkspaceContext } from "./context.ts";
 import { fileError } from "./file-error.ts";
@@ -160,11 +161,13 @@ async function finishClone(
     to: target.position,
     ...(settings.sparse.length === 0 ? {} : { paths: settings.sparse }),
   };
-  const stream = forge.fetch(settings.project, request, callOptions(ws))[Symbol.asyncIterator]();
+  const near = { ...callOptions(ws), uncompressed: ws.inDirectory, unchecked: ws.inDirectory };
+  const stream = forge.fetch(settings.project, request, near)[Symbol.asyncIterator]();
   try {
-    const files = await readFileList(stream);
-    checkFiles(files, settings);
     const stage = metaPath(root, STAGING_DIR);
+    await using threads = new CloneThreads(stage, options.workers ?? 1);
+    const files = await readFileList(stream, threads);
+    checkFiles(files, settings);
     ensureDirectory(stage);
     // A directory is as near as a copy of it would be.
     const received = ws.inDirectory ? undefined : ws.objects.writer("received");
@@ -174,7 +177,7 @@ async function finishClone(
       resuming,
       frames: resuming ? undefined : framesIn(stream),
       received: (frame) => received?.add(frame),
-      workers: options.workers ?? 1,
+      threads,
     });
     received?.finish();
     await waitForTick(root, stats, context);
@@ -199,7 +202,7 @@ async function finishClone(
   }
 }
 
-async function readFileList(stream: AsyncIterator<FetchItem>): Promise<CloneFile[]> {
+async function readFileList(stream: AsyncIterator<FetchItem>, threads: CloneThreads): Promise<CloneFile[]> {
   const files: CloneFile[] = [];
   for (;;) {
     const next = await stream.next();
@@ -207,6 +210,7 @@ async function readFileList(stream: AsyncIterator<FetchItem>): Promise<CloneFile
     for (const { path, after } of next.value.changes) {
       if (after !== undefined) files.push({ path, side: after });
     }
+    threads.expect(files.length);
   }
 }
 

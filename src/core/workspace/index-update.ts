@@ -2,6 +2,7 @@
  * The next version of an index. Files of directories without edits are copied in bulk, so that a hundred
  * changes among a hundred thousand files cost a few copies of columns, and building from nothing is one pass.
  */
+import { asBuffer } from "../base/bytes.ts";
 import { objectIdToBytes } from "../base/ids.ts";
 import { comparePaths } from "../base/path.ts";
 import type { EntryKind } from "../codec/tree-entry.ts";
@@ -80,8 +81,9 @@ function patchColumns(
         hint: old.hint.slice(),
         ids: old.ids.slice(),
       };
+  const row = { ...columns, ids: asBuffer(columns.ids) };
   upserts.forEach((entry, i) => {
-    writeRow(columns, files[i]!, entry);
+    writeRow(row, files[i]!, entry);
   });
   return columns;
 }
@@ -127,7 +129,10 @@ function patchDirectories(index: WorkspaceIndex, change: IndexChange): Directory
   };
 }
 
-type RowColumns = Pick<IndexColumns, "kind" | "size" | "mtime" | "ctime" | "ino" | "hint" | "ids">;
+type RowColumns = Pick<IndexColumns, "kind" | "size" | "mtime" | "ctime" | "ino" | "hint"> & {
+  /** For hex. */
+  readonly ids: Buffer;
+};
 
 function writeRow(columns: RowColumns, file: number, { entry, hint, stat }: IndexEntry): void {
   columns.kind[file] = KIND_NUMBER[entry.kind];
@@ -138,7 +143,7 @@ function writeRow(columns: RowColumns, file: number, { entry, hint, stat }: Inde
   columns.ctime[file] = usable ? stat.ctimeMs : Number.NaN;
   columns.ino[file] = usable ? stat.ino : 0;
   columns.hint[file] = hint;
-  columns.ids.set(objectIdToBytes(entry.id), file * 32);
+  columns.ids.write(entry.id, file * 32, 32, "hex");
 }
 
 function groupEdits(change: IndexChange): Map<string, DirectoryEdits> {
@@ -170,7 +175,7 @@ interface PlannedDirectory {
 function planDirectories(index: WorkspaceIndex, edits: Map<string, DirectoryEdits>): PlannedDirectory[] {
   const fresh = new Set<string>();
   for (const [path, names] of edits) {
-    if (![...names.values()].some((entry) => entry !== undefined)) continue;
+    if (!hasUpsert(names)) continue;
     for (let dir = path; !fresh.has(dir) && index.directoryNumber(dir) === -1; ) {
       fresh.add(dir);
       const slash = dir.lastIndexOf("/");
@@ -190,6 +195,11 @@ function planDirectories(index: WorkspaceIndex, edits: Map<string, DirectoryEdit
   }
   while (next < added.length) plan.push({ path: added[next++]!, old: -1 });
   return plan;
+}
+
+function hasUpsert(names: DirectoryEdits): boolean {
+  for (const entry of names.values()) if (entry !== undefined) return true;
+  return false;
 }
 
 /** Takes directories in path order. Those that end up without a file below them are left out. */
@@ -239,7 +249,7 @@ class ColumnsBuilder {
       ctime: this.#ctime,
       ino: this.#ino,
       hint: this.#hint,
-      ids: this.#ids,
+      ids: asBuffer(this.#ids),
     };
   }
 
