@@ -272,6 +272,8 @@ export class WorkspaceIndex {
   }
 
   #findId(id: ObjectId): number {
+    // A first landing asks for everything.
+    if (this.count === 0) return -1;
     this.#byId ??= new IdTable(this.columns.ids);
     return this.#byId.find(objectIdToBytes(id));
   }
