@@ -439,10 +439,14 @@ class ColumnsBuilder {
       dirMtime[deepest(numbers, path)] = Number.NaN;
     };
     // Whatever is on disk and not tracked must be found again: it is in a directory that has to be read.
-    const upserted = new Set<string>((change.upserts ?? []).map((entry) => entry.path));
-    const deleted = new Set<string>(change.scan?.deleted ?? []);
-    for (const path of change.scan?.untracked ?? []) if (!upserted.has(path)) distrust(path);
-    for (const path of change.removes ?? []) if (!upserted.has(path) && !deleted.has(path)) distrust(path);
+    const untracked = change.scan?.untracked ?? [];
+    const removes = change.removes ?? [];
+    if (untracked.length + removes.length > 0) {
+      const upserted = new Set<string>((change.upserts ?? []).map((entry) => entry.path));
+      const deleted = new Set<string>(change.scan?.deleted ?? []);
+      for (const path of untracked) if (!upserted.has(path)) distrust(path);
+      for (const path of removes) if (!upserted.has(path) && !deleted.has(path)) distrust(path);
+    }
     if (keep.length < this.#dirPath.length) {
       for (const path of this.#dirPath) if (!numbers.has(path)) distrust(path);
     }
