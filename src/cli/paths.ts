@@ -39,11 +39,6 @@ export function toPathBelowRoot(root: string, cwd: string, argument: string): Tr
   return path;
 }
 
-/** As it would be written from `cwd`, for messages. */
-export function shownFrom(root: string, cwd: string, treePath: string): string {
-  return path.relative(cwd, path.join(root, treePath)) || ".";
-}
-
 function relativeTo(root: string, absolute: string): string | undefined {
   const relative = path.relative(root, absolute);
   if (relative === ".." || relative.startsWith(`..${path.sep}`) || path.isAbsolute(relative))

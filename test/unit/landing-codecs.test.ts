@@ -196,15 +196,18 @@ describe.each(formats)("$name", (it) => {
     expect(decode(new Uint8Array(hexToBytes(golden[it.name]!.hex)))).toEqual(value);
   });
 
-  test.runIf(isSealed)("a flipped bit in any byte is found", () => {
-    for (let i = 0; i < bytes.length; i++) {
-      for (const bit of [1, 0x80]) {
-        const flipped = bytes.slice();
-        flipped[i]! ^= bit;
-        expect(() => decode(flipped), `byte ${i}`).toThrow(expect.objectContaining({ code: "corrupt" }));
+  // The others are found by their hash, which covers every bit.
+  if (isSealed) {
+    test("a flipped bit in any byte is found", () => {
+      for (let i = 0; i < bytes.length; i++) {
+        for (const bit of [1, 0x80]) {
+          const flipped = bytes.slice();
+          flipped[i]! ^= bit;
+          expect(() => decode(flipped), `byte ${i}`).toThrow(expect.objectContaining({ code: "corrupt" }));
+        }
       }
-    }
-  });
+    });
+  }
 
   test("is refused at every shorter length and with trailing bytes", () => {
     for (let length = 0; length < body.length; length++) {

@@ -1,10 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import {
-  readFileIfExists,
-  readFileIfExistsSync,
-  writeFileAtomic,
-} from "../../src/core/workspace/atomic-file.ts";
+import { readFileIfExistsSync, writeFileAtomic } from "../../src/core/workspace/atomic-file.ts";
 import { findWorkspaceRoot } from "../../src/core/workspace/layout.ts";
 import { temporaryWorkspace } from "../support/temporary-workspace.ts";
 
@@ -45,12 +41,11 @@ describe("writeFileAtomic()", () => {
   });
 });
 
-test("readFileIfExists() answers undefined for what is not there, also below a file", async () => {
+test("readFileIfExistsSync() answers undefined for what is not there, also below a file", () => {
   using ws = temporaryWorkspace();
   ws.write("f", "x");
   for (const name of ["missing", "f/below"]) {
-    expect(await readFileIfExists(ws.path(name))).toBeUndefined();
     expect(readFileIfExistsSync(ws.path(name))).toBeUndefined();
   }
-  expect(Buffer.from((await readFileIfExists(ws.path("f")))!).toString()).toBe("x");
+  expect(Buffer.from(readFileIfExistsSync(ws.path("f"))!).toString()).toBe("x");
 });

@@ -9,7 +9,7 @@ import { verifyObject } from "../base/hash.ts";
 import type { ObjectId } from "../base/ids.ts";
 import { FRAME_RAW_BYTES_MAX } from "../base/limits.ts";
 import { frameChecksum } from "../codec/pack.ts";
-import type { FrameLocation, PackIndex } from "../codec/pack-index.ts";
+import type { FrameLocation } from "../codec/pack-index.ts";
 import type { Frame, FrameObject, ObjectKind } from "./frame.ts";
 
 export interface ObjectContent {
@@ -56,20 +56,6 @@ export function checkFrameBytes(location: FrameLocation, stored: Uint8Array): vo
   if (!equalBytes(frameChecksum(stored), location.checksum)) {
     throw corrupt("frame", "does not match its checksum", location.offset);
   }
-}
-
-/** Reads one object out of a pack of which `readAt` gives bytes; `undefined` when the pack does not hold it. */
-export function readObjectFromPack(
-  index: PackIndex,
-  id: ObjectId,
-  readAt: (offset: number, length: number) => Uint8Array,
-): ObjectContent | undefined {
-  const location = index.find(id);
-  if (location === undefined) return undefined;
-  const frame = index.frame(location.frame);
-  const stored = readAt(frame.offset, frame.storedLength);
-  checkFrameBytes(frame, stored);
-  return readObjectFromFrame(expandFrame({ ...frame, stored }), location, id);
 }
 
 /** Expands a frame, checks that its objects fill it, and verifies every one. Returns the raw bytes. */

@@ -9,7 +9,6 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { pid } from "node:process";
 import { isMissing } from "./layout.ts";
@@ -78,15 +77,6 @@ export function syncDirectory(directory: string): void {
 
 export function ensureDirectory(path: string): void {
   mkdirSync(path, { recursive: true });
-}
-
-export async function readFileIfExists(path: string): Promise<Uint8Array | undefined> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
 }
 
 export function readFileIfExistsSync(path: string): Uint8Array | undefined {

@@ -10,11 +10,6 @@ import type { Frame, ObjectRef } from "../objects/frame.ts";
 import { expandFrame } from "./local-objects.ts";
 import type { Workspace } from "./workspace.ts";
 
-/** The object whose bytes a tree entry needs first: the content, or the list of its chunks. */
-export function storedId(side: ContentSide): ObjectId {
-  return side.entry.chunks ?? side.entry.id;
-}
-
 /** Whole verified content. Errors: `too-large` above `bytesMax`, `not-found`, `unreachable`, `corrupt`. */
 export async function readContent(
   ws: Workspace,

@@ -9,10 +9,9 @@ import { MicError } from "../base/errors.ts";
 import { hashObject, StreamHasher } from "../base/hash.ts";
 import type { TreePath } from "../base/path.ts";
 import type { ContentSide } from "../codec/content-side.ts";
-import type { EntryKind } from "../codec/tree-entry.ts";
 import type { IndexEntry } from "./index.ts";
 import { errorCode } from "./layout.ts";
-import { type FileStat, fileStatOf, kindOfMode, lstatIfExists, readStat, sameStat } from "./stat.ts";
+import { type FileStat, lstatIfExists, readStat, sameStat } from "./stat.ts";
 
 export type DiskState =
   | { readonly kind: "absent" }
@@ -146,10 +145,4 @@ export function readWorkspaceFile(root: string, path: TreePath, bytesMax: number
   } finally {
     closeSync(file);
   }
-}
-
-/** Kind and stat data of an open file. */
-export function statOfOpenFile(file: number): { kind: EntryKind; stat: FileStat } {
-  const stats = fstatSync(file);
-  return { kind: kindOfMode(stats.mode) as EntryKind, stat: fileStatOf(stats) };
 }

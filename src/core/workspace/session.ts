@@ -87,16 +87,3 @@ export function abandonSession(ws: Workspace, session?: SessionId): Promise<Sess
     return abandoned;
   });
 }
-
-/** Makes an open session of the project the workspace's own. Errors: `not-found`, `usage` when it is not open. */
-export function resumeSession(ws: Workspace, session: SessionId): Promise<Session> {
-  return changeWorkspace(ws, async () => {
-    const forge = await ws.forge();
-    const found = await forge.getSession(ws.settings.project, session, callOptions(ws));
-    if (found.state !== "open" && found.state !== "conflicted") {
-      throw new MicError("usage", `session ${session} is ${found.state}`);
-    }
-    ws.saveSession(session);
-    return found;
-  });
-}
