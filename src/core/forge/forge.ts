@@ -48,6 +48,20 @@ export interface UpdateProject {
   readonly visibility?: Visibility;
 }
 
+// Organizations
+
+export interface OrganizationInfo {
+  readonly name: string;
+  readonly description: string;
+  /** Unix milliseconds. */
+  readonly createdAtMs: number;
+}
+
+export interface CreateOrganization {
+  readonly name: string;
+  readonly description?: string;
+}
+
 export interface Page<T> {
   readonly items: readonly T[];
   /** Pass as `after` for the next page; absent on the last. */
@@ -130,6 +144,19 @@ export type LandResult =
       readonly paths: readonly TreePath[];
     };
 
+/** Lands what a session recorded; its content was stored before, with `putBlob` or `putPack`. */
+export interface LandSession {
+  readonly session: SessionId;
+  /** As in `LandRequest`. */
+  readonly landingId: LandingId;
+  /** Default: the session's. */
+  readonly goal?: string;
+  readonly author: string;
+  readonly agent: string;
+  /** Packs uploaded for it with `putPack`. */
+  readonly packs?: readonly PackId[];
+}
+
 export interface FoundLanding {
   readonly position: Position;
   readonly root: ObjectId;
@@ -152,10 +179,23 @@ export interface LandingSummary {
 }
 
 export interface Landing extends LandingSummary {
+  readonly hlc: Hlc;
   readonly base: PositionRef;
   readonly decisions: readonly string[];
   readonly conversation: readonly ConversationMessage[];
   readonly operations: readonly Operation[];
+}
+
+/** Copies history: positions, ids, times and trees stay what they are. */
+export interface ImportLandings {
+  /** Must be the head of the project. */
+  readonly after: PositionRef;
+  /** Consecutive, from `after.position + 1`. */
+  readonly landings: readonly Landing[];
+  /** Packs uploaded with `putPack` that hold content of these landings. */
+  readonly packs: readonly PackId[];
+  /** Content that travels with the call: at most INLINE_CONTENT_BYTES_MAX stored bytes. */
+  readonly frames: readonly Frame[];
 }
 
 export interface ListLandings {
@@ -216,6 +256,21 @@ export type FetchItem =
   | { readonly kind: "content"; readonly objects: number; readonly bytes: number }
   /** Its bytes are the receiver's own; if they are a view of a larger buffer, that may be shared. */
   | { readonly kind: "frame"; readonly frame: Frame };
+
+/** Content that was stored by itself: what a tree entry needs to know of it. */
+export interface StoredContent {
+  readonly id: ObjectId;
+  /** Bytes. */
+  readonly size: number;
+  /** Present when it is stored in chunks. */
+  readonly chunks?: ObjectId;
+}
+
+/** Part of a file, in bytes; cut short where it passes the end. */
+export interface ContentRange {
+  readonly offset: number;
+  readonly length: number;
+}
 
 export interface ReadObjectsOptions extends CallOptions {
   /** The caller is near: what is framed for it need not be compressed. */
@@ -301,6 +356,11 @@ export interface Forge extends AsyncDisposable {
   /** How the forge was reached, for messages. */
   readonly address: string;
 
+  /** Errors: `already-exists`. Creating a project creates its organization when that is missing. */
+  createOrganization(request: CreateOrganization, options?: CallOptions): Promise<OrganizationInfo>;
+  getOrganization(name: string, options?: CallOptions): Promise<OrganizationInfo>;
+  listOrganizations(request: PageRequest, options?: CallOptions): Promise<Page<OrganizationInfo>>;
+
   createProject(request: CreateProject, options?: CallOptions): Promise<ProjectInfo>;
   /** By `org/project` (following redirects) or by id. */
   getProject(nameOrId: string, options?: CallOptions): Promise<ProjectInfo>;
@@ -319,7 +379,26 @@ export interface Forge extends AsyncDisposable {
 
   /** Verified and durable on return; referenced by a later `land`. `pack` may be used again when it resolves. */
   putPack(project: ProjectId, pack: Uint8Array, options?: CallOptions): Promise<PackId>;
+  /**
+   * Stores content that no landing names yet: small content as one loose object, large content in chunks. A
+   * landing that names it copies it into its own pack. Durable on return; repeating it is harmless.
+   */
+  putBlob(
+    project: ProjectId,
+    content: AsyncIterable<Uint8Array>,
+    options?: CallOptions,
+  ): Promise<StoredContent>;
   land(project: ProjectId, request: LandRequest, options?: CallOptions): Promise<LandResult>;
+  /** The same id with the same recorded work is idempotent. */
+  landSession(project: ProjectId, request: LandSession, options?: CallOptions): Promise<LandResult>;
+  /**
+   * Appends landings of another forge's history, each verified: its operations applied to the tree before it must
+   * give its root. All or nothing; repeating it is harmless. Errors: `history-changed` when `after` is not the
+   * head, `corrupt`, `different-lineage`.
+   */
+  importLandings(project: ProjectId, request: ImportLandings, options?: CallOptions): Promise<HeadInfo>;
+  /** A session of another forge, as it is there. Errors: `already-exists` for another one under its id. */
+  importSession(project: ProjectId, session: Session, options?: CallOptions): Promise<void>;
   /** Looks a landing id up in (after, head]. `undefined` is definite only where no other process may still be sending it. */
   findLanding(
     project: ProjectId,
@@ -362,12 +441,21 @@ export interface Forge extends AsyncDisposable {
     wants: readonly ObjectRef[],
     options?: ReadObjectsOptions,
   ): AsyncIterable<Frame>;
-  /** Verified content in order, chunked or not. */
+  /** Verified content in order, chunked or not. A range reads only the chunks it needs. */
   readFile(
     project: ProjectId,
     file: { readonly entry: TreeEntry; readonly hint: number },
-    options?: CallOptions,
+    options?: CallOptions & { readonly range?: ContentRange },
   ): AsyncIterable<Uint8Array>;
+  /**
+   * Content by its id, landed or not; `chunks` where it is known that it is chunked. `undefined` when it is not
+   * stored (chunked content is found by its chunk list only).
+   */
+  findContent(
+    project: ProjectId,
+    content: { readonly id: ObjectId; readonly chunks?: ObjectId },
+    options?: CallOptions,
+  ): Promise<StoredContent | undefined>;
   blame(
     project: ProjectId,
     at: Position,
