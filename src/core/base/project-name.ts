@@ -40,19 +40,18 @@ export function parseProjectName(text: string): ProjectName {
   const parts = text.split("/");
   if (parts.length !== 2) throw invalid(text, "is not of the form org/project");
   const [org, project] = parts as [string, string];
-  const problem =
-    findPartProblem(org, "organization", ORG_NAME_LENGTH_MAX) ??
-    (RESERVED_ORGS.has(org) ? `uses the reserved organization name ${JSON.stringify(org)}` : undefined) ??
-    findPartProblem(project, "project", PROJECT_NAME_LENGTH_MAX);
+  const problem = findOrgProblem(org) ?? findPartProblem(project, "project", PROJECT_NAME_LENGTH_MAX);
   if (problem !== undefined) throw invalid(text, problem);
   return { org, project };
 }
 
 /** `usage` when `text` is not a valid organization name. */
 export function parseOrgName(text: string): string {
-  const problem = findPartProblem(text, "organization", ORG_NAME_LENGTH_MAX);
-  if (problem !== undefined) throw invalid(text, problem);
-  return text;
+  const problem = findOrgProblem(text);
+  if (problem === undefined) return text;
+  throw new MicError("usage", `organization name ${quoted(text)} ${problem}`, {
+    hint: "use lower case letters, digits, dots, dashes and underscores",
+  });
 }
 
 export function formatProjectName(name: ProjectName): string {
@@ -73,6 +72,12 @@ export function suggestNamePart(text: string): string {
   return findPartProblem(cleaned, "project", ORG_NAME_LENGTH_MAX) === undefined ? cleaned : "project";
 }
 
+function findOrgProblem(org: string): string | undefined {
+  const problem = findPartProblem(org, "organization", ORG_NAME_LENGTH_MAX);
+  if (problem !== undefined || !RESERVED_ORGS.has(org)) return problem;
+  return `uses the reserved organization name ${JSON.stringify(org)}`;
+}
+
 function findPartProblem(part: string, what: string, lengthMax: number): string | undefined {
   if (part === "") return `has an empty ${what}`;
   if (part.length > lengthMax) return `has a ${what} longer than ${lengthMax} characters`;
@@ -85,9 +90,12 @@ function findPartProblem(part: string, what: string, lengthMax: number): string 
   return undefined;
 }
 
+const NAME_HINT = "use org/project in lower case letters, digits, dots, dashes and underscores";
+
 function invalid(text: string, problem: string): MicError {
-  const shown = text.length > 200 ? `${text.slice(0, 200)}…` : text;
-  return new MicError("usage", `project name ${JSON.stringify(shown)} ${problem}`, {
-    hint: "use org/project in lower case letters, digits, dots, dashes and underscores",
-  });
+  return new MicError("usage", `project name ${quoted(text)} ${problem}`, { hint: NAME_HINT });
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}…` : text);
 }

@@ -31,9 +31,9 @@ export async function getLanding(
 ): Promise<Landing> {
   const snapshot = await snapshotAt(context, project, position, options);
   const record = await snapshot.record(position);
-  const { base, decisions, conversation } = record;
+  const { hlc, base, decisions, conversation } = record;
   const operations = await snapshot.operations(record);
-  return { ...toLandingSummary(record), base, decisions, conversation, operations };
+  return { ...toLandingSummary(record), hlc, base, decisions, conversation, operations };
 }
 
 export function toLandingSummary(record: LandingRecord): LandingSummary {

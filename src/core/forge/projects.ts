@@ -11,6 +11,7 @@ import { metaKey, NAMES_PREFIX } from "../objects/keys.ts";
 import type { ForgeContext } from "./context.ts";
 import type { CallOptions, CreateProject, Page, PageRequest, ProjectInfo, UpdateProject } from "./forge.ts";
 import { claimName, decodeFor, nameTaken, readName, retireName } from "./names.ts";
+import { ensureOrganization } from "./organizations.ts";
 import { swapLoop } from "./swap-loop.ts";
 
 const LIST_LIMIT_DEFAULT = 100;
@@ -55,6 +56,7 @@ export async function createProject(
       hint: "mint a new id",
     });
   }
+  await ensureOrganization(context, parseProjectName(name).org, signal);
   await claimName(context, name, id, signal);
   return toInfo(meta);
 }
@@ -114,7 +116,10 @@ export async function updateProject(
   const name = request.name === undefined ? undefined : formatProjectName(parseProjectName(request.name));
   if (request.description !== undefined) checkDescription(request.description);
   const before = await readMeta(context, project, signal);
-  if (name !== undefined && name !== before.name) await claimName(context, name, project, signal);
+  if (name !== undefined && name !== before.name) {
+    await ensureOrganization(context, parseProjectName(name).org, signal);
+    await claimName(context, name, project, signal);
+  }
   const meta = await changeMeta(context, project, signal, (current) => {
     if (current === undefined || current.deletedAtMs !== 0) throw projectNotFound(project);
     return withChanges(current, name, request);

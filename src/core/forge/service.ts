@@ -16,6 +16,7 @@ import { fsck } from "./fsck.ts";
 import { getLanding, listLandings } from "./history.ts";
 import { land } from "./land-session.ts";
 import { listSessions } from "./list-sessions.ts";
+import * as organizations from "./organizations.ts";
 import { openSnapshot, requirePosition } from "./positions.ts";
 import { ProjectStore } from "./project-store.ts";
 import * as projects from "./projects.ts";
@@ -65,6 +66,22 @@ export class ForgeService implements api.Forge {
       requireProject: (project, signal) => this.#requireProject(project, signal),
       sessionLog: (project) => this.#project(project).sessionLog,
     };
+  }
+
+  createOrganization(
+    request: api.CreateOrganization,
+    options?: api.CallOptions,
+  ): Promise<api.OrganizationInfo> {
+    return organizations.createOrganization(this.#context, request, options);
+  }
+  getOrganization(name: string, options?: api.CallOptions): Promise<api.OrganizationInfo> {
+    return organizations.getOrganization(this.#context, name, options);
+  }
+  listOrganizations(
+    request: api.PageRequest,
+    options?: api.CallOptions,
+  ): Promise<api.Page<api.OrganizationInfo>> {
+    return organizations.listOrganizations(this.#context, request, options);
   }
 
   createProject(request: api.CreateProject, options?: api.CallOptions): Promise<api.ProjectInfo> {

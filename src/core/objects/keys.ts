@@ -12,6 +12,7 @@
  * | `projects/{project}/sessions/{session}.bin` | compare-and-swap |
  * | `projects/{project}/gc/{name}` | first passes of the collector |
  * | `names/{org}/{name}` | created if absent, then compare-and-swap; never deleted |
+ * | `organizations/{org}/meta` | created if absent |
  *
  * `hh` is the first two digits of the hash; an epoch is the store's UTC day at the time of the upload.
  */
@@ -36,6 +37,7 @@ const START_DIGITS = 16;
 
 export const PROJECTS_PREFIX = "projects/";
 export const NAMES_PREFIX = "names/";
+export const ORGANIZATIONS_PREFIX = "organizations/";
 
 export function projectPrefix(project: ProjectId): string {
   return `${PROJECTS_PREFIX}${project}/`;
@@ -98,6 +100,11 @@ export function collectorPrefix(project: ProjectId): string {
   return `${projectPrefix(project)}gc/`;
 }
 
+export function organizationKey(org: string): string {
+  return `${ORGANIZATIONS_PREFIX}${namePart(org)}/meta`;
+}
+
+/** The names of an organization's projects. */
 export function orgPrefix(org: string): string {
   return `${NAMES_PREFIX}${namePart(org)}/`;
 }
