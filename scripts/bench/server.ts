@@ -1,0 +1,101 @@
+/** Starts the built binary's server for a benchmark or a long run, and says how much memory it took. */
+import { mkdirSync, readFileSync } from "node:fs";
+import { MIC } from "./harness.ts";
+
+export interface ServedForge extends AsyncDisposable {
+  readonly url: string;
+  readonly token: string;
+  readonly pid: number;
+  /** What clients need in their environment. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Highest resident memory so far, in bytes. */
+  peakBytes(): number;
+  /** User plus system time so far. */
+  cpuMs(): number;
+  /** Ends it as a power cut would. */
+  kill(): Promise<void>;
+  stop(): Promise<number>;
+}
+
+const OWNER_TOKEN = "mic_bench_token_that_is_long_enough";
+const CLOCK_TICKS_PER_SECOND = 100;
+
+export interface ServeOptions {
+  /** Where the forge is kept; made when missing. */
+  readonly data: string;
+  /** Default 0: any free one. */
+  readonly port?: number;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Put before the command: `taskset`, `nice`. */
+  readonly prefix?: readonly string[];
+}
+
+export async function serve(options: ServeOptions): Promise<ServedForge> {
+  mkdirSync(options.data, { recursive: true });
+  const listen = `127.0.0.1:${options.port ?? 0}`;
+  const child = Bun.spawn(
+    [...(options.prefix ?? []), MIC, "serve", "--data", options.data, "--listen", listen, "--json"],
+    {
+      env: { ...process.env, ...options.env, MIC_OWNER_TOKEN: OWNER_TOKEN },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "inherit",
+    },
+  );
+  const lines = readLines(child.stdout);
+  const first = await lines.next();
+  if (first.done) throw new Error(`mic serve ended with ${await child.exited}`);
+  const { url } = JSON.parse(first.value) as { url: string };
+  const drained = drain(lines);
+  const end = async (signal: NodeJS.Signals): Promise<number> => {
+    child.kill(signal);
+    const code = await child.exited;
+    await drained;
+    return code;
+  };
+  return {
+    url,
+    token: OWNER_TOKEN,
+    pid: child.pid,
+    env: { MIC_TOKEN: OWNER_TOKEN, MIC_SERVER: url },
+    peakBytes: () => statusField(child.pid, "VmHWM") * 1024,
+    cpuMs: () => cpuMsOf(child.pid),
+    kill: async () => {
+      await end("SIGKILL");
+    },
+    stop: () => end("SIGTERM"),
+    [Symbol.asyncDispose]: async () => {
+      if (child.exitCode === null && child.signalCode === null) await end("SIGKILL");
+    },
+  };
+}
+
+async function* readLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const bytes of stream) {
+    rest += decoder.decode(bytes, { stream: true });
+    const lines = rest.split("\n");
+    rest = lines.pop()!;
+    yield* lines;
+  }
+}
+
+/** The log is read so that the server never waits for it. */
+async function drain(lines: AsyncGenerator<string>): Promise<void> {
+  for await (const line of lines) {
+    const { level } = JSON.parse(line) as { level?: string };
+    if (level === "error") console.error(line);
+  }
+}
+
+export function statusField(pid: number, name: string): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)![1]);
+}
+
+export function cpuMsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return ((Number(fields[11]) + Number(fields[12])) * 1000) / CLOCK_TICKS_PER_SECOND;
+}
