@@ -3,7 +3,17 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { MIC } from "./harness.ts";
 
-const SUPPORT = new Set(["run.ts", "harness.ts", "tree.ts", "server.ts", "delayed.ts", "delay-proxy.ts"]);
+const SUPPORT = new Set([
+  "run.ts",
+  "harness.ts",
+  "tree.ts",
+  "server.ts",
+  "delayed.ts",
+  "delay-proxy.ts",
+  "landing-client.ts",
+  "load.ts",
+  "grpc-load.ts",
+]);
 const directory = import.meta.dirname;
 const names = readdirSync(directory)
   .filter((file) => file.endsWith(".ts") && !SUPPORT.has(file))
