@@ -26,7 +26,7 @@ import { doClash } from "./conflicts.ts";
 import { locateContent } from "./locate-content.ts";
 import { appendPacks, type PageCache } from "./manifest.ts";
 import { checkNeighbours } from "./neighbours.ts";
-import type { PreparedLanding } from "./prepared-landing.ts";
+import type { GivenPlace, PreparedLanding } from "./prepared-landing.ts";
 import { recordOperations, type StoredSegment } from "./record-operations.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { UploadedPack, UploadedPacks } from "./uploaded-packs.ts";
@@ -78,7 +78,8 @@ export class Batch {
   readonly #members: BatchMember[] = [];
   readonly #segments: StoredSegment[] = [];
   readonly #uploads = new Map<string, ManifestPack>();
-  readonly #frames: Frame[] = [];
+  /** Landings that are imported together share theirs. */
+  readonly #frames = new Set<Frame>();
   readonly #nodes = new FrameBuilder({ rawTarget: NODE_FRAME_RAW_BYTES });
   readonly #nodeIds = new Set<ObjectId>();
   #tree: Tree;
@@ -128,9 +129,12 @@ export class Batch {
     const places = { landing, uploads: packs, snapshot, cache, trustWriters };
     const hints = await locateContent(places, existing);
     for (let i = 0; i < edits.length; i++) edits[i]!.hint = hints[i]! === 0 ? position : hints[i]!;
+    if (landing.given !== undefined) this.#keepHints(landing, hints);
     const nodes: NewNode[] = [];
     const tree = await editTree(before, edits, { position, emit: (node) => nodes.push(node) });
     await checkNeighbours(before, tree, edits, existing);
+
+    if (landing.given !== undefined) checkGiven(landing.given, position, tree.root);
 
     const { operations, segments } = recordOperations(edits, position);
     const previous = this.#members.at(-1)?.record;
@@ -139,7 +143,7 @@ export class Batch {
       landingId: request.landingId,
       session: landing.session,
       position,
-      hlc: nextHlc(localMs, previous?.hlc ?? snapshot.head.hlc),
+      hlc: landing.given?.hlc ?? nextHlc(localMs, previous?.hlc ?? snapshot.head.hlc),
       parentRoot: before.root,
       root: tree.root,
       rootHint,
@@ -151,7 +155,7 @@ export class Batch {
       agent: request.agent,
       decisions: request.decisions,
       conversation: request.conversation,
-      packs: request.packs,
+      packs: landing.given === undefined ? request.packs : [],
       operations,
     };
     const recordBytes = encodeLandingRecord(record);
@@ -163,6 +167,34 @@ export class Batch {
     if (!claim()) return false;
     this.#accept({ landing, record, recordBytes, tree }, packs, nodes, segments);
     return true;
+  }
+
+  /**
+   * Imported landings, all of them. When one is refused, what is in the batch is not to be sent. Errors besides
+   * those of `add`: `too-large`.
+   */
+  async addAll(landings: readonly PreparedLanding[], claim: () => boolean): Promise<boolean> {
+    for (const [index, landing] of landings.entries()) {
+      if (this.isFull) {
+        throw new MicError("too-large", `${landings.length} landings of this size in one call`, {
+          hint: `import at most ${index} at once`,
+        });
+      }
+      const isLast = index === landings.length - 1;
+      if (!(await this.add(landing, isLast ? claim : () => true))) return false;
+    }
+    return true;
+  }
+
+  /** Content that came with an import stays introduced where it was, as far as the import reaches back. */
+  #keepHints({ request, edits }: PreparedLanding, hints: Float64Array): void {
+    const first = this.#context.snapshot.head.position + 1;
+    for (let i = 0; i < edits.length; i++) {
+      const operation = request.operations[i]!;
+      if (operation.kind === "delete" || hints[i]! !== 0) continue;
+      const { hint } = operation;
+      if (hint >= first && hint < edits[i]!.hint) edits[i]!.hint = hint;
+    }
   }
 
   #accept(
@@ -179,7 +211,7 @@ export class Batch {
       this.#segments.push(segment);
       this.#bytes += segment.bytes.length;
     }
-    for (const frame of member.landing.request.frames) this.#frames.push(frame);
+    for (const frame of member.landing.frames) this.#frames.add(frame);
     this.#bytes += member.landing.frameBytes;
     for (const { pack, epoch, size, indexLength } of packs) {
       const first = this.#uploads.get(pack)?.first ?? position;
@@ -250,6 +282,15 @@ export class Batch {
     for (const { recordBytes: bytes } of this.#members) records.add("record", hashObject(bytes), bytes);
     return { frames: [...operations.finish(), ...records.finish()], recordBytes };
   }
+}
+
+/** Errors: `corrupt` when the operations of an imported landing do not make its tree. */
+function checkGiven(given: GivenPlace, position: Position, root: ObjectId): void {
+  invariant(given.position === position, "an imported landing gets another position");
+  if (root === given.root) return;
+  throw new MicError("corrupt", `landing ${position}: its operations make another tree`, {
+    data: { position },
+  });
 }
 
 /** Errors: `unsupported` when the project needs a newer writer. */

@@ -4,9 +4,10 @@ import { EMPTY_BYTES, fromUtf8, utf8 } from "../base/bytes.ts";
 import { throwIfAborted } from "../base/clock.ts";
 import { corrupt, MicError } from "../base/errors.ts";
 import { StreamHasher } from "../base/hash.ts";
-import type { Position, ProjectId } from "../base/ids.ts";
+import { type ObjectId, type Position, type ProjectId, parseObjectId } from "../base/ids.ts";
 import { findComponentProblem, parseTreePath, pathToKey, type TreePath } from "../base/path.ts";
-import { type Chunk, decodeChunkList } from "../codec/chunk-list.ts";
+import { type Chunk, type ChunkList, chunkedSize, decodeChunkList } from "../codec/chunk-list.ts";
+import type { LooseObject } from "../codec/loose-object.ts";
 import { decodeTreeEntry, type TreeEntry } from "../codec/tree-entry.ts";
 import type { Frame, ObjectKind, ObjectRef } from "../objects/frame.ts";
 import type { ObjectReader } from "../objects/object-reader.ts";
@@ -14,19 +15,27 @@ import { listDirectory as listTreeDirectory, lookupPath } from "../prolly/direct
 import type { ForgeContext } from "./context.ts";
 import type {
   CallOptions,
+  ContentRange,
   DirectoryItem,
   ListDirectory,
   LocatedEntry,
   Page,
   PathInfo,
   ReadObjectsOptions,
+  StoredContent,
 } from "./forge.ts";
+import { storedContentOf } from "./loose-content.ts";
 import { PathDecoder } from "./path-decoder.ts";
 import { rangesOfPaths } from "./path-ranges.ts";
 import { openSnapshot, snapshotAt } from "./positions.ts";
 
 const DIRECTORY_LIMIT_DEFAULT = 1_000;
 const DIRECTORY_LIMIT_MAX = 10_000;
+
+interface LocatedFile {
+  readonly entry: TreeEntry;
+  readonly hint: number;
+}
 
 export async function getPath(
   context: ForgeContext,
@@ -107,53 +116,195 @@ export async function* readObjects(
 
 /**
  * The content of a file in order, in pieces of at most a chunk. The last piece is held back until the whole
- * file has been checked, so that a caller who got everything got what the entry names.
+ * file has been checked, so that a caller who got everything got what the entry names. A range of a chunked file
+ * is checked chunk by chunk. Without a hint the content may also be such that no landing names.
  */
 export async function* readFile(
   context: ForgeContext,
   project: ProjectId,
   file: { readonly entry: TreeEntry; readonly hint: number },
-  options: CallOptions = {},
+  options: CallOptions & { readonly range?: ContentRange } = {},
 ): AsyncIterable<Uint8Array> {
+  const { range } = options;
+  if (range !== undefined) checkRange(range);
   const snapshot = await openSnapshot(context, project, options);
-  yield* fileContent(snapshot.reader, file, options);
+  const { entry, hint } = file;
+  if (hint === 0) {
+    const loose = await context.project(project).looseContent(snapshot, entry.chunks ?? entry.id, options);
+    if (loose !== undefined) {
+      yield* looseFile(loose, entry, options);
+      return;
+    }
+  }
+  if (range === undefined) yield* fileContent(snapshot.reader, file, options);
+  else yield* filePart(snapshot.reader, file, range, options);
+}
+
+/** Errors: `corrupt` for content of another kind than was asked for. */
+export async function findContent(
+  context: ForgeContext,
+  project: ProjectId,
+  content: { readonly id: ObjectId; readonly chunks?: ObjectId },
+  options: CallOptions = {},
+): Promise<StoredContent | undefined> {
+  const id = parseObjectId(content.id);
+  const chunks = content.chunks === undefined ? undefined : parseObjectId(content.chunks);
+  const snapshot = await openSnapshot(context, project, options);
+  const ref = { id: chunks ?? id, hint: 0 };
+  const loose = await context.project(project).looseContent(snapshot, ref.id, options);
+  if (loose !== undefined) {
+    const stored = storedContentOf(ref.id, loose.object);
+    return stored.id === id && stored.chunks === chunks ? stored : undefined;
+  }
+  if ((await snapshot.reader.has(ref)) === undefined) return undefined;
+  const object = await snapshot.reader.read(ref);
+  if (object.kind !== (chunks === undefined ? "blob" : "chunk-list")) return undefined;
+  if (chunks === undefined) return { id, size: object.content.length };
+  return { id, size: chunkedSize(decodeChunkList(object.content, object.sidecar)), chunks };
+}
+
+async function* looseFile(
+  loose: { readonly object: LooseObject; readonly reader: ObjectReader },
+  entry: TreeEntry,
+  options: CallOptions & { readonly range?: ContentRange },
+): AsyncIterable<Uint8Array> {
+  const { object, reader } = loose;
+  const { range } = options;
+  if (object.kind === "blob") {
+    if (entry.chunks !== undefined) throw corrupt(`object ${entry.chunks}`, "is a blob, not a chunk list");
+    if (object.content.length !== entry.size) throw wrongSize(entry, object.content.length);
+    const part = range === undefined ? object.content : partOf(object.content, 0, range);
+    if (part.length > 0) yield part;
+    return;
+  }
+  if (entry.chunks === undefined) throw corrupt(`object ${entry.id}`, "is a chunk list, not a blob");
+  const list = decodeChunkList(object.content, object.sidecar);
+  if (range === undefined) yield* wholeChunks(reader, list, { entry, hint: 0 }, options);
+  else yield* chunksInRange(reader, list, { entry, hint: 0 }, range, options);
 }
 
 /** As `readFile`, from a reader. */
 export async function* fileContent(
   reader: ObjectReader,
-  { entry, hint }: { readonly entry: TreeEntry; readonly hint: number },
+  file: LocatedFile,
   options: CallOptions = {},
 ): AsyncIterable<Uint8Array> {
-  if (entry.chunks === undefined) {
-    const { content } = await readKind(reader, { id: entry.id, hint }, "blob");
-    if (content.length !== entry.size) throw wrongSize(entry, content.length);
-    if (content.length > 0) yield content;
+  const { entry } = file;
+  if (entry.chunks !== undefined) {
+    yield* wholeChunks(reader, await readChunkList(reader, file), file, options);
     return;
   }
-  const stored = await readKind(reader, { id: entry.chunks, hint }, "chunk-list");
-  const { chunks } = decodeChunkList(stored.content, stored.sidecar);
+  const content = await readBlob(reader, file);
+  if (content.length > 0) yield content;
+}
+
+async function* filePart(
+  reader: ObjectReader,
+  file: LocatedFile,
+  range: ContentRange,
+  options: CallOptions,
+): AsyncIterable<Uint8Array> {
+  if (file.entry.chunks !== undefined) {
+    yield* chunksInRange(reader, await readChunkList(reader, file), file, range, options);
+    return;
+  }
+  const part = partOf(await readBlob(reader, file), 0, range);
+  if (part.length > 0) yield part;
+}
+
+async function readBlob(reader: ObjectReader, { entry, hint }: LocatedFile): Promise<Uint8Array> {
+  const { content } = await readKind(reader, { id: entry.id, hint }, "blob");
+  if (content.length !== entry.size) throw wrongSize(entry, content.length);
+  return content;
+}
+
+async function readChunkList(reader: ObjectReader, { entry, hint }: LocatedFile): Promise<ChunkList> {
+  const stored = await readKind(reader, { id: entry.chunks!, hint }, "chunk-list");
+  return decodeChunkList(stored.content, stored.sidecar);
+}
+
+async function* wholeChunks(
+  reader: ObjectReader,
+  { chunks }: ChunkList,
+  { entry, hint }: LocatedFile,
+  options: CallOptions,
+): AsyncIterable<Uint8Array> {
   const hasher = new StreamHasher();
   let size = 0;
   let held: Uint8Array | undefined;
-  let ahead = readChunk(reader, chunks[0]!, hint);
+  for await (const chunk of readChunks(reader, chunks, entry, hint, options)) {
+    if (held !== undefined) yield held;
+    held = chunk;
+    hasher.update(chunk);
+    size += chunk.length;
+  }
+  if (size !== entry.size) throw wrongSize(entry, size);
+  if (hasher.digest() !== entry.id) throw corrupt(`file ${entry.id}`, "its chunks make another file");
+  if (held !== undefined) yield held;
+}
+
+async function* chunksInRange(
+  reader: ObjectReader,
+  list: ChunkList,
+  { entry, hint }: LocatedFile,
+  range: ContentRange,
+  options: CallOptions,
+): AsyncIterable<Uint8Array> {
+  const size = chunkedSize(list);
+  if (size !== entry.size) throw wrongSize(entry, size);
+  const end = range.offset + range.length;
+  const wanted: Chunk[] = [];
+  let offset = 0;
+  let first = 0;
+  for (const chunk of list.chunks) {
+    const next = offset + chunk.length;
+    if (next > range.offset && offset < end) {
+      if (wanted.length === 0) first = offset;
+      wanted.push(chunk);
+    }
+    offset = next;
+  }
+  let start = first;
+  for await (const chunk of readChunks(reader, wanted, entry, hint, options)) {
+    const part = partOf(chunk, start, range);
+    start += chunk.length;
+    if (part.length > 0) yield part;
+  }
+}
+
+/** One chunk is read ahead. */
+async function* readChunks(
+  reader: ObjectReader,
+  chunks: readonly Chunk[],
+  entry: TreeEntry,
+  hint: number,
+  options: CallOptions,
+): AsyncIterable<Uint8Array> {
+  let ahead = chunks[0] === undefined ? undefined : readChunk(reader, chunks[0], hint);
   for (let i = 0; i < chunks.length; i++) {
     throwIfAborted(options.signal);
-    if (held !== undefined) yield held;
-    held = await ahead;
-    if (held.length !== chunks[i]!.length) throw wrongSize(entry, held.length);
+    const content = await ahead!;
+    if (content.length !== chunks[i]!.length) throw wrongSize(entry, content.length);
     const next = chunks[i + 1];
     if (next !== undefined) {
       ahead = readChunk(reader, next, hint);
       // Its failure is met when it is awaited, or not at all when the caller stops here.
       ahead.catch(() => undefined);
     }
-    hasher.update(held);
-    size += held.length;
+    yield content;
   }
-  if (size !== entry.size) throw wrongSize(entry, size);
-  if (hasher.digest() !== entry.id) throw corrupt(`file ${entry.id}`, "its chunks make another file");
-  if (held !== undefined) yield held;
+}
+
+/** What `range` of the file takes of a piece that starts at `start` in the file. */
+function partOf(piece: Uint8Array, start: number, range: ContentRange): Uint8Array {
+  const from = Math.max(0, range.offset - start);
+  const to = Math.min(piece.length, range.offset + range.length - start);
+  return piece.subarray(from, Math.max(from, to));
+}
+
+function checkRange({ offset, length }: ContentRange): void {
+  if (Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0) return;
+  throw new MicError("usage", `${length} bytes from ${offset} are not a part of a file`);
 }
 
 /** The whole content in memory. Only for files that the caller has bounded. */

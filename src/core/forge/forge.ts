@@ -149,6 +149,8 @@ export interface LandSession {
   readonly session: SessionId;
   /** As in `LandRequest`. */
   readonly landingId: LandingId;
+  /** Default: the session's. Another one after a conflict: what the recorded operations were merged with. */
+  readonly base?: PositionRef;
   /** Default: the session's. */
   readonly goal?: string;
   readonly author: string;

@@ -1,12 +1,13 @@
 /** Landing, with what the session recorded. */
 import { throwIfAborted } from "../base/clock.ts";
 import { MicError } from "../base/errors.ts";
-import type { ProjectId } from "../base/ids.ts";
+import { hlcToMs } from "../base/hlc.ts";
+import { POSITION_ZERO, type ProjectId, parseLandingId } from "../base/ids.ts";
 import type { StoredSession } from "../codec/session.ts";
 import type { ForgeContext } from "./context.ts";
-import type { CallOptions, ConversationMessage, LandRequest, LandResult } from "./forge.ts";
+import type { CallOptions, ConversationMessage, LandRequest, LandResult, LandSession } from "./forge.ts";
 import { openSnapshot } from "./positions.ts";
-import { markConflicted, readSession } from "./sessions.ts";
+import { markConflicted, readSession, sessionAbandoned, sessionLanded, sessionNotFound } from "./sessions.ts";
 
 /**
  * Decisions and conversation of the session are copied into the landing record, before those of the request.
@@ -26,7 +27,60 @@ export async function land(
     session === undefined ? undefined : await readSession(context, project, session, options.signal);
   if (session === undefined || recorded === undefined) return await store.land(request, options);
   if (recorded.state === "abandoned") return await landedBefore(context, project, request, options);
-  const result = await store.land(withRecorded(request, recorded), options);
+  const result = await store.land(withRecorded(request, recorded), {
+    ...options,
+    storedSinceMs: hlcToMs(recorded.created),
+  });
+  if (result.kind === "conflict") await markConflicted(context, project, session, options);
+  return result;
+}
+
+/**
+ * Lands what a session recorded. Errors besides those of a landing: `not-found`, `landed` for a session that landed
+ * under another id, `usage` for an abandoned one, `nothing-to-land` when it recorded no operation.
+ */
+export async function landSession(
+  context: ForgeContext,
+  project: ProjectId,
+  request: LandSession,
+  options: CallOptions = {},
+): Promise<LandResult> {
+  const { session, landingId } = request;
+  parseLandingId(landingId);
+  const snapshot = await openSnapshot(context, project, options);
+  const recorded = await readSession(context, project, session, options.signal);
+  const after = request.base?.position ?? recorded?.basePosition ?? POSITION_ZERO;
+  if (recorded === undefined) {
+    const position = await context.sessionLog(project).find(snapshot, session, after, options.signal);
+    if (position === undefined) throw sessionNotFound(session);
+    throw sessionLanded(session, position);
+  }
+  if (recorded.operations.length === 0) {
+    throw new MicError("nothing-to-land", `session ${session} recorded no operations`, {
+      hint: "record what it changes first, or abandon it",
+    });
+  }
+  const { basePosition, baseRoot, operations, decisions, conversation, goal } = recorded;
+  const whole: LandRequest = {
+    landingId,
+    base: request.base ?? { position: basePosition, root: baseRoot },
+    goal: request.goal ?? goal,
+    author: request.author,
+    agent: request.agent,
+    operations,
+    session,
+    decisions,
+    conversation,
+    packs: request.packs ?? [],
+    frames: [],
+  };
+  const landedAt = await context.sessionLog(project).find(snapshot, session, basePosition, options.signal);
+  if (landedAt !== undefined) {
+    const record = await snapshot.record(landedAt);
+    if (record.landingId !== landingId) throw sessionLanded(session, landedAt);
+  } else if (recorded.state === "abandoned") throw sessionAbandoned(session);
+  const store = context.project(project);
+  const result = await store.land(whole, { ...options, storedSinceMs: hlcToMs(recorded.created) });
   if (result.kind === "conflict") await markConflicted(context, project, session, options);
   return result;
 }
@@ -41,7 +95,7 @@ async function landedBefore(
   const snapshot = await openSnapshot(context, project, options);
   const found = await snapshot.findLanding(request.landingId, request.base.position, options);
   if (found !== undefined) return await context.project(project).land(request, options);
-  throw new MicError("usage", `session ${request.session} was abandoned`, { hint: "start a new session" });
+  throw sessionAbandoned(request.session!);
 }
 
 function withRecorded(request: LandRequest, recorded: StoredSession): LandRequest {

@@ -5,12 +5,12 @@ import type { ObjectId } from "../base/ids.ts";
 import type { TreePath } from "../base/path.ts";
 import { type ChunkList, chunkedSize, decodeChunkList } from "../codec/chunk-list.ts";
 import { TREE_ENTRY_CHUNKS_OFFSET, TREE_ENTRY_ID_OFFSET, type TreeEntry } from "../codec/tree-entry.ts";
-import { ObjectReader } from "../objects/object-reader.ts";
+import type { ObjectReader } from "../objects/object-reader.ts";
 import type { PackCache } from "../objects/pack-cache.ts";
-import type { PackDirectory, PackEntry } from "../objects/pack-directory.ts";
 import { expandFrame, type ObjectContent, sliceObject } from "../objects/read-frame.ts";
 import type { LeafEntry } from "../prolly/types.ts";
 import type { PutOperation } from "./forge.ts";
+import { overlayReader } from "./overlay-reader.ts";
 import type { PreparedLanding } from "./prepared-landing.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { UploadedPack } from "./uploaded-packs.ts";
@@ -100,7 +100,7 @@ class OwnContent {
     const found = await snapshot.reader.has(ref);
     if (found === undefined) {
       throw new MicError("not-found", `the content of ${JSON.stringify(path)} is missing`, {
-        hint: "send it with the landing, or upload it as a pack first",
+        hint: "store it first, as a blob or in a pack, or send it with the landing",
         data: { paths: [path], object: ref.id },
       });
     }
@@ -118,6 +118,13 @@ class OwnContent {
 
   /** The chunks of a file whose list came with the landing. */
   async checkChunks(operation: PutOperation): Promise<void> {
+    const { entry, path } = operation;
+    const vouched = this.#places.landing.vouched.get(entry.chunks!);
+    if (vouched !== undefined) {
+      if (vouched.id !== entry.id) throw wrongContent(path, "chunks that are not the content of its id");
+      if (vouched.size !== entry.size) throw wrongContent(path, `${vouched.size} bytes, not ${entry.size}`);
+      return;
+    }
     await this.#checkList(operation, await this.#read(operation.entry.chunks!, 0));
   }
 
@@ -156,7 +163,7 @@ class OwnContent {
   async #read(id: ObjectId, hint: number): Promise<ObjectContent> {
     const { landing } = this.#places;
     if (!landing.sent.has(id)) return await this.#overlay().read({ id, hint });
-    for (const frame of landing.request.frames) {
+    for (const frame of landing.frames) {
       const object = frame.objects.find((candidate) => candidate.id === id);
       if (object !== undefined) return sliceObject(expandFrame(frame), object);
     }
@@ -167,19 +174,7 @@ class OwnContent {
   #overlay(): ObjectReader {
     if (this.#reader !== undefined) return this.#reader;
     const { uploads, snapshot, cache } = this.#places;
-    const entries: PackEntry[] = uploads.map(({ pack, epoch, size, indexLength }) => {
-      const { position } = snapshot.head;
-      return { pack, epoch, size, indexLength, first: position, last: position };
-    });
-    const { directory } = snapshot;
-    const overlay: PackDirectory = {
-      at: async (position) => [...entries, ...(await directory.at(position))],
-      async *newestFirst() {
-        if (entries.length > 0) yield entries;
-        yield* directory.newestFirst();
-      },
-    };
-    this.#reader = new ObjectReader(cache, overlay);
+    this.#reader = overlayReader(snapshot, uploads, cache);
     return this.#reader;
   }
 }

@@ -2,9 +2,10 @@
 import { bytesToHex, hexToBytes } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
 import { hashBytes } from "../base/hash.ts";
-import type { ObjectId, SessionId } from "../base/ids.ts";
+import type { Hlc } from "../base/hlc.ts";
+import type { ObjectId, Position, SessionId } from "../base/ids.ts";
 import { TREE_ENTRY_BYTES_MAX, writeTreeEntry } from "../codec/tree-entry.ts";
-import type { ObjectKind } from "../objects/frame.ts";
+import type { Frame, ObjectKind } from "../objects/frame.ts";
 import { verifyFrame } from "../objects/verify-pack.ts";
 import { checkLandRequest } from "./check-request.ts";
 import type { LandRequest, Operation, PositionRef } from "./forge.ts";
@@ -12,6 +13,7 @@ import type { LandRequest, Operation, PositionRef } from "./forge.ts";
 /** Separates this digest from every other use of the hash. */
 const DIGEST_DOMAIN = "mic landing 1\0";
 const SEPARATOR = 0x2f;
+const NONE_VOUCHED: ReadonlyMap<ObjectId, VouchedFile> = new Map();
 
 /** One operation as a tree edit. `hint` is written anew for every position that is tried. */
 export interface PreparedEdit {
@@ -27,6 +29,13 @@ export interface SentObject {
   readonly length: number;
 }
 
+/** A file in chunks: what this forge computed when it stored it. */
+export interface VouchedFile {
+  readonly id: ObjectId;
+  /** Bytes. */
+  readonly size: number;
+}
+
 export interface PreparedLanding {
   readonly request: LandRequest;
   /** Its own id, when the request names no session. */
@@ -35,10 +44,23 @@ export interface PreparedLanding {
   readonly digest: string;
   /** One per operation, in key order. */
   readonly edits: readonly PreparedEdit[];
-  /** Objects in the request's frames. */
+  /** Content that goes into the landing's pack. */
+  readonly frames: readonly Frame[];
+  /** Objects in the frames. */
   readonly sent: ReadonlyMap<ObjectId, SentObject>;
-  /** Stored bytes of the request's frames. */
+  /** Stored bytes of the frames. */
   readonly frameBytes: number;
+  /** Chunk lists whose file need not be hashed again. */
+  readonly vouched: ReadonlyMap<ObjectId, VouchedFile>;
+  /** Where another forge put it; absent for a landing that is made here. */
+  readonly given?: GivenPlace;
+}
+
+export interface GivenPlace {
+  readonly position: Position;
+  readonly hlc: Hlc;
+  /** What its operations must make of the tree before it. */
+  readonly root: ObjectId;
 }
 
 /** Errors: `usage`, `unsafe-path`, `too-large`, `corrupt` for frames that are not what they say. */
@@ -47,10 +69,21 @@ export function prepareLanding(
   options: { readonly trustWriters: boolean },
 ): PreparedLanding {
   checkLandRequest(request);
+  const content = prepareFrames(request.frames, options);
+  const { edits, digest } = prepareOperations(request.base, request.operations);
+  const session = request.session ?? (request.landingId as string as SessionId);
+  return { request, session, digest, edits, ...content };
+}
+
+/** Errors: `usage` for anything but content, `corrupt` for frames that are not what they say. */
+export function prepareFrames(
+  frames: readonly Frame[],
+  { trustWriters }: { readonly trustWriters: boolean },
+): Pick<PreparedLanding, "frames" | "sent" | "frameBytes" | "vouched"> {
   const sent = new Map<ObjectId, SentObject>();
   let frameBytes = 0;
-  for (const frame of request.frames) {
-    if (!options.trustWriters) verifyFrame(frame);
+  for (const frame of frames) {
+    if (!trustWriters) verifyFrame(frame);
     frameBytes += frame.stored.length;
     for (const { id, kind, length } of frame.objects) {
       if (kind !== "blob" && kind !== "chunk-list") {
@@ -59,9 +92,7 @@ export function prepareLanding(
       sent.set(id, { kind, length });
     }
   }
-  const { edits, digest } = prepareOperations(request.base, request.operations);
-  const session = request.session ?? (request.landingId as string as SessionId);
-  return { request, session, digest, edits, sent, frameBytes };
+  return { frames, sent, frameBytes, vouched: NONE_VOUCHED };
 }
 
 /**

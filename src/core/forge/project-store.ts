@@ -6,21 +6,33 @@
 import { bytesToHex } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import { MicError } from "../base/errors.ts";
-import { EMPTY_ROOT, type PackId, POSITION_ZERO, type Position, type ProjectId } from "../base/ids.ts";
+import {
+  EMPTY_ROOT,
+  type ObjectId,
+  type PackId,
+  POSITION_ZERO,
+  type Position,
+  type ProjectId,
+} from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import { decodeHead, encodeHead, type Head } from "../codec/head.ts";
+import type { LooseObject } from "../codec/loose-object.ts";
 import { headKey } from "../objects/keys.ts";
 import { ObjectReader } from "../objects/object-reader.ts";
 import { PackCache } from "../objects/pack-cache.ts";
 import type { ETag, ObjectStore } from "../store/object-store.ts";
-import type { LandRequest, LandResult } from "./forge.ts";
+import { attachLoose } from "./attach-loose.ts";
+import type { HeadInfo, ImportLandings, LandRequest, LandResult, StoredContent } from "./forge.ts";
+import { LooseContent } from "./loose-content.ts";
 import { Manifest } from "./manifest.ts";
+import { overlayReader } from "./overlay-reader.ts";
+import { prepareImport } from "./prepared-import.ts";
 import { prepareLanding } from "./prepared-landing.ts";
 import { ProjectCaches } from "./project-caches.ts";
 import { Publisher } from "./publisher.ts";
 import { Snapshot } from "./snapshot.ts";
 import { swapLoop } from "./swap-loop.ts";
-import { UploadedPacks } from "./uploaded-packs.ts";
+import { type UploadedPack, UploadedPacks } from "./uploaded-packs.ts";
 
 export interface ProjectStoreOptions {
   readonly store: ObjectStore;
@@ -51,6 +63,7 @@ export class ProjectStore {
   readonly #cache: PackCache;
   readonly #caches: ProjectCaches;
   readonly #uploads: UploadedPacks;
+  readonly #loose: LooseContent;
   readonly #publisher: Publisher;
   #newest: Snapshot | undefined;
   /** When the store last said what the newest head is. */
@@ -64,6 +77,7 @@ export class ProjectStore {
     this.#cache = new PackCache({ store, project, budgetBytes: cacheBytes - nodeCacheBytes });
     this.#caches = new ProjectCaches(store, project, nodeCacheBytes);
     this.#uploads = new UploadedPacks({ store, project, trustWriters });
+    this.#loose = new LooseContent({ store, project, uploads: this.#uploads });
     this.#publisher = new Publisher({
       store,
       project,
@@ -120,13 +134,54 @@ export class ProjectStore {
     return await this.#uploads.put(bytes, options);
   }
 
+  /** Durable on return. */
+  async putBlob(content: AsyncIterable<Uint8Array>, options: SignalOption = {}): Promise<StoredContent> {
+    return await this.#loose.put(content, options);
+  }
+
+  /** Content that is stored by itself, with a reader for its chunks. */
+  async looseContent(
+    snapshot: Snapshot,
+    id: ObjectId,
+    options: SignalOption = {},
+  ): Promise<{ readonly object: LooseObject; readonly reader: ObjectReader } | undefined> {
+    const object = await this.#loose.find(id, options);
+    if (object === undefined) return undefined;
+    if (object.kind === "blob") return { object, reader: snapshot.reader };
+    const storeMs = await this.#options.store.nowMs();
+    const packs: UploadedPack[] = [];
+    for (const { pack, epoch } of object.packs) {
+      this.#uploads.expect(pack, epoch);
+      packs.push(await this.#uploads.require(pack, storeMs));
+    }
+    return { object, reader: overlayReader(snapshot, packs, this.#cache) };
+  }
+
   /**
    * `landed` and `conflict` are the only final answers. `outcome-unknown` (with `data.landingId`) is settled by
    * landing again with the same id; other errors say that this attempt did not land.
    */
-  async land(request: LandRequest, options: SignalOption = {}): Promise<LandResult> {
-    const landing = prepareLanding(request, { trustWriters: this.#options.trustWriters });
+  async land(
+    request: LandRequest,
+    options: SignalOption & { readonly storedSinceMs?: number } = {},
+  ): Promise<LandResult> {
+    const { store, trustWriters } = this.#options;
+    const { signal, storedSinceMs } = options;
+    const prepared = prepareLanding(request, { trustWriters });
+    const landing = await attachLoose(prepared, {
+      loose: this.#loose,
+      uploads: this.#uploads,
+      storeMs: () => store.nowMs(),
+      ...(storedSinceMs === undefined ? {} : { sinceMs: storedSinceMs }),
+      ...(signal === undefined ? {} : { signal }),
+    });
     return await this.#publisher.land(landing, options.signal);
+  }
+
+  /** The head after them. Errors: those of a landing, `history-changed`, `corrupt`. */
+  async importLandings(request: ImportLandings, options: SignalOption = {}): Promise<HeadInfo> {
+    const prepared = prepareImport(request, { trustWriters: this.#options.trustWriters });
+    return await this.#publisher.importLandings(prepared, options.signal);
   }
 
   /** Reads begun later never give a caller an older head than reads that ended before. */

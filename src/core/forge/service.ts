@@ -8,13 +8,14 @@ import type { ObjectRef } from "../objects/frame.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import { blame } from "./blame.ts";
 import { diff } from "./changes.ts";
-import { getPath, listDirectory, listEntries, readFile, readObjects } from "./content.ts";
+import { findContent, getPath, listDirectory, listEntries, readFile, readObjects } from "./content.ts";
 import type { ForgeContext } from "./context.ts";
 import { fetchChanges } from "./fetch.ts";
 import type * as api from "./forge.ts";
 import { fsck } from "./fsck.ts";
 import { getLanding, listLandings } from "./history.ts";
-import { land } from "./land-session.ts";
+import { importSession } from "./import-session.ts";
+import { land, landSession } from "./land-session.ts";
 import { listSessions } from "./list-sessions.ts";
 import * as organizations from "./organizations.ts";
 import { openSnapshot, requirePosition } from "./positions.ts";
@@ -132,6 +133,34 @@ export class ForgeService implements api.Forge {
   land(project: ProjectId, request: api.LandRequest, options?: api.CallOptions): Promise<api.LandResult> {
     return land(this.#context, project, request, options);
   }
+  async putBlob(
+    project: ProjectId,
+    content: AsyncIterable<Uint8Array>,
+    options?: api.CallOptions,
+  ): Promise<api.StoredContent> {
+    throwIfAborted(options?.signal);
+    await this.#requireProject(project, options?.signal);
+    return await this.#context.project(project).putBlob(content, options);
+  }
+  landSession(
+    project: ProjectId,
+    request: api.LandSession,
+    options?: api.CallOptions,
+  ): Promise<api.LandResult> {
+    return landSession(this.#context, project, request, options);
+  }
+  async importLandings(
+    project: ProjectId,
+    request: api.ImportLandings,
+    options?: api.CallOptions,
+  ): Promise<api.HeadInfo> {
+    throwIfAborted(options?.signal);
+    await this.#requireProject(project, options?.signal);
+    return await this.#context.project(project).importLandings(request, options);
+  }
+  importSession(project: ProjectId, session: api.Session, options?: api.CallOptions): Promise<void> {
+    return importSession(this.#context, project, session, options);
+  }
   async findLanding(
     project: ProjectId,
     landingId: api.LandRequest["landingId"],
@@ -202,9 +231,16 @@ export class ForgeService implements api.Forge {
   readFile(
     project: ProjectId,
     file: Parameters<api.Forge["readFile"]>[1],
-    options?: api.CallOptions,
+    options?: Parameters<api.Forge["readFile"]>[2],
   ): AsyncIterable<Uint8Array> {
     return readFile(this.#context, project, file, options);
+  }
+  findContent(
+    project: ProjectId,
+    content: Parameters<api.Forge["findContent"]>[1],
+    options?: api.CallOptions,
+  ): Promise<api.StoredContent | undefined> {
+    return findContent(this.#context, project, content, options);
   }
   blame(
     project: ProjectId,

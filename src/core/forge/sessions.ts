@@ -40,7 +40,7 @@ export const SESSION_BYTES_MAX = 8 << 20;
 /** With the goal of a landing, the texts of a session fit a landing record. */
 export const SESSION_TEXT_BYTES_MAX = RECORD_TEXT_BYTES_MAX - TEXT_BYTES_MAX;
 const NONCE_BYTES = 8;
-const OWNER_BYTES_MAX = 1024;
+export const OWNER_BYTES_MAX = 1024;
 
 /** The same call again, with the same id, goal and owner, returns the session. */
 export async function startSession(
@@ -235,14 +235,14 @@ async function append(
 ): Promise<Session> {
   throwIfAborted(options.signal);
   const existing = await getSession(context, project, session, options);
-  if (existing.state === "landed") throw sessionLanded(existing);
+  if (existing.landedAt !== undefined) throw sessionLanded(session, existing.landedAt);
   const nonce = Buffer.from(context.random.bytes(NONCE_BYTES)).toString("hex");
   const stored = await swapSession(context, project, session, options.signal, (current) => {
     if (current === undefined) throw sessionNotFound(session);
     if (current.recentWrites.includes(nonce)) return current;
     if (current.state === "abandoned") {
       if (abandoning) return current;
-      throw new MicError("usage", `session ${session} was abandoned`, { hint: "start a new session" });
+      throw sessionAbandoned(session);
     }
     const recentWrites = [...current.recentWrites, nonce].slice(-RECENT_WRITES_MAX);
     return touched(context, current, { ...change(current), recentWrites });
@@ -258,7 +258,7 @@ function touched(
   return { ...current, ...change, updated: nextHlc(context.clock.nowMs(), current.updated) };
 }
 
-function swapSession(
+export function swapSession(
   context: ForgeContext,
   project: ProjectId,
   session: SessionId,
@@ -299,7 +299,8 @@ function mergeOperations(
   return [...byPath.values()].sort((a, b) => comparePaths(a.path, b.path));
 }
 
-async function checkedBase(snapshot: Snapshot, base: PositionRef | undefined): Promise<PositionRef> {
+/** Default: the head. Errors: `history-changed`, `out-of-range`. */
+export async function checkedBase(snapshot: Snapshot, base: PositionRef | undefined): Promise<PositionRef> {
   if (base === undefined) return { position: snapshot.head.position, root: snapshot.head.root };
   const known = await requirePosition(snapshot, base.position);
   if (known.root === base.root) return base;
@@ -308,7 +309,7 @@ async function checkedBase(snapshot: Snapshot, base: PositionRef | undefined): P
   });
 }
 
-function sessionNotFound(session: SessionId): MicError {
+export function sessionNotFound(session: SessionId): MicError {
   return new MicError("not-found", `there is no session ${session}`, {
     hint: "list them with `mic session list`",
   });
@@ -318,9 +319,13 @@ function sessionExists(session: SessionId): MicError {
   return new MicError("already-exists", `there is another session ${session}`, { hint: "mint a new id" });
 }
 
-function sessionLanded(session: SessionSummary): MicError {
-  return new MicError("landed", `session ${session.id} landed at position ${session.landedAt}`, {
+export function sessionLanded(session: SessionId, position: Position): MicError {
+  return new MicError("landed", `session ${session} landed at position ${position}`, {
     hint: "start a new session",
-    data: { position: session.landedAt },
+    data: { position },
   });
+}
+
+export function sessionAbandoned(session: SessionId): MicError {
+  return new MicError("usage", `session ${session} was abandoned`, { hint: "start a new session" });
 }

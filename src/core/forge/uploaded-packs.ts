@@ -17,7 +17,9 @@ import type { ObjectStore } from "../store/object-store.ts";
 const DAY_MS = 86_400_000;
 /** A head may newly name packs of today and yesterday; older ones are copied, while they are still there. */
 const EPOCHS_NAMEABLE = 2;
-const EPOCHS_SEARCHED = 4;
+export const EPOCHS_SEARCHED = 4;
+/** However long ago something was stored. */
+const EPOCHS_SEARCHED_MAX = 64;
 /** First guess at the length of an index that another process wrote. */
 const TAIL_GUESS_BYTES = 64 << 10;
 const REMEMBERED_MAX = 1024;
@@ -39,6 +41,8 @@ export class UploadedPacks {
   readonly #project: ProjectId;
   readonly #trustWriters: boolean;
   readonly #known = new Map<PackId, UploadedPack>();
+  /** Where packs that are not known yet were said to be. */
+  readonly #expected = new Map<PackId, Epoch>();
 
   constructor(options: {
     readonly store: ObjectStore;
@@ -52,14 +56,20 @@ export class UploadedPacks {
 
   /** Stores a pack of content under today's epoch. Errors: `corrupt`, `too-large`, `usage`. */
   async put(bytes: Uint8Array, options: SignalOption = {}): Promise<PackId> {
-    const { id, index, indexLength } = this.#trustWriters
-      ? openPack(bytes)
-      : verifyPack(bytes, { trusted: false });
+    return (await this.#put(bytes, this.#trustWriters, options)).pack;
+  }
+
+  /** A pack that this process made of content that it has hashed. */
+  putOwn(bytes: Uint8Array, options: SignalOption = {}): Promise<UploadedPack> {
+    return this.#put(bytes, true, options);
+  }
+
+  async #put(bytes: Uint8Array, isTrusted: boolean, options: SignalOption): Promise<UploadedPack> {
+    const { id, index, indexLength } = isTrusted ? openPack(bytes) : verifyPack(bytes, { trusted: false });
     checkKinds(id, index);
     const epoch = epochOf(await this.#store.nowMs());
     await this.#store.put(packKey(this.#project, epoch, id), bytes, options);
-    this.#remember({ pack: id, epoch, size: bytes.length, indexLength, index });
-    return id;
+    return this.#remember({ pack: id, epoch, size: bytes.length, indexLength, index });
   }
 
   /**
@@ -67,7 +77,7 @@ export class UploadedPacks {
    * the collector, which only deletes old epochs, cannot take it. Errors: `not-found`.
    */
   async require(pack: PackId, storeMs: number): Promise<UploadedPack> {
-    const found = this.#known.get(pack) ?? (await this.#find(pack, storeMs));
+    const found = await this.find(pack, storeMs);
     if (found === undefined) {
       throw new MicError("not-found", `the pack ${pack} was not uploaded`, {
         hint: "upload it again",
@@ -79,8 +89,15 @@ export class UploadedPacks {
       : await this.#copy(found, storeMs);
   }
 
+  /** An uploaded pack, under whatever epoch it is. */
+  async find(pack: PackId, storeMs: number): Promise<UploadedPack | undefined> {
+    return this.#known.get(pack) ?? (await this.#find(pack, storeMs));
+  }
+
   async #find(pack: PackId, storeMs: number): Promise<UploadedPack | undefined> {
-    for (const epoch of recentEpochs(storeMs, EPOCHS_SEARCHED)) {
+    const expected = this.#expected.get(pack);
+    const recent = recentEpochs(storeMs, EPOCHS_SEARCHED);
+    for (const epoch of expected === undefined ? recent : [expected, ...recent]) {
       const key = packKey(this.#project, epoch, pack);
       const { objects } = await this.#store.list(key, { limit: 1 });
       const listed = objects[0];
@@ -125,7 +142,15 @@ export class UploadedPacks {
     return this.#remember({ ...found, epoch });
   }
 
+  /** Says where a pack will be found that another process may have stored. */
+  expect(pack: PackId, epoch: Epoch): void {
+    if (this.#known.has(pack)) return;
+    if (this.#expected.size >= REMEMBERED_MAX) this.#expected.clear();
+    this.#expected.set(pack, epoch);
+  }
+
   #remember(pack: UploadedPack): UploadedPack {
+    this.#expected.delete(pack.pack);
     this.#known.delete(pack.pack);
     this.#known.set(pack.pack, pack);
     if (this.#known.size > REMEMBERED_MAX) {
@@ -146,9 +171,10 @@ function openPack(bytes: Uint8Array): { id: PackId; index: PackIndex; indexLengt
   return { id: packIdOf(bytes), index, indexLength: tailLength };
 }
 
-/** Today and the days before it, newest first. */
-function recentEpochs(storeMs: number, count: number): Epoch[] {
-  return Array.from({ length: count }, (_, days) => epochOf(storeMs - days * DAY_MS));
+/** Today and the days before it, newest first: `count` of them, or as many as reach back to `sinceMs`. */
+export function recentEpochs(storeMs: number, count: number, sinceMs = storeMs): Epoch[] {
+  const since = Math.min(Math.ceil((storeMs - sinceMs) / DAY_MS) + 1, EPOCHS_SEARCHED_MAX);
+  return Array.from({ length: Math.max(count, since) }, (_, days) => epochOf(storeMs - days * DAY_MS));
 }
 
 /** The forge makes nodes, records and operations itself and believes no others. */

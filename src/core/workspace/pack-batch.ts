@@ -14,14 +14,14 @@ import {
 } from "node:fs";
 import { bytesToHex } from "../base/bytes.ts";
 import { isMicError, MicError } from "../base/errors.ts";
-import { hashBytes, hashObject, StreamHasher } from "../base/hash.ts";
+import { hashBytes, hashObject } from "../base/hash.ts";
 import type { ObjectId } from "../base/ids.ts";
 import { BLOB_FRAME_RAW_BYTES, CHUNK_THRESHOLD_BYTES } from "../base/limits.ts";
-import { type Chunk, encodeChunkList } from "../codec/chunk-list.ts";
+import type { Chunk } from "../codec/chunk-list.ts";
 import type { EntryKind } from "../codec/tree-entry.ts";
-import { Chunker } from "../objects/chunker.ts";
 import type { Frame } from "../objects/frame.ts";
 import { FrameBuilder } from "../objects/frame-builder.ts";
+import { LargeContentFramer } from "../objects/large-content.ts";
 import { errorCode, isMissing } from "./layout.ts";
 import { type FileStat, fileStatOf, kindOfMode, trustedStat } from "./stat.ts";
 
@@ -183,60 +183,37 @@ export class FilePacker {
     if (!before.isFile()) return undefined;
     const prior = new Map<string, Chunk>();
     for (const chunk of this.#options.priorChunks?.(file.path) ?? []) prior.set(chunk.id, chunk);
-    const whole = new StreamHasher();
-    const chunker = new Chunker();
-    const chunks: Chunk[] = [];
+    const framer = new LargeContentFramer({
+      builder: this.#builder,
+      framed: this.#framed,
+      known: (id) => prior.get(id),
+    });
     const buffer = this.#buffer.subarray(0, LARGE_READ_BYTES);
-    let size = 0;
+    let read = 0;
     for (;;) {
-      const length = readSync(handle, buffer, 0, buffer.length, size);
-      const part = buffer.subarray(0, length);
-      whole.update(part);
-      size += length;
-      for (const chunk of length === 0 ? lastChunk(chunker) : chunker.push(part)) {
-        chunks.push(this.#addChunk(chunk, prior));
-      }
-      await this.#emit(this.#builder.takeFull());
+      const length = readSync(handle, buffer, 0, buffer.length, read);
       if (length === 0) break;
+      framer.push(buffer.subarray(0, length));
+      read += length;
+      await this.#emit(this.#builder.takeFull());
     }
     const after = fstatSync(handle);
-    if (after.size !== size || !sameTimes(before, after)) return undefined;
-    const common = {
-      kind: this.#kind(file, after),
-      size,
-      id: whole.digest(),
-      stat: trustedStat(fileStatOf(after), this.#options.stampMs),
-    };
-    if (size <= CHUNK_THRESHOLD_BYTES) return undefined;
-    const list = encodeChunkList({ chunks });
-    const id = hashObject(list.content);
-    if (!this.#framed.has(id)) {
-      this.#framed.add(id);
-      this.#builder.add("chunk-list", id, list.content, list.sidecar);
+    if (after.size !== read || !sameTimes(before, after)) return undefined;
+    if (read <= CHUNK_THRESHOLD_BYTES) return undefined;
+    const { id, size, list } = framer.finish();
+    const chunks = hashObject(list.content);
+    if (!this.#framed.has(chunks)) {
+      this.#framed.add(chunks);
+      this.#builder.add("chunk-list", chunks, list.content, list.sidecar);
     }
-    return { ...common, chunks: id, hint: 0 };
-  }
-
-  #addChunk(content: Uint8Array, prior: ReadonlyMap<string, Chunk>): Chunk {
-    const id = hashObject(content);
-    const known = prior.get(id);
-    // Hint 0 would say that the chunk comes with the new list, which it then has to.
-    if (known !== undefined && known.hint > 0) return known;
-    if (!this.#framed.has(id)) {
-      this.#framed.add(id);
-      this.#builder.add("blob", id, content);
-    }
-    return { id, length: content.length, hint: 0 };
+    await this.#emit(this.#builder.takeFull());
+    const stat = trustedStat(fileStatOf(after), this.#options.stampMs);
+    return { kind: this.#kind(file, after), size, id, stat, chunks, hint: 0 };
   }
 
   async #emit(frames: Frame[]): Promise<void> {
     if (frames.length > 0) await this.#options.emit(frames);
   }
-}
-
-function* lastChunk(chunker: Chunker): Generator<Uint8Array> {
-  const last = chunker.finish();
-  if (last !== undefined) yield last;
 }
 
 /** A read of a regular file is short only at its end, except on some network file systems. */

@@ -1,0 +1,112 @@
+/**
+ * A landing whose operations name content that is only stored by itself gets it along: small content is copied
+ * into the landing's pack, and the packs of large content become packs of the landing.
+ */
+import type { ObjectId, PackId } from "../base/ids.ts";
+import { BLOB_FRAME_RAW_BYTES, INLINE_CONTENT_BYTES_MAX } from "../base/limits.ts";
+import type { LooseObject } from "../codec/loose-object.ts";
+import { TREE_ENTRY_CHUNKS_OFFSET, TREE_ENTRY_ID_OFFSET } from "../codec/tree-entry.ts";
+import { FrameBuilder } from "../objects/frame-builder.ts";
+import { PackStream } from "../objects/pack-stream.ts";
+import type { LooseContent } from "./loose-content.ts";
+import type { PreparedLanding, SentObject, VouchedFile } from "./prepared-landing.ts";
+import type { UploadedPack, UploadedPacks } from "./uploaded-packs.ts";
+
+/** Look-ups under way at once, and thereby loose objects in memory. */
+const LOOKUPS_AT_ONCE = 32;
+
+interface Places {
+  readonly loose: LooseContent;
+  readonly uploads: UploadedPacks;
+  storeMs(): Promise<number>;
+  /** Content may have been stored this long ago. */
+  readonly sinceMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What is not found stays as it is: it may be in the project, and if not, the landing says so. */
+export async function attachLoose(landing: PreparedLanding, places: Places): Promise<PreparedLanding> {
+  const wanted = await unsentContent(landing, places);
+  if (wanted.length === 0) return landing;
+  const { loose, uploads, sinceMs, signal } = places;
+  const options = {
+    ...(sinceMs === undefined ? {} : { sinceMs }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+  const builder = new FrameBuilder({ rawTarget: BLOB_FRAME_RAW_BYTES });
+  await using stream = new PackStream(async (pack) => (await uploads.putOwn(pack)).pack, {
+    startBytes: 4 << 10,
+  });
+  const sent = new Map(landing.sent);
+  const vouched = new Map<ObjectId, VouchedFile>();
+  const packs = new Set<PackId>(landing.request.packs);
+  for (let start = 0; start < wanted.length; start += LOOKUPS_AT_ONCE) {
+    const ids = wanted.slice(start, start + LOOKUPS_AT_ONCE);
+    const found = await Promise.all(ids.map((id) => loose.find(id, options)));
+    for (let i = 0; i < ids.length; i++) {
+      const object = found[i];
+      if (object === undefined) continue;
+      add(ids[i]!, object);
+      for (const frame of builder.takeFull()) await stream.add(frame);
+    }
+  }
+  for (const frame of builder.finish()) await stream.add(frame);
+  await stream.finish(INLINE_CONTENT_BYTES_MAX - landing.frameBytes);
+  for (const pack of stream.packs) packs.add(pack);
+  const frames = stream.open;
+  return {
+    ...landing,
+    request: { ...landing.request, packs: [...packs] },
+    frames: [...landing.frames, ...frames],
+    frameBytes: landing.frameBytes + stream.openBytes,
+    sent,
+    vouched,
+  };
+
+  function add(id: ObjectId, object: LooseObject): void {
+    sent.set(id, sentObject(object));
+    if (object.kind === "blob") {
+      builder.add("blob", id, object.content);
+      return;
+    }
+    builder.add("chunk-list", id, object.content, object.sidecar);
+    vouched.set(id, object.file);
+    for (const { pack, epoch } of object.packs) {
+      packs.add(pack);
+      uploads.expect(pack, epoch);
+    }
+  }
+}
+
+function sentObject(object: LooseObject): SentObject {
+  return { kind: object.kind, length: object.content.length };
+}
+
+/** Content that the landing claims to introduce and does not bring along, each once. */
+async function unsentContent(landing: PreparedLanding, places: Places): Promise<ObjectId[]> {
+  const { request, sent, edits } = landing;
+  let packs: readonly UploadedPack[] | undefined;
+  const wanted = new Set<ObjectId>();
+  for (let i = 0; i < edits.length; i++) {
+    const operation = request.operations[i]!;
+    if (operation.kind === "delete" || operation.hint !== 0) continue;
+    const { id, chunks } = operation.entry;
+    if (sent.has(chunks ?? id)) continue;
+    packs ??= await knownPacks(request.packs, places);
+    const idAt = chunks === undefined ? TREE_ENTRY_ID_OFFSET : TREE_ENTRY_CHUNKS_OFFSET;
+    if (packs.some(({ index }) => index.findRow(edits[i]!.value!, idAt) !== -1)) continue;
+    wanted.add(chunks ?? id);
+  }
+  return [...wanted];
+}
+
+async function knownPacks(ids: readonly PackId[], places: Places): Promise<UploadedPack[]> {
+  const packs: UploadedPack[] = [];
+  if (ids.length === 0) return packs;
+  const storeMs = await places.storeMs();
+  for (const id of ids) {
+    const pack = await places.uploads.find(id, storeMs);
+    if (pack !== undefined) packs.push(pack);
+  }
+  return packs;
+}

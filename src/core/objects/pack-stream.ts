@@ -1,0 +1,71 @@
+/** Frames that become packs. One pack is stored while the next is made, in two pieces of memory that take turns. */
+import { releaseBytes } from "../base/bytes.ts";
+import type { PackId } from "../base/ids.ts";
+import { PACK_TARGET_BYTES } from "../base/limits.ts";
+import { PackBuilder } from "../codec/pack-builder.ts";
+import type { Frame } from "./frame.ts";
+
+/** A pack with its last frame and its index. */
+const PACK_BUILDER_BYTES = PACK_TARGET_BYTES + (5 << 20);
+
+export class PackStream implements AsyncDisposable {
+  /** Of the packs that are stored. */
+  readonly packs: PackId[] = [];
+  readonly #store: (pack: Uint8Array) => Promise<PackId>;
+  #open: PackBuilder;
+  /** The pack before, while it is being stored. Resolves to its memory. */
+  #storing: Promise<PackBuilder> | undefined;
+
+  /**
+   * `store`: the bytes may be used again when it resolves. `startBytes`: memory to begin with, where mostly there is
+   * too little for a pack.
+   */
+  constructor(store: (pack: Uint8Array) => Promise<PackId>, options: { readonly startBytes?: number } = {}) {
+    this.#store = store;
+    this.#open = new PackBuilder(options.startBytes ?? PACK_BUILDER_BYTES);
+  }
+
+  /** Frames that are in no pack yet. */
+  get open(): readonly Frame[] {
+    return this.#open.frames;
+  }
+
+  /** Stored bytes of the frames that are in no pack yet. */
+  get openBytes(): number {
+    return this.#open.storedLength;
+  }
+
+  /** Takes the frame's bytes over: they are gone afterwards. Resolves when there is room for more. */
+  add(frame: Frame): void | Promise<void> {
+    this.#open.add(frame);
+    releaseBytes(frame.stored);
+    if (this.#open.storedLength >= PACK_TARGET_BYTES) return this.#next();
+  }
+
+  /** Makes a pack of what is open, when that is more than `openBytesMax`, and waits for every pack. */
+  async finish(openBytesMax = 0): Promise<void> {
+    if (this.#open.storedLength > openBytesMax) await this.#next();
+    const spare = await this.#storing;
+    spare?.release();
+  }
+
+  async #next(): Promise<void> {
+    const spare = await this.#storing;
+    const full = this.#open;
+    this.#open = spare ?? new PackBuilder(PACK_BUILDER_BYTES);
+    this.#storing = this.#storeFull(full);
+    // Whoever waits for it next gets its error.
+    this.#storing.catch(() => undefined);
+  }
+
+  async #storeFull(full: PackBuilder): Promise<PackBuilder> {
+    this.packs.push(await this.#store(full.finish()));
+    full.clear();
+    return full;
+  }
+
+  /** Leaves no pack being stored behind the caller's back. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#storing?.catch(() => undefined);
+  }
+}
