@@ -1,33 +1,36 @@
-/** A landing that somebody waits for. */
+/** What one swap of the head will apply, and somebody waits for. */
 import { MicError } from "../base/errors.ts";
-import type { LandResult } from "./forge.ts";
+import type { LandingId } from "../base/ids.ts";
+import type { LandingRecord } from "../codec/landing-record.ts";
+import type { SealedBatch } from "./batch.ts";
+import type { HeadInfo, LandResult, PositionRef } from "./forge.ts";
+import type { PreparedImport } from "./prepared-import.ts";
 import type { PreparedLanding } from "./prepared-landing.ts";
 
-export class PendingLanding {
-  readonly landing: PreparedLanding;
+export interface PendingOptions {
   /** Unix milliseconds, after which it is given up. */
   readonly deadlineMs: number;
   /** How often the publisher had asked for the head when it came. */
   readonly asksBefore: number;
-  readonly result: Promise<LandResult>;
+  readonly signal: AbortSignal | undefined;
+}
+
+abstract class Pending<Result> {
+  readonly deadlineMs: number;
+  readonly asksBefore: number;
+  readonly result: Promise<Result>;
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort: () => void;
-  readonly #settleResult: (result: LandResult) => void;
+  readonly #settleResult: (result: Result) => void;
   readonly #settleError: (error: unknown) => void;
   #isSettled = false;
   /** A swap that carries it is about to be sent, or was sent, and may still apply. */
   #mayBeApplied = false;
 
-  constructor(
-    landing: PreparedLanding,
-    deadlineMs: number,
-    asksBefore: number,
-    signal: AbortSignal | undefined,
-  ) {
-    this.landing = landing;
+  constructor({ deadlineMs, asksBefore, signal }: PendingOptions) {
     this.deadlineMs = deadlineMs;
     this.asksBefore = asksBefore;
-    const { promise, resolve, reject } = Promise.withResolvers<LandResult>();
+    const { promise, resolve, reject } = Promise.withResolvers<Result>();
     this.result = promise;
     this.#settleResult = resolve;
     this.#settleError = reject;
@@ -36,6 +39,13 @@ export class PendingLanding {
     if (signal?.aborted) this.#onAbort();
     else signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
+
+  /** What it was made on. */
+  abstract get base(): PositionRef;
+  /** The error of a call whose outcome nobody knows. */
+  protected abstract unknown(cause: unknown): MicError;
+  /** Answers with what was committed. `index`: its place among the batch's members. */
+  abstract committed(batch: SealedBatch, index: number): void;
 
   get isSettled(): boolean {
     return this.#isSettled;
@@ -59,25 +69,13 @@ export class PendingLanding {
     this.#mayBeApplied = false;
   }
 
-  resolve(result: LandResult): void {
+  resolve(result: Result): void {
     if (this.#close()) this.#settleResult(result);
   }
 
   /** It did not land, unless a swap that carries it may still apply: then nobody knows. */
   fail(error: unknown): void {
-    if (this.#mayBeApplied) this.failUnknown(error);
-    else if (this.#close()) this.#settleError(error);
-  }
-
-  failUnknown(cause: unknown): void {
-    if (!this.#close()) return;
-    const { landingId } = this.landing.request;
-    const error = new MicError("outcome-unknown", "it is not known whether the landing was applied", {
-      hint: "the next command settles it; landing again with the same id is safe",
-      cause,
-      data: { landingId },
-    });
-    this.#settleError(error);
+    if (this.#close()) this.#settleError(this.#mayBeApplied ? this.unknown(error) : error);
   }
 
   #close(): boolean {
@@ -86,4 +84,60 @@ export class PendingLanding {
     this.#signal?.removeEventListener("abort", this.#onAbort);
     return true;
   }
+}
+
+export class PendingLanding extends Pending<LandResult> {
+  readonly landing: PreparedLanding;
+
+  constructor(landing: PreparedLanding, options: PendingOptions) {
+    super(options);
+    this.landing = landing;
+  }
+
+  get base(): PositionRef {
+    return this.landing.request.base;
+  }
+
+  protected unknown(cause: unknown): MicError {
+    const landingId: LandingId = this.landing.request.landingId;
+    return new MicError("outcome-unknown", "it is not known whether the landing was applied", {
+      hint: "the next command settles it; landing again with the same id is safe",
+      cause,
+      data: { landingId },
+    });
+  }
+
+  committed(batch: SealedBatch, index: number): void {
+    this.resolve(landed(batch.members[index]!.record));
+  }
+}
+
+/** Fills a batch by itself: its landings have their positions and are in together or not at all. */
+export class PendingImport extends Pending<HeadInfo> {
+  readonly prepared: PreparedImport;
+
+  constructor(prepared: PreparedImport, options: PendingOptions) {
+    super(options);
+    this.prepared = prepared;
+  }
+
+  get base(): PositionRef {
+    return this.prepared.after;
+  }
+
+  protected unknown(cause: unknown): MicError {
+    return new MicError("outcome-unknown", "it is not known whether the landings were imported", {
+      hint: "run the command again",
+      cause,
+      data: { position: this.base.position },
+    });
+  }
+
+  committed({ head }: SealedBatch): void {
+    this.resolve({ position: head.position, root: head.root, hlc: head.hlc, salt: head.salt });
+  }
+}
+
+export function landed(record: LandingRecord): LandResult {
+  return { kind: "landed", position: record.position, root: record.root, session: record.session };
 }

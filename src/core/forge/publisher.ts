@@ -9,13 +9,13 @@ import { CLOCK_AHEAD_MAX_MS } from "../base/hlc.ts";
 import { epochOf, type ProjectId } from "../base/ids.ts";
 import { jitterMs, type Random } from "../base/random.ts";
 import type { Head } from "../codec/head.ts";
-import type { LandingRecord } from "../codec/landing-record.ts";
 import type { PackCache } from "../objects/pack-cache.ts";
 import type { CommitOutcome, ETag, ObjectStore } from "../store/object-store.ts";
-import { Batch, checkWriterVersion, type SealedBatch } from "./batch.ts";
+import { Batch, type BatchContext, checkWriterVersion, type SealedBatch } from "./batch.ts";
 import { findConflicts } from "./conflicts.ts";
-import type { LandResult } from "./forge.ts";
-import { PendingLanding } from "./pending.ts";
+import type { HeadInfo, LandResult } from "./forge.ts";
+import { landed, PendingImport, PendingLanding, type PendingOptions } from "./pending.ts";
+import { answerImport, type PreparedImport } from "./prepared-import.ts";
 import type { PreparedLanding } from "./prepared-landing.ts";
 import type { ProjectCaches } from "./project-caches.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -25,6 +25,8 @@ const BACKOFF_BASE_MS = 5;
 const BACKOFF_CAP_MS = 2_000;
 /** A head that was seen this recently is built on without asking whether it is still the newest. */
 const FRESH_MS = 1_000;
+
+type Pending = PendingLanding | PendingImport;
 
 export interface PublisherOptions {
   readonly store: ObjectStore;
@@ -49,7 +51,7 @@ export interface PublisherOptions {
 
 export class Publisher {
   readonly #options: PublisherOptions;
-  readonly #queue: PendingLanding[] = [];
+  readonly #queue: Pending[] = [];
   #isRunning = false;
   /** The last swap was not simply committed: ask for the head before building on it. */
   #mustAsk = false;
@@ -63,8 +65,19 @@ export class Publisher {
   }
 
   land(landing: PreparedLanding, signal?: AbortSignal): Promise<LandResult> {
+    return this.#enqueue(new PendingLanding(landing, this.#pendingOptions(signal)));
+  }
+
+  importLandings(prepared: PreparedImport, signal?: AbortSignal): Promise<HeadInfo> {
+    return this.#enqueue(new PendingImport(prepared, this.#pendingOptions(signal)));
+  }
+
+  #pendingOptions(signal: AbortSignal | undefined): PendingOptions {
     const { clock, timeoutMs } = this.#options;
-    const pending = new PendingLanding(landing, clock.nowMs() + timeoutMs, this.#asks, signal);
+    return { deadlineMs: clock.nowMs() + timeoutMs, asksBefore: this.#asks, signal };
+  }
+
+  #enqueue<Result>(pending: Pending & { readonly result: Promise<Result> }): Promise<Result> {
     this.#queue.push(pending);
     if (!this.#isRunning) {
       this.#isRunning = true;
@@ -107,9 +120,7 @@ export class Publisher {
     const known = newest();
     const ageMs = clock.nowMs() - askedAtMs();
     const isFresh = !this.#mustAsk && ageMs >= 0 && ageMs < FRESH_MS;
-    const isBehind = this.#queue.some(
-      ({ landing }) => landing.request.base.position > (known?.head.position ?? 0),
-    );
+    const isBehind = this.#queue.some(({ base }) => base.position > (known?.head.position ?? 0));
     if (known !== undefined && isFresh && !isBehind) return known;
     this.#asks++;
     const snapshot = await refresh();
@@ -118,38 +129,60 @@ export class Publisher {
   }
 
   /** Takes landings from the queue until the batch is full. Those that must wait stay, in order. */
-  async #build(snapshot: Snapshot): Promise<{ batch: Batch; members: PendingLanding[] }> {
+  async #build(snapshot: Snapshot): Promise<{ batch: Batch; members: Pending[] }> {
     const context = await this.#batchContext(snapshot);
     const batch = new Batch(context);
-    const members: PendingLanding[] = [];
-    const waiting: PendingLanding[] = [];
+    const members: Pending[] = [];
+    const waiting: Pending[] = [];
     while (!batch.isFull) {
       const pending = this.#queue.shift();
       if (pending === undefined) break;
       if (pending.isSettled) continue;
       // It came while this batch was built and knows a newer head than the batch does.
-      const isAhead = pending.landing.request.base.position > snapshot.head.position;
-      if ((isAhead && pending.asksBefore === this.#asks) || batch.mustWait(pending.landing)) {
+      const isAhead = pending.base.position > snapshot.head.position;
+      const mustWait =
+        pending instanceof PendingImport ? members.length > 0 : batch.mustWait(pending.landing);
+      if ((isAhead && pending.asksBefore === this.#asks) || mustWait) {
         waiting.push(pending);
         continue;
       }
       try {
-        const answer = await answerFrom(snapshot, pending);
-        if (answer !== undefined) {
-          pending.resolve(answer);
-          continue;
-        }
-        this.#checkPlace(pending, context);
-        if (await batch.add(pending.landing, () => pending.claim())) members.push(pending);
+        const isIn =
+          pending instanceof PendingImport
+            ? await this.#addImport(batch, pending, context)
+            : await this.#addLanding(batch, pending, context);
+        if (isIn) members.push(pending);
       } catch (error) {
         pending.fail(error);
       }
+      // It stands on the head itself, all of it or nothing, so it shares no batch.
+      if (pending instanceof PendingImport) break;
     }
     this.#queue.unshift(...waiting);
     return { batch, members };
   }
 
-  async #batchContext(snapshot: Snapshot) {
+  async #addLanding(batch: Batch, pending: PendingLanding, context: BatchContext): Promise<boolean> {
+    const answer = await answerFrom(context.snapshot, pending);
+    if (answer === undefined) {
+      this.#checkPlace(pending, context);
+      return await batch.add(pending.landing, () => pending.claim());
+    }
+    pending.resolve(answer);
+    return false;
+  }
+
+  async #addImport(batch: Batch, pending: PendingImport, context: BatchContext): Promise<boolean> {
+    const answer = await answerImport(context.snapshot, pending.prepared, () => pending.markAbsent());
+    if (answer === undefined) {
+      this.#checkPlace(pending, context);
+      return await batch.addAll(pending.prepared.landings, () => pending.claim());
+    }
+    pending.resolve(answer);
+    return false;
+  }
+
+  async #batchContext(snapshot: Snapshot): Promise<BatchContext> {
     const { store, clock, cache, caches, uploads, random, trustWriters } = this.#options;
     const storeMs = await store.nowMs();
     const localMs = clock.nowMs();
@@ -158,10 +191,7 @@ export class Publisher {
   }
 
   /** What must hold before anything new is written. Looked at after the look-up: a landed landing stays landed. */
-  #checkPlace(
-    pending: PendingLanding,
-    place: { snapshot: Snapshot; storeMs: number; localMs: number },
-  ): void {
+  #checkPlace(pending: Pending, place: { snapshot: Snapshot; storeMs: number; localMs: number }): void {
     checkWriterVersion(place.snapshot.head);
     const aheadMs = place.localMs - place.storeMs;
     if (aheadMs > CLOCK_AHEAD_MAX_MS) {
@@ -185,7 +215,7 @@ export class Publisher {
    */
   async #commit(
     sealed: SealedBatch,
-    members: readonly PendingLanding[],
+    members: readonly Pending[],
   ): Promise<{ kind: "committed"; etag: ETag } | { kind: "moved" }> {
     const { store, project, newest } = this.#options;
     for (let attempt = 0; ; attempt++) {
@@ -216,7 +246,7 @@ export class Publisher {
   }
 
   /** Backs off and reads the head, until that works. Throws when nobody waits any more. */
-  async #askAgain(members: readonly PendingLanding[], cause: unknown): Promise<void> {
+  async #askAgain(members: readonly Pending[], cause: unknown): Promise<void> {
     const { clock, random, refresh, project } = this.#options;
     for (;;) {
       await clock.sleep(jitterMs(random, this.#setbacks, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
@@ -234,13 +264,13 @@ export class Publisher {
   }
 
   /** Ends the wait of those whose time is over. Throws when nobody is left. */
-  #giveUpLate(members: readonly PendingLanding[], cause: unknown): void {
+  #giveUpLate(members: readonly Pending[], cause: unknown): void {
     const nowMs = this.#options.clock.nowMs();
     for (const pending of members) if (nowMs > pending.deadlineMs) pending.fail(cause);
     if (members.every((pending) => pending.isSettled)) throw cause;
   }
 
-  #settle(sealed: SealedBatch, members: readonly PendingLanding[], etag: ETag): void {
+  #settle(sealed: SealedBatch, members: readonly Pending[], etag: ETag): void {
     const { cache, caches, adopt } = this.#options;
     cache.admit(sealed.pack, sealed.packBytes);
     const records = sealed.members.map((member) => member.record);
@@ -251,12 +281,12 @@ export class Publisher {
     }
     adopt(sealed.head, etag);
     this.#setbacks = 0;
-    for (let i = 0; i < members.length; i++) members[i]!.resolve(landed(records[i]!));
+    for (let i = 0; i < members.length; i++) members[i]!.committed(sealed, i);
   }
 }
 
 /** Seals a batch; when that fails, nothing of it was sent. */
-function sealUnsent(batch: Batch, members: readonly PendingLanding[]): SealedBatch {
+function sealUnsent(batch: Batch, members: readonly Pending[]): SealedBatch {
   try {
     return batch.seal();
   } catch (error) {
@@ -293,10 +323,6 @@ async function answerFrom(snapshot: Snapshot, pending: PendingLanding): Promise<
   if (base.position === position) return undefined;
   const paths = await findConflicts(snapshot, request.operations, base.position);
   return paths.length === 0 ? undefined : { kind: "conflict", paths };
-}
-
-function landed(record: LandingRecord): LandResult {
-  return { kind: "landed", position: record.position, root: record.root, session: record.session };
 }
 
 function headGone(project: ProjectId): MicError {
