@@ -197,16 +197,16 @@ export class FilePacker {
       read += length;
       await this.#emit(this.#builder.takeFull());
     }
-    const after = fstatSync(handle);
-    if (after.size !== read || !sameTimes(before, after)) return undefined;
-    if (read <= CHUNK_THRESHOLD_BYTES) return undefined;
     const { id, size, list } = framer.finish();
+    await this.#emit(this.#builder.takeFull());
+    const after = fstatSync(handle);
+    if (after.size !== size || !sameTimes(before, after)) return undefined;
+    if (size <= CHUNK_THRESHOLD_BYTES) return undefined;
     const chunks = hashObject(list.content);
     if (!this.#framed.has(chunks)) {
       this.#framed.add(chunks);
       this.#builder.add("chunk-list", chunks, list.content, list.sidecar);
     }
-    await this.#emit(this.#builder.takeFull());
     const stat = trustedStat(fileStatOf(after), this.#options.stampMs);
     return { kind: this.#kind(file, after), size, id, stat, chunks, hint: 0 };
   }
