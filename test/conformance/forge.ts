@@ -9,7 +9,8 @@ import { comparePaths } from "../../src/core/base/path.ts";
 import { mintLandingId, mintProjectId, mintSessionId } from "../../src/core/base/random.ts";
 import { systemRandom } from "../../src/core/base/system.ts";
 import { decodeChunkList } from "../../src/core/codec/chunk-list.ts";
-import type { CallOptions, Forge, TreeChange } from "../../src/core/forge/forge.ts";
+import { encodePack } from "../../src/core/codec/pack.ts";
+import type { CallOptions, Forge, Landing, TreeChange } from "../../src/core/forge/forge.ts";
 import type { Frame } from "../../src/core/objects/frame.ts";
 import { openVerifiedFrame, sliceObject } from "../../src/core/objects/read-frame.ts";
 import { collect, collectBytes, path, TestProject } from "../support/forge-project.ts";
@@ -24,6 +25,11 @@ function code(expected: string): unknown {
 
 function at(position: number): Position {
   return position as Position;
+}
+
+/** Content that is stored in chunks. */
+function large(seed: string): Uint8Array {
+  return Buffer.alloc(1_500_000, seed);
 }
 
 function newId(): ProjectId {
@@ -41,6 +47,62 @@ export function describeForge(name: string, makeForge: () => Promise<ForgeUnderT
     });
     afterEach(async () => {
       await made[Symbol.asyncDispose]();
+    });
+
+    describe("organizations", () => {
+      test("a created organization is found and listed", async () => {
+        const created = await forge.createOrganization({ name: "acme", description: "Makers" });
+        expect(created).toMatchObject({ name: "acme", description: "Makers" });
+        expect(created.createdAtMs).toBeGreaterThan(1.6e12);
+        expect(await forge.getOrganization("acme")).toEqual(created);
+        expect((await forge.listOrganizations({})).items).toEqual([created]);
+        await expect(forge.createOrganization({ name: "acme" })).rejects.toEqual(code("already-exists"));
+      });
+
+      test("a project makes its organization, which stays when the project goes", async () => {
+        const { id } = await forge.createProject({ id: newId(), name: "acme/app" });
+        const made = await forge.getOrganization("acme");
+        expect(made).toMatchObject({ name: "acme", description: "" });
+        await expect(forge.createOrganization({ name: "acme" })).rejects.toEqual(code("already-exists"));
+        await forge.updateProject(id, { name: "other/app" });
+        expect(await forge.getOrganization("other")).toMatchObject({ name: "other" });
+        await forge.deleteProject(id);
+        expect(await forge.getOrganization("acme")).toEqual(made);
+      });
+
+      test("of two creations at once exactly one succeeds", async () => {
+        const results = await Promise.allSettled(
+          Array.from({ length: 6 }, (_, i) =>
+            forge.createOrganization({ name: "acme", description: `${i}` }),
+          ),
+        );
+        const won = results.filter((result) => result.status === "fulfilled");
+        expect(won).toHaveLength(1);
+        expect(await forge.getOrganization("acme")).toEqual(won[0]!.value);
+      });
+
+      test("organizations are listed in the order of their projects, in pages", async () => {
+        for (const name of ["b", "a-b", "a", "a.b"]) await forge.createOrganization({ name });
+        await forge.createProject({ id: newId(), name: "a0/app" });
+        const names: string[] = [];
+        let after: string | undefined;
+        do {
+          const page = await forge.listOrganizations({ limit: 2, ...(after === undefined ? {} : { after }) });
+          expect(page.items.length).toBeLessThanOrEqual(2);
+          names.push(...page.items.map((item) => item.name));
+          after = page.next;
+        } while (after !== undefined);
+        expect(names).toEqual(["a-b", "a.b", "a", "a0", "b"]);
+      });
+
+      test.each(["-rf", "..", "Acme", "a/b", "api", "", "con"])("the name %j is refused", async (bad) => {
+        await expect(forge.createOrganization({ name: bad })).rejects.toEqual(code("usage"));
+      });
+
+      test("an absent organization is not found", async () => {
+        await expect(forge.getOrganization("nobody")).rejects.toEqual(code("not-found"));
+        expect(await forge.listOrganizations({})).toEqual({ items: [] });
+      });
     });
 
     describe("projects", () => {
@@ -241,7 +303,7 @@ export function describeForge(name: string, makeForge: () => Promise<ForgeUnderT
       test("a path that must not be in a tree is refused", async () => {
         const request = project.request({ put: { a: "1" } });
         for (const bad of ["../a", ".git/config", "a//b", "/etc/passwd", ".MIC/x"]) {
-          const operations = [{ ...request.operations[0]!, path: bad as never }];
+          const operations = [{ ...request.operations.at(0)!, path: bad as never }];
           await expect(forge.land(project.id, { ...request, operations })).rejects.toEqual(
             code("unsafe-path"),
           );
@@ -570,6 +632,188 @@ export function describeForge(name: string, makeForge: () => Promise<ForgeUnderT
       });
     });
 
+    describe("importing", () => {
+      let project: TestProject;
+      let copy: ProjectId;
+      const salt = "0123456789abcdef";
+      const zero = { position: at(0), root: EMPTY_ROOT };
+
+      beforeEach(async () => {
+        const { id } = await forge.createProject({ id: newId(), name: "acme/app", salt });
+        project = new TestProject(forge, id);
+        copy = (await forge.createProject({ id: newId(), name: "acme/copy", salt })).id;
+        await project.land({ goal: "first", put: { a: "1", "d/x": "1", big: large("one") } });
+        const { base } = project;
+        const request = { decisions: ["why"], conversation: [{ role: "user", text: "do" }], agent: "bot" };
+        await project.land({ goal: "second", put: { a: "2" }, author: "Grace <grace@example.org>", request });
+        await project.land({ goal: "beside", base, put: { b: "1" }, delete: ["d/x"] });
+      });
+
+      async function landings(): Promise<Landing[]> {
+        return await Promise.all([1, 2, 3].map((position) => forge.getLanding(project.id, at(position))));
+      }
+
+      /** The content of those landings, as one upload. */
+      async function content(): Promise<Frame[]> {
+        return project.request({ put: { a: "1", b: "2", big: large("one") } }).frames.slice();
+      }
+
+      test("imported landings are what they were", async () => {
+        const all = await landings();
+        const head = await forge.importLandings(copy, {
+          after: zero,
+          landings: all,
+          packs: [],
+          frames: await content(),
+        });
+        expect(head).toEqual(await forge.getHead(project.id));
+        expect(await forge.getHead(copy)).toEqual(head);
+        for (const landing of all) {
+          expect(await forge.getLanding(copy, landing.position)).toEqual(landing);
+          const { landingId, position, root, session } = landing;
+          const found = await forge.findLanding(copy, landingId, at(0));
+          expect(found).toEqual({ position, root, session });
+        }
+        const copied = new TestProject(forge, copy);
+        expect(await copied.read(2, "a")).toBe("2");
+        expect(await copied.read(1, "d/x")).toBe("1");
+        expect(await copied.read(3, "big")).toBe(await project.read(1, "big"));
+        expect((await forge.fsck(copy)).findings).toEqual([]);
+      });
+
+      test("content may have been uploaded as a pack, and history goes on from there", async () => {
+        const pack = await forge.putPack(copy, encodePack(await content()).bytes);
+        const all = await landings();
+        const { position, root } = await forge.importLandings(copy, {
+          after: zero,
+          landings: all,
+          packs: [pack],
+          frames: [],
+        });
+        const copied = new TestProject(forge, copy);
+        copied.base = { position, root };
+        expect(await copied.land({ put: { a: "3" } })).toMatchObject({ position: 4 });
+        expect(await copied.read(1, "big")).toBe(await project.read(1, "big"));
+        expect((await forge.fsck(copy)).findings).toEqual([]);
+      });
+
+      test("importing again is harmless, in parts too", async () => {
+        const [first, ...rest] = await landings();
+        const frames = await content();
+        const part = { after: zero, landings: [first!], packs: [], frames };
+        const one = await forge.importLandings(copy, part);
+        expect(one).toMatchObject({ position: 1, root: first!.root });
+        expect(await forge.importLandings(copy, part)).toEqual(one);
+        const after = { position: at(1), root: first!.root };
+        const head = await forge.importLandings(copy, { after, landings: rest, packs: [], frames });
+        expect(head).toEqual(await forge.getHead(project.id));
+        expect(await forge.importLandings(copy, part)).toEqual(head);
+        const again = { after, landings: rest, packs: [], frames: [] };
+        expect(await forge.importLandings(copy, again)).toEqual(head);
+      });
+
+      test("a landing that came in between is history-changed, and nothing is imported", async () => {
+        const own = await new TestProject(forge, copy).land({ put: { mine: "1" } });
+        const request = { landings: await landings(), packs: [], frames: await content() };
+        await expect(forge.importLandings(copy, { ...request, after: zero })).rejects.toEqual(
+          code("history-changed"),
+        );
+        const beyond = { position: at(3), root: own.root };
+        await expect(forge.importLandings(copy, { ...request, landings: [], after: beyond })).rejects.toEqual(
+          code("history-changed"),
+        );
+        expect(await forge.getHead(copy)).toMatchObject({ position: 1, root: own.root });
+      });
+
+      test("a landing that is not what it says is refused with all that come with it", async () => {
+        const all = await landings();
+        const frames = await content();
+        const [first, second, third] = all as [Landing, Landing, Landing];
+        const wrongRoot = "ab".repeat(32) as ObjectId;
+        const cases: readonly (readonly [string, Landing[]])[] = [
+          ["corrupt", [first, second, { ...third, operations: third.operations.slice(1) }]],
+          ["corrupt", [first, { ...second, root: wrongRoot }]],
+          ["corrupt", [first, { ...second, parentRoot: wrongRoot }]],
+          ["corrupt", [first, { ...second, base: { position: at(1), root: wrongRoot } }]],
+          ["corrupt", [first, { ...second, base: { position: at(2), root: second.root } }]],
+          ["corrupt", [first, { ...second, hlc: first.hlc }]],
+          ["corrupt", [first, { ...second, landingId: first.landingId }]],
+          ["usage", [first, third]],
+          ["usage", [second]],
+          ["usage", [{ ...first, goal: "" }]],
+          ["unsafe-path", [{ ...first, operations: [{ ...first.operations[0]!, path: ".git/x" as never }] }]],
+        ];
+        for (const [expected, some] of cases) {
+          await expect(
+            forge.importLandings(copy, { after: zero, landings: some, packs: [], frames }),
+          ).rejects.toEqual(code(expected));
+        }
+        expect((await forge.getHead(copy)).position).toBe(0);
+      });
+
+      test("content that was never sent is refused", async () => {
+        const request = { after: zero, landings: await landings(), packs: [], frames: [] };
+        await expect(forge.importLandings(copy, request)).rejects.toEqual(code("not-found"));
+        expect((await forge.getHead(copy)).position).toBe(0);
+      });
+
+      test("an imported session is what it was, and importing it again is harmless", async () => {
+        const owner = "Ada <ada@example.org>";
+        const { id } = await forge.startSession(project.id, {
+          id: mintSessionId(systemRandom),
+          goal: "g",
+          owner,
+        });
+        await forge.recordDecision(project.id, id, "one");
+        await forge.recordConversation(project.id, id, [{ role: "user", text: "hi" }]);
+        const { operations } = project.request({ put: { a: "3" }, delete: ["b"] });
+        const session = await forge.recordOperations(project.id, id, operations);
+        await expect(forge.importSession(copy, session)).rejects.toMatchObject({
+          code: expect.stringMatching(/^(history-changed|out-of-range)$/),
+        });
+        const request = { after: zero, landings: await landings(), packs: [], frames: await content() };
+        await forge.importLandings(copy, request);
+        await forge.importSession(copy, session);
+        await forge.importSession(copy, session);
+        expect(await forge.getSession(copy, id)).toEqual(session);
+        const later = await forge.recordDecision(project.id, id, "two");
+        await forge.importSession(copy, later);
+        expect(await forge.getSession(copy, id)).toEqual(later);
+        await forge.recordDecision(copy, id, "here");
+        await expect(forge.importSession(copy, later)).rejects.toEqual(code("already-exists"));
+        const landed = {
+          ...later,
+          id: mintSessionId(systemRandom),
+          state: "landed",
+          landedAt: at(3),
+        } as const;
+        await expect(forge.importSession(copy, landed)).rejects.toEqual(code("history-changed"));
+      });
+
+      test("abandoned, conflicted and landed sessions keep their state", async () => {
+        const owner = "Ada <ada@example.org>";
+        const start = async () => {
+          const id = mintSessionId(systemRandom);
+          return await forge.startSession(project.id, { id, goal: "g", owner });
+        };
+        const [abandoned, conflicted, landed] = [await start(), await start(), await start()];
+        await forge.abandonSession(project.id, abandoned.id);
+        const { base } = abandoned;
+        await project.land({ put: { a: "2" }, request: { session: landed.id } });
+        await project.tryLand({ base, put: { a: "1" }, request: { session: conflicted.id } });
+        const all = [...(await landings()), await forge.getLanding(project.id, at(4))];
+        const frames = await content();
+        await forge.importLandings(copy, { after: zero, landings: all, packs: [], frames });
+        for (const { id } of [abandoned, conflicted, landed]) {
+          const session = await forge.getSession(project.id, id);
+          await forge.importSession(copy, session);
+          expect(await forge.getSession(copy, id)).toEqual(session);
+        }
+        const states = (await forge.listSessions(copy, {})).items.map((each) => each.state);
+        expect(states.sort()).toEqual(["abandoned", "conflicted", "landed", "landed", "landed", "landed"]);
+      });
+    });
+
     describe("sessions", () => {
       let project: TestProject;
       const owner = "Ada <ada@example.org>";
@@ -822,7 +1066,7 @@ export function describeForge(name: string, makeForge: () => Promise<ForgeUnderT
         startSession: () => forge.startSession(id, start, options),
         getSession: () => forge.getSession(id, session, options),
         listSessions: () => forge.listSessions(id, {}, options),
-        recordOperations: () => forge.recordOperations(id, session, request.operations, options),
+        recordOperations: () => forge.recordOperations(id, session, [...request.operations], options),
         recordDecision: () => forge.recordDecision(id, session, "x", options),
         recordConversation: () => forge.recordConversation(id, session, [], options),
         abandonSession: () => forge.abandonSession(id, session, options),

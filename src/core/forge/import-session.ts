@@ -38,6 +38,7 @@ export async function importSession(
   await swapSession(context, project, session.id, signal, (current) => {
     if (current === undefined) return imported;
     if (isSame(current, imported)) return current;
+    if (isEarlierImport(current, imported)) return imported;
     throw new MicError("already-exists", `there is another session ${session.id}`, {
       hint: "it was changed on one side; keep one of the two",
     });
@@ -69,6 +70,16 @@ function storedForm(session: Session): StoredSession {
     conversation: conversation.map(({ role, text }) => ({ role, text })),
     recentWrites: [],
   };
+}
+
+/** The same session as it was imported before, and nobody has recorded into it here. */
+function isEarlierImport(current: StoredSession, imported: StoredSession): boolean {
+  return (
+    current.recentWrites.length === 0 &&
+    current.created === imported.created &&
+    current.owner === imported.owner &&
+    current.updated < imported.updated
+  );
 }
 
 /** Recent writes tell a writer of its own; they are nothing of the session's. */
