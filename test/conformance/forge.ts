@@ -767,7 +767,7 @@ export function describeForge(name: string, makeForge: () => Promise<ForgeUnderT
         await forge.recordDecision(project.id, id, "one");
         await forge.recordConversation(project.id, id, [{ role: "user", text: "hi" }]);
         const { operations } = project.request({ put: { a: "3" }, delete: ["b"] });
-        const session = await forge.recordOperations(project.id, id, operations);
+        const session = await forge.recordOperations(project.id, id, [...operations]);
         await expect(forge.importSession(copy, session)).rejects.toMatchObject({
           code: expect.stringMatching(/^(history-changed|out-of-range)$/),
         });

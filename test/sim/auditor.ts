@@ -51,7 +51,7 @@ export async function audit(world: World, clients: readonly Client[]): Promise<A
   for (const { record } of log.slice(1)) {
     const attempted = asked.get(`${record.landingId} ${record.digest}`);
     must(attempted !== undefined, `nobody asked for ${record.landingId} as it landed at ${record.position}`);
-    checkOracle(log, record, attempted.request.operations);
+    checkOracle(log, record, [...attempted.request.operations]);
   }
   return counts;
 }
@@ -157,7 +157,7 @@ function checkAnswer(attempted: Attempted, log: readonly Logged[], logged: Logge
 
 /** A conflict names a path that a landing after the base really set to something else. */
 function checkTouched(log: readonly Logged[], { request }: Attempted, path: TreePath): void {
-  const own = request.operations.find((operation) => operation.path === path);
+  const own = [...request.operations].find((operation) => operation.path === path);
   must(own !== undefined, `a conflict in ${path}, which is not ours`);
   const isTouched = log
     .slice(request.base.position + 1)

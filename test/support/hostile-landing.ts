@@ -12,8 +12,8 @@ import { encodeLandingRecord } from "../../src/core/codec/landing-record.ts";
 import { type EncodableOperation, encodeOperations } from "../../src/core/codec/operations.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
 import { type EntryKind, encodeTreeEntry } from "../../src/core/codec/tree-entry.ts";
+import { EditsWriter } from "../../src/core/forge/edits.ts";
 import type { Operation, PositionRef } from "../../src/core/forge/forge.ts";
-import { prepareOperations } from "../../src/core/forge/prepared-landing.ts";
 import { ProjectStore } from "../../src/core/forge/project-store.ts";
 import { FrameBuilder } from "../../src/core/objects/frame-builder.ts";
 import { headKey, packKey } from "../../src/core/objects/keys.ts";
@@ -68,6 +68,8 @@ export async function landHostile(
   named.sort((a, b) => comparePaths(a.path, b.path));
   const landingId = mintLandingId(systemRandom);
   const base = { position: head.position, root: head.root };
+  const digest = new EditsWriter(base, named.length);
+  for (const operation of named) digest.add(operation);
   const hlc = nextHlc(systemClock.nowMs(), head.hlc);
   const record = encodeLandingRecord({
     landingId,
@@ -78,7 +80,7 @@ export async function landHostile(
     root: tree.root,
     rootHint: tree.hint,
     base,
-    digest: prepareOperations(base, named).digest,
+    digest: digest.finish().digest,
     operationCount: operations.length,
     goal: texts.goal ?? "hostile",
     author: texts.author ?? "Mallory",

@@ -64,6 +64,13 @@ function writeId(target: Buffer, offset: number, id: ObjectId): void {
   if (written !== OBJECT_ID_BYTES || id.length !== 2 * OBJECT_ID_BYTES) parseObjectId(id);
 }
 
+/** Bytes of content that an encoded entry, one that was written here, is for. */
+export function treeEntrySize(bytes: Uint8Array): number {
+  let size = 0;
+  for (let i = SIZE_BYTES; i >= 1; i--) size = size * 0x100 + bytes[i]!;
+  return size;
+}
+
 export function decodeTreeEntry(bytes: Uint8Array): TreeEntry {
   // A clone decodes one of these for every file: the common form is read without a reader.
   const kind = KINDS[bytes[0]!];

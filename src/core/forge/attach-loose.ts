@@ -88,13 +88,13 @@ async function unsentContent(landing: PreparedLanding, places: Places): Promise<
   let packs: readonly UploadedPack[] | undefined;
   const wanted = new Set<ObjectId>();
   for (let i = 0; i < edits.length; i++) {
-    const operation = request.operations[i]!;
+    const operation = request.operations.at(i)!;
     if (operation.kind === "delete" || operation.hint !== 0) continue;
     const { id, chunks } = operation.entry;
     if (sent.has(chunks ?? id)) continue;
     packs ??= await knownPacks(request.packs, places);
     const idAt = chunks === undefined ? TREE_ENTRY_ID_OFFSET : TREE_ENTRY_CHUNKS_OFFSET;
-    if (packs.some(({ index }) => index.findRow(edits[i]!.value!, idAt) !== -1)) continue;
+    if (packs.some(({ index }) => index.findRow(edits.value(i)!, idAt) !== -1)) continue;
     wanted.add(chunks ?? id);
   }
   return [...wanted];

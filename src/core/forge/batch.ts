@@ -2,7 +2,7 @@
  * Landings that one swap of the head will carry, each with its own position, conflict check and result. Built on
  * one snapshot; nothing in it is true before the swap is.
  */
-import { bytesToHex } from "../base/bytes.ts";
+import { bytesToHex, releaseBytes } from "../base/bytes.ts";
 import { invariant, MicError } from "../base/errors.ts";
 import { hashObject } from "../base/hash.ts";
 import { nextHlc } from "../base/hlc.ts";
@@ -18,12 +18,12 @@ import type { Frame } from "../objects/frame.ts";
 import { FrameBuilder } from "../objects/frame-builder.ts";
 import { headKey, packKey } from "../objects/keys.ts";
 import type { PackCache } from "../objects/pack-cache.ts";
-import { editTree } from "../prolly/edit.ts";
+import { editTreeInSlices } from "../prolly/edit.ts";
 import type { Tree } from "../prolly/tree.ts";
-import type { NewNode } from "../prolly/types.ts";
+import type { NewNode, TreeEdit } from "../prolly/types.ts";
 import type { Put, Swap } from "../store/object-store.ts";
 import { doClash } from "./conflicts.ts";
-import { locateContent } from "./locate-content.ts";
+import { ContentLocator } from "./locate-content.ts";
 import { appendPacks, type PageCache } from "./manifest.ts";
 import { checkNeighbours } from "./neighbours.ts";
 import type { GivenPlace, PreparedLanding } from "./prepared-landing.ts";
@@ -76,7 +76,8 @@ export interface SealedBatch {
 export class Batch {
   readonly #context: BatchContext;
   readonly #members: BatchMember[] = [];
-  readonly #segments: StoredSegment[] = [];
+  readonly #operations = new FrameBuilder({ rawTarget: BLOB_FRAME_RAW_BYTES });
+  readonly #operationIds = new Set<ObjectId>();
   readonly #uploads = new Map<string, ManifestPack>();
   /** Landings that are imported together share theirs. */
   readonly #frames = new Set<Frame>();
@@ -125,14 +126,12 @@ export class Batch {
     for (const pack of request.packs) packs.push(await uploads.require(pack, storeMs));
 
     const before = this.#tree;
-    const existing = await before.getMany(edits.map((edit) => edit.key));
-    const places = { landing, uploads: packs, snapshot, cache, trustWriters };
-    const hints = await locateContent(places, existing);
-    for (let i = 0; i < edits.length; i++) edits[i]!.hint = hints[i]! === 0 ? position : hints[i]!;
-    if (landing.given !== undefined) this.#keepHints(landing, hints);
+    const content = new ContentLocator({ landing, uploads: packs, snapshot, cache, trustWriters });
+    const isKnown = new Uint8Array(edits.length);
+    const located = this.#locatedEdits(landing, content, isKnown, position);
     const nodes: NewNode[] = [];
-    const tree = await editTree(before, edits, { position, emit: (node) => nodes.push(node) });
-    await checkNeighbours(before, tree, edits, existing);
+    const tree = await editTreeInSlices(before, located, { position, emit: (node) => nodes.push(node) });
+    await checkNeighbours(before, tree, edits, isKnown);
 
     if (landing.given !== undefined) checkGiven(landing.given, position, tree.root);
 
@@ -186,14 +185,32 @@ export class Batch {
     return true;
   }
 
+  /** The edits in slices, with hints. Sets `isKnown` of each edit whose key the tree before it has. */
+  async *#locatedEdits(
+    landing: PreparedLanding,
+    content: ContentLocator,
+    isKnown: Uint8Array,
+    position: Position,
+  ): AsyncGenerator<readonly TreeEdit[], void, undefined> {
+    const { edits } = landing;
+    const before = this.#tree;
+    for (const [from, to] of edits.ranges()) {
+      const existing = before.isEmpty ? [] : await before.getMany(edits.keys(from, to));
+      for (let i = 0; i < existing.length; i++) if (existing[i] !== undefined) isKnown[from + i] = 1;
+      await content.locate(from, to, existing, position);
+      if (landing.given !== undefined) this.#keepHints(landing, from, to, position);
+      yield edits.slice(from, to);
+    }
+  }
+
   /** Content that came with an import stays introduced where it was, as far as the import reaches back. */
-  #keepHints({ request, edits }: PreparedLanding, hints: Float64Array): void {
+  #keepHints({ request, edits }: PreparedLanding, from: number, to: number, position: Position): void {
     const first = this.#context.snapshot.head.position + 1;
-    for (let i = 0; i < edits.length; i++) {
-      const operation = request.operations[i]!;
-      if (operation.kind === "delete" || hints[i]! !== 0) continue;
+    for (let i = from; i < to; i++) {
+      const operation = request.operations.at(i)!;
+      if (operation.kind === "delete" || edits.hints[i] !== position) continue;
       const { hint } = operation;
-      if (hint >= first && hint < edits[i]!.hint) edits[i]!.hint = hint;
+      if (hint >= first && hint < position) edits.hints[i] = hint;
     }
   }
 
@@ -207,9 +224,11 @@ export class Batch {
     this.#tree = member.tree;
     this.#rootHint = member.record.rootHint;
     this.#members.push(member);
-    for (const segment of segments) {
-      this.#segments.push(segment);
-      this.#bytes += segment.bytes.length;
+    for (const { id, bytes } of segments) {
+      if (this.#operationIds.has(id)) continue;
+      this.#operationIds.add(id);
+      this.#operations.add("operations", id, bytes);
+      this.#bytes += bytes.length;
     }
     for (const frame of member.landing.frames) this.#frames.add(frame);
     this.#bytes += member.landing.frameBytes;
@@ -235,7 +254,9 @@ export class Batch {
     invariant(newest !== undefined, "an empty batch is sealed");
 
     const { frames, recordBytes } = this.#recordFrames();
-    const encoded = encodePack([...this.#frames, ...this.#nodes.finish(), ...frames]);
+    const own = [...this.#nodes.finish(), ...this.#operations.finish(), ...frames];
+    const encoded = encodePack([...this.#frames, ...own]);
+    for (const { stored } of own) releaseBytes(stored);
     const pack: ManifestPack = {
       pack: encoded.id,
       epoch,
@@ -270,17 +291,10 @@ export class Batch {
 
   /** Records in frames of their own, so that reading a log reads neither paths nor nodes. */
   #recordFrames(): { frames: Frame[]; recordBytes: number } {
-    const operations = new FrameBuilder({ rawTarget: BLOB_FRAME_RAW_BYTES });
-    const stored = new Set<ObjectId>();
-    for (const { id, bytes } of this.#segments) {
-      if (stored.has(id)) continue;
-      stored.add(id);
-      operations.add("operations", id, bytes);
-    }
     const recordBytes = this.#members.reduce((sum, member) => sum + member.recordBytes.length, 0);
     const records = new FrameBuilder({ rawTarget: Math.min(recordBytes, BLOB_FRAME_RAW_BYTES) });
     for (const { recordBytes: bytes } of this.#members) records.add("record", hashObject(bytes), bytes);
-    return { frames: [...operations.finish(), ...records.finish()], recordBytes };
+    return { frames: records.finish(), recordBytes };
   }
 }
 

@@ -2,6 +2,7 @@
 import { MicError } from "../base/errors.ts";
 import { parseLandingId, parseObjectId, parsePackId, parseSessionId, toPosition } from "../base/ids.ts";
 import { INLINE_CONTENT_BYTES_MAX, TEXT_BYTES_MAX } from "../base/limits.ts";
+import type { List } from "../base/list.ts";
 import { comparePaths, isWithin, parseTreePath, type TreePath } from "../base/path.ts";
 import type { TreeEntry } from "../codec/tree-entry.ts";
 import type { LandRequest, Operation } from "./forge.ts";
@@ -14,7 +15,7 @@ const PACKS_MAX = 1 << 15;
 /** PATH_MAX. */
 const SYMLINK_BYTES_MAX = 4096;
 
-/** Errors: `usage`, `unsafe-path`, `too-large`, `out-of-range`. */
+/** Everything but its operations: see OperationCheck. Errors: `usage`, `too-large`, `out-of-range`. */
 export function checkLandRequest(request: LandRequest): void {
   parseLandingId(request.landingId);
   toPosition(request.base.position);
@@ -31,7 +32,6 @@ export function checkLandRequest(request: LandRequest): void {
       hint: "upload it as packs first",
     });
   }
-  checkOperations(request.operations);
 }
 
 /** A goal: some text, without NUL. */
@@ -65,25 +65,39 @@ function checkTexts(request: LandRequest): void {
     throw tooLarge(`${total} bytes of goal, decisions and conversation`, RECORD_TEXT_BYTES_MAX);
 }
 
-/** Sorted, one per path, safe paths, and no put below another put. */
-export function checkOperations(operations: readonly Operation[]): void {
-  if (operations.length > OPERATIONS_MAX)
-    throw tooLarge(`${operations.length} operations in one landing`, OPERATIONS_MAX);
-  let previous: TreePath | undefined;
-  let lastPut: TreePath | undefined;
-  for (const operation of operations) {
+/** Errors: `too-large`. */
+export function checkOperationCount(count: number): void {
+  if (count > OPERATIONS_MAX) throw tooLarge(`${count} operations in one landing`, OPERATIONS_MAX);
+}
+
+/** Errors: `usage`, `unsafe-path`, `too-large`. */
+export function checkOperations(operations: List<Operation>): void {
+  checkOperationCount(operations.length);
+  const check = new OperationCheck();
+  for (const operation of operations) check.next(operation);
+}
+
+/** Asked operation by operation: sorted, one per path, safe paths, and no put below another put. */
+export class OperationCheck {
+  #previous: TreePath | undefined;
+  #lastPut: TreePath | undefined;
+
+  /** Errors: `usage`, `unsafe-path`. */
+  next(operation: Operation): void {
     const path = parseTreePath(operation.path);
-    if (previous !== undefined && comparePaths(previous, path) >= 0) {
+    if (this.#previous !== undefined && comparePaths(this.#previous, path) >= 0) {
       throw new MicError("usage", "the operations are not sorted by path, one per path", {
-        data: { paths: [previous, path] },
+        data: { paths: [this.#previous, path] },
       });
     }
-    previous = path;
-    if (operation.kind !== "put") continue;
+    this.#previous = path;
+    if (operation.kind !== "put") return;
     checkEntry(operation.entry, path);
     // In key order everything below a path follows it at once, so looking one put back is enough.
-    if (lastPut !== undefined && isWithin(path, lastPut)) throw fileAndDirectory(lastPut, path);
-    lastPut = path;
+    if (this.#lastPut !== undefined && isWithin(path, this.#lastPut)) {
+      throw fileAndDirectory(this.#lastPut, path);
+    }
+    this.#lastPut = path;
   }
 }
 

@@ -6,6 +6,7 @@
  */
 import { throwIfAborted } from "../base/clock.ts";
 import type { Position } from "../base/ids.ts";
+import type { List } from "../base/list.ts";
 import { ancestorsOf, comparePaths, isWithin, pathToKey, type TreePath } from "../base/path.ts";
 import type { LandingRecord, OperationSegment } from "../codec/landing-record.ts";
 import { mayContain } from "../codec/path-filter.ts";
@@ -19,7 +20,7 @@ const FILTERED_OPERATIONS_MAX = 4096;
 /** Our paths that conflict with a landing in (base, head], sorted. Empty: none. */
 export async function findConflicts(
   snapshot: Snapshot,
-  operations: readonly Operation[],
+  operations: List<Operation>,
   base: Position,
   signal?: AbortSignal,
 ): Promise<TreePath[]> {
@@ -44,7 +45,7 @@ async function searchSegments(
   snapshot: Snapshot,
   record: LandingRecord,
   segments: readonly OperationSegment[],
-  operations: readonly Operation[],
+  operations: List<Operation>,
   report: (ours: TreePath) => void,
 ): Promise<void> {
   const queries = operations.length > FILTERED_OPERATIONS_MAX ? undefined : filterQueries(operations);
@@ -61,7 +62,7 @@ interface FilterQueries {
   readonly asDirectory: readonly Uint8Array[];
 }
 
-function filterQueries(operations: readonly Operation[]): FilterQueries {
+function filterQueries(operations: List<Operation>): FilterQueries {
   const touched: Uint8Array[] = [];
   const asDirectory: Uint8Array[] = [];
   const directories = new Set<TreePath>();
@@ -89,8 +90,8 @@ function mayClash(filter: Uint8Array, queries: FilterQueries): boolean {
  * shorter list and searches the longer one.
  */
 export function findClashes(
-  ours: readonly Operation[],
-  theirs: readonly Operation[],
+  ours: List<Operation>,
+  theirs: List<Operation>,
   report: (ours: TreePath) => void,
 ): void {
   if (ours.length <= theirs.length) {
@@ -101,12 +102,13 @@ export function findClashes(
 }
 
 /** True when two landings may not both be applied to one base in any order. */
-export function doClash(a: readonly Operation[], b: readonly Operation[]): boolean {
+export function doClash(a: List<Operation>, b: List<Operation>): boolean {
   const [short, long] = a.length <= b.length ? [a, b] : [b, a];
-  return short.some((operation) => clashesWithAny(operation, long));
+  for (const operation of short) if (clashesWithAny(operation, long)) return true;
+  return false;
 }
 
-function clashesWithAny(operation: Operation, others: readonly Operation[]): boolean {
+function clashesWithAny(operation: Operation, others: List<Operation>): boolean {
   let clashes = false;
   forEachClash(operation, others, () => {
     clashes = true;
@@ -117,24 +119,24 @@ function clashesWithAny(operation: Operation, others: readonly Operation[]): boo
 /** Calls `report` with the path of every one of `others` that clashes with `operation`. */
 function forEachClash(
   operation: Operation,
-  others: readonly Operation[],
+  others: List<Operation>,
   report: (other: TreePath) => void,
 ): void {
   const { path } = operation;
   let at = lowerBound(others, path);
-  const same = others[at];
+  const same = others.at(at);
   if (same !== undefined && same.path === path) {
     if (!setsSameEntry(operation, same)) report(path);
     at++;
   }
   if (operation.kind === "delete") return;
   for (; at < others.length; at++) {
-    const below = others[at]!;
+    const below = others.at(at)!;
     if (!isWithin(below.path, path)) break;
     if (below.kind === "put") report(below.path);
   }
   for (const ancestor of ancestorsOf(path)) {
-    const other = others[lowerBound(others, ancestor)];
+    const other = others.at(lowerBound(others, ancestor));
     if (other !== undefined && other.kind === "put" && other.path === ancestor) report(ancestor);
   }
 }
@@ -145,12 +147,12 @@ function setsSameEntry(a: Operation, b: Operation): boolean {
 }
 
 /** Index of the first operation whose path is not below `path`'s place in key order. */
-function lowerBound(operations: readonly Operation[], path: TreePath): number {
+function lowerBound(operations: List<Operation>, path: TreePath): number {
   let low = 0;
   let high = operations.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (comparePaths(operations[middle]!.path, path) < 0) low = middle + 1;
+    if (comparePaths(operations.at(middle)!.path, path) < 0) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -7,6 +7,7 @@
  */
 import type { Hlc } from "../base/hlc.ts";
 import type { LandingId, ObjectId, PackId, Position, ProjectId, SessionId } from "../base/ids.ts";
+import type { List } from "../base/list.ts";
 import type { TreePath } from "../base/path.ts";
 import type { TreeEntry } from "../codec/tree-entry.ts";
 import type { Frame, ObjectRef } from "../objects/frame.ts";
@@ -117,8 +118,8 @@ export interface LandRequest {
   readonly author: string;
   /** Empty when a person lands by hand. */
   readonly agent: string;
-  /** Sorted by tree key, one per path. */
-  readonly operations: readonly Operation[];
+  /** Sorted by tree key, one per path. An array; in process, where there are very many, a list that makes them. */
+  readonly operations: List<Operation>;
   /** Its decisions and conversation are copied into the landing record. */
   readonly session?: SessionId;
   readonly decisions: readonly string[];

@@ -7,15 +7,15 @@ import { throwIfAborted } from "../base/clock.ts";
 import { corrupt, isMicError, MicError } from "../base/errors.ts";
 import { EMPTY_ROOT, type LandingId, type ObjectId, type Position } from "../base/ids.ts";
 import type { LandingRecord } from "../codec/landing-record.ts";
-import { editTree } from "../prolly/edit.ts";
-import { checkOperations } from "./check-request.ts";
+import { editTreeInSlices } from "../prolly/edit.ts";
+import { OperationCheck } from "./check-request.ts";
+import { type Edits, EditsWriter } from "./edits.ts";
 import type { Progress } from "./forge.ts";
 import { ContentCheck } from "./fsck-content.ts";
 import type { Findings } from "./fsck-findings.ts";
 import type { ObjectTable } from "./fsck-packs.ts";
 import { TreeCheck } from "./fsck-tree.ts";
 import { checkNeighbours } from "./neighbours.ts";
-import { prepareOperations } from "./prepared-landing.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 export async function checkHistory(
@@ -73,23 +73,52 @@ async function checkRecord(
 async function replayOperations(snapshot: Snapshot, record: LandingRecord): Promise<void> {
   const { position } = record;
   const what = `landing ${position}`;
-  const operations = await snapshot.operations(record);
-  if (operations.length !== record.operationCount) {
-    throw corrupt(what, `${operations.length} operations, its record says ${record.operationCount}`);
-  }
-  const { edits, digest } = prepareOperations(record.base, operations);
-  if (digest !== record.digest) throw corrupt(what, "its digest is not that of its operations");
+  const edits = await readEdits(snapshot, record);
   const before = snapshot.tree({
     position: (position - 1) as Position,
     root: record.parentRoot,
     hint: await hintBefore(snapshot, position),
   });
-  const after = await editTree(before, edits, { position, emit: () => undefined });
+  const isKnown = new Uint8Array(edits.length);
+  for (const [from, to] of edits.ranges()) {
+    if (before.isEmpty) break;
+    const existing = await before.getMany(edits.keys(from, to));
+    for (let i = 0; i < existing.length; i++) if (existing[i] !== undefined) isKnown[from + i] = 1;
+  }
+  const after = await editTreeInSlices(before, edits.slices(), { position, emit: () => undefined });
   if (after.root !== record.root) throw corrupt(what, "its operations make another tree");
-  const existing = await before.getMany(edits.map((edit) => edit.key));
+  await asDamage(position, () => checkNeighbours(before, after, edits, isKnown));
+}
+
+/** The operations of a record, which have its digest, as edits. */
+async function readEdits(snapshot: Snapshot, record: LandingRecord): Promise<Edits> {
+  const { position, base, operationCount } = record;
+  const what = `landing ${position}`;
+  const writer = new EditsWriter(base, operationCount);
+  const check = new OperationCheck();
+  let count = 0;
+  for await (const operations of snapshot.operationPages(record)) {
+    count += operations.length;
+    if (count > operationCount) break;
+    await asDamage(position, () => {
+      for (const operation of operations) {
+        check.next(operation);
+        writer.add(operation);
+      }
+    });
+  }
+  if (count !== operationCount) {
+    throw corrupt(what, `${count} operations, its record says ${operationCount}`);
+  }
+  const { edits, digest } = writer.finish();
+  if (digest !== record.digest) throw corrupt(what, "its digest is not that of its operations");
+  return edits;
+}
+
+/** What would be wrong with a request is damage in what was stored. */
+async function asDamage(position: Position, check: () => void | Promise<void>): Promise<void> {
   try {
-    checkOperations(operations);
-    await checkNeighbours(before, after, edits, existing);
+    await check();
   } catch (error) {
     if (!isMicError(error, "usage")) throw error;
     throw new MicError("corrupt", `landing ${position}: ${error.message}`, { cause: error });

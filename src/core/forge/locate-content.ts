@@ -1,10 +1,15 @@
 /** Every put names content that exists: sent with the landing, uploaded for it, or already in the project. */
 import { MicError } from "../base/errors.ts";
 import { StreamHasher } from "../base/hash.ts";
-import type { ObjectId } from "../base/ids.ts";
+import { type ObjectId, objectIdFromBytes, type Position } from "../base/ids.ts";
 import type { TreePath } from "../base/path.ts";
 import { type ChunkList, chunkedSize, decodeChunkList } from "../codec/chunk-list.ts";
-import { TREE_ENTRY_CHUNKS_OFFSET, TREE_ENTRY_ID_OFFSET, type TreeEntry } from "../codec/tree-entry.ts";
+import {
+  TREE_ENTRY_CHUNKS_OFFSET,
+  TREE_ENTRY_ID_OFFSET,
+  type TreeEntry,
+  treeEntrySize,
+} from "../codec/tree-entry.ts";
 import type { ObjectReader } from "../objects/object-reader.ts";
 import type { PackCache } from "../objects/pack-cache.ts";
 import { expandFrame, type ObjectContent, sliceObject } from "../objects/read-frame.ts";
@@ -26,41 +31,57 @@ export interface ContentPlaces {
   readonly trustWriters: boolean;
 }
 
-/**
- * For each edit the position that introduced its content, 0 where the landing itself does. `existing`: what the
- * tree has at each edit's key. Errors: `not-found` for missing content, `corrupt` for a size or id that the
- * content does not have.
- */
-export async function locateContent(
-  places: ContentPlaces,
-  existing: readonly (LeafEntry | undefined)[],
-): Promise<Float64Array> {
-  const { landing } = places;
-  const { operations } = landing.request;
-  const hints = new Float64Array(operations.length);
-  const own = new OwnContent(places);
-  const elsewhere: number[] = [];
-  const chunked: number[] = [];
-  for (let i = 0; i < operations.length; i++) {
-    const operation = operations[i]!;
-    if (operation.kind === "delete") continue;
-    const { entry, path } = operation;
-    const value = landing.edits[i]!.value!;
-    const found = own.lengthOf(entry.chunks ?? entry.id, value, entry.chunks !== undefined);
-    if (found === -1) {
-      const known = existing[i];
-      if (known !== undefined && sameContent(known.value, value)) hints[i] = known.hint;
-      else elsewhere.push(i);
-    } else if (entry.chunks !== undefined) chunked.push(i);
-    else if (found !== entry.size) throw wrongContent(path, `${found} bytes, not ${entry.size}`);
+/** Finds the content of a landing's puts, some edits at a time. */
+export class ContentLocator {
+  readonly #places: ContentPlaces;
+  readonly #own: OwnContent;
+
+  constructor(places: ContentPlaces) {
+    this.#places = places;
+    this.#own = new OwnContent(places);
   }
-  for (let start = 0; start < elsewhere.length; start += LOOKUPS_AT_ONCE) {
-    const wanted = elsewhere.slice(start, start + LOOKUPS_AT_ONCE);
-    const located = await Promise.all(wanted.map((i) => own.locate(operations[i] as PutOperation)));
-    for (let k = 0; k < wanted.length; k++) hints[wanted[k]!] = located[k]!;
+
+  /**
+   * Sets the hint of each edit in [from, to) to the position that introduced its content, or to `position` where
+   * the landing itself does. `existing`: what the tree has at their keys. Errors: `not-found` for missing
+   * content, `corrupt` for a size or id that the content does not have.
+   */
+  async locate(
+    from: number,
+    to: number,
+    existing: readonly (LeafEntry | undefined)[],
+    position: Position,
+  ): Promise<void> {
+    const { edits, request } = this.#places.landing;
+    const { hints } = edits;
+    const operation = (i: number): PutOperation => request.operations.at(i) as PutOperation;
+    const elsewhere: number[] = [];
+    const chunked: number[] = [];
+    for (let i = from; i < to; i++) {
+      const value = edits.value(i);
+      if (value === undefined) continue;
+      hints[i] = position;
+      const isChunked = value.length > TREE_ENTRY_CHUNKS_OFFSET;
+      const found = this.#own.lengthOf(value, isChunked);
+      if (found === -1) {
+        const known = existing[i - from];
+        if (known === undefined || !sameContent(known.value, value)) elsewhere.push(i);
+        else if (known.hint !== 0) hints[i] = known.hint;
+      } else if (isChunked) chunked.push(i);
+      else if (found !== treeEntrySize(value)) {
+        const { path, entry } = operation(i);
+        throw wrongContent(path, `${found} bytes, not ${entry.size}`);
+      }
+    }
+    for (let start = 0; start < elsewhere.length; start += LOOKUPS_AT_ONCE) {
+      const wanted = elsewhere.slice(start, start + LOOKUPS_AT_ONCE);
+      const located = await Promise.all(wanted.map((i) => this.#own.locate(operation(i))));
+      wanted.forEach((i, k) => {
+        if (located[k] !== 0) hints[i] = located[k]!;
+      });
+    }
+    for (const i of chunked) await this.#own.checkChunks(operation(i));
   }
-  for (const i of chunked) await own.checkChunks(operations[i] as PutOperation);
-  return hints;
 }
 
 class OwnContent {
@@ -73,13 +94,14 @@ class OwnContent {
     this.#places = places;
   }
 
-  /** Bytes of an object that came with the landing, −1 when it did not. `value` holds the id's raw bytes. */
-  lengthOf(id: ObjectId, value: Uint8Array, isChunked: boolean): number {
+  /** Bytes of the object of an encoded entry when it came with the landing, −1 when it did not. */
+  lengthOf(value: Uint8Array, isChunked: boolean): number {
     const { landing, uploads } = this.#places;
-    const sent = landing.sent.size === 0 ? undefined : landing.sent.get(id);
-    if (sent !== undefined) return sent.length;
-    if (uploads.length === 0) return -1;
     const idAt = isChunked ? TREE_ENTRY_CHUNKS_OFFSET : TREE_ENTRY_ID_OFFSET;
+    if (landing.sent.size > 0) {
+      const sent = landing.sent.get(objectIdFromBytes(value, idAt));
+      if (sent !== undefined) return sent.length;
+    }
     for (let k = 0; k < uploads.length; k++) {
       const at = (this.#lastUpload + k) % uploads.length;
       const { index } = uploads[at]!;

@@ -6,9 +6,8 @@
 import { asBuffer, compareBytes } from "../base/bytes.ts";
 import { keyToPath, type TreePath } from "../base/path.ts";
 import type { Tree } from "../prolly/tree.ts";
-import type { LeafEntry } from "../prolly/types.ts";
 import { fileAndDirectory } from "./check-request.ts";
-import type { PreparedEdit } from "./prepared-landing.ts";
+import type { Edits } from "./edits.ts";
 
 /** What stands at a directory's path before the landing. */
 type DirectoryState =
@@ -21,20 +20,20 @@ const ROOT_STATE: DirectoryState = { kind: "directory" };
 const ABSENT: DirectoryState = { kind: "absent" };
 
 /**
- * Throws `usage` when applying `edits` to `before` would make a path a file and a directory at once. `existing`:
- * what `before` has at each edit's key.
+ * Throws `usage` when applying `edits` to `before` would make a path a file and a directory at once. `isKnown`:
+ * 1 for each edit whose key `before` has.
  */
 export async function checkNeighbours(
   before: Tree,
   after: Tree,
-  edits: readonly PreparedEdit[],
-  existing: readonly (LeafEntry | undefined)[],
+  edits: Edits,
+  isKnown: Uint8Array,
 ): Promise<void> {
   if (before.isEmpty) return;
   const directories = new Map<string, DirectoryState>();
   for (let i = 0; i < edits.length; i++) {
-    const { key, value } = edits[i]!;
-    if (value === undefined || existing[i] !== undefined) continue;
+    if (isKnown[i] === 1 || edits.isDelete(i)) continue;
+    const key = edits.key(i);
     const parent = await stateOf(parentEnd(key), key, before, directories);
     if (parent.kind === "file" && !isDeleted(parent.key, edits)) throw clash(parent.key, key);
     if (parent.kind !== "directory") continue;
@@ -89,16 +88,15 @@ function afterKey(key: Uint8Array): Uint8Array {
   return next;
 }
 
-function isDeleted(key: Uint8Array, edits: readonly PreparedEdit[]): boolean {
+function isDeleted(key: Uint8Array, edits: Edits): boolean {
   let low = 0;
   let high = edits.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (compareBytes(edits[middle]!.key, key) < 0) low = middle + 1;
+    if (compareBytes(edits.key(middle), key) < 0) low = middle + 1;
     else high = middle;
   }
-  const found = edits[low];
-  return found !== undefined && found.value === undefined && compareBytes(found.key, key) === 0;
+  return low < edits.length && edits.isDelete(low) && compareBytes(edits.key(low), key) === 0;
 }
 
 function clash(file: Uint8Array, below: Uint8Array): Error {

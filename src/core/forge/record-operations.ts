@@ -8,7 +8,8 @@ import {
 } from "../codec/landing-record.ts";
 import { encodeOperations, OPERATIONS_PER_SEGMENT, sharedPrefix } from "../codec/operations.ts";
 import { encodePathFilter } from "../codec/path-filter.ts";
-import type { PreparedEdit } from "./prepared-landing.ts";
+import type { TreeEdit } from "../prolly/types.ts";
+import type { Edits } from "./edits.ts";
 
 /** An object of kind `operations`. */
 export interface StoredSegment {
@@ -17,30 +18,30 @@ export interface StoredSegment {
 }
 
 export function recordOperations(
-  edits: readonly PreparedEdit[],
+  edits: Edits,
   position: Position,
 ): { readonly operations: RecordOperations; readonly segments: readonly StoredSegment[] } {
   if (edits.length <= INLINE_OPERATIONS_MAX) {
-    return { operations: { kind: "inline", bytes: encodeOperations(edits, position) }, segments: [] };
+    const bytes = encodeOperations(edits.slice(0, edits.length), position);
+    return { operations: { kind: "inline", bytes }, segments: [] };
   }
   const segments: OperationSegment[] = [];
   const stored: StoredSegment[] = [];
   for (let start = 0; start < edits.length; start += OPERATIONS_PER_SEGMENT) {
-    const end = Math.min(edits.length, start + OPERATIONS_PER_SEGMENT);
-    const bytes = encodeOperations(edits, position, start, end);
+    const part = edits.slice(start, Math.min(edits.length, start + OPERATIONS_PER_SEGMENT));
+    const bytes = encodeOperations(part, position);
     const id = hashObject(bytes);
     stored.push({ id, bytes });
-    segments.push({ id, count: end - start, filter: filterOf(edits, start, end) });
+    segments.push({ id, count: part.length, filter: filterOf(part) });
   }
   return { operations: { kind: "segments", segments }, segments: stored };
 }
 
-function filterOf(edits: readonly PreparedEdit[], start: number, end: number): Uint8Array {
+function filterOf(edits: readonly TreeEdit[]): Uint8Array {
   const touched: Uint8Array[] = [];
   const ancestors: Uint8Array[] = [];
   let previousPut: Uint8Array | undefined;
-  for (let i = start; i < end; i++) {
-    const { key, value } = edits[i]!;
+  for (const { key, value } of edits) {
     touched.push(key);
     if (value === undefined) continue;
     // Ancestors that this put shares with the one before are in already: those that end below the shared part.

@@ -118,6 +118,13 @@ export class Snapshot {
     return (await Promise.all(read)).flat();
   }
 
+  /** The same part by part, each no larger than a segment. */
+  async *operationPages(record: LandingRecord): AsyncIterable<readonly Operation[]> {
+    const { operations, position } = record;
+    if (operations.kind === "inline") yield this.#caches.inlineOperations(record);
+    else for (const segment of operations.segments) yield await this.segment(segment, position);
+  }
+
   /** The operations of a record that has them inline. */
   inlineOperations(record: LandingRecord): readonly Operation[] {
     return this.#caches.inlineOperations(record);

@@ -19,15 +19,37 @@ const READ_AHEAD_EDITS = 2;
  * read and edited before they are stored. Errors: `too-large` for a key or an inline value; those of reads.
  */
 export async function editTree(tree: Tree, edits: readonly TreeEdit[], options: WriteOptions): Promise<Tree> {
-  const changes = checkedEdits(edits);
-  if (changes.count === 0) return tree;
-  if (changes.count >= READ_AHEAD_EDITS) await readPaths(tree, changes.keys, (key) => key);
-  return applyEdits(tree, [changes], options);
+  return editTreeInSlices(tree, [edits], options);
 }
 
-function checkedEdits(edits: readonly TreeEdit[]): LevelEdits {
+/**
+ * The same for edits that are too many to be there at once: slice after slice in key order, each done with when
+ * the next is asked for. Nodes between two slices are made twice; only what the result needs is emitted.
+ */
+export async function editTreeInSlices(
+  tree: Tree,
+  slices: Iterable<readonly TreeEdit[]> | AsyncIterable<readonly TreeEdit[]>,
+  options: WriteOptions,
+): Promise<Tree> {
+  let root = rootOf(tree);
+  let last: Uint8Array | undefined;
+  for await (const edits of slices) {
+    const changes = checkedEdits(edits, last);
+    if (changes.count === 0) continue;
+    last = changes.keys.at(-1);
+    if (changes.count >= READ_AHEAD_EDITS) await readPaths(treeAt(root, tree), changes.keys, (key) => key);
+    root = await rewrite(root, [changes], tree.context, options.position);
+  }
+  return finishEdit(tree, root, options);
+}
+
+function treeAt(root: Root | undefined, like: Tree): Tree {
+  return root?.slot === like.rootSlot ? like : Tree.fromSlot(root?.slot, root?.hint ?? 0, like.context);
+}
+
+function checkedEdits(edits: readonly TreeEdit[], last: Uint8Array | undefined): LevelEdits {
   const changes = new LevelEdits();
-  let previous: Uint8Array | undefined;
+  let previous = last;
   for (const { key, value, hint } of edits) {
     invariant(previous === undefined || compareBytes(previous, key) < 0, "edits are not sorted by key");
     checkEntrySize(key, value?.length ?? 0);
@@ -43,10 +65,12 @@ export async function applyEdits(
   edits: readonly (LevelEdits | undefined)[],
   options: WriteOptions,
 ): Promise<Tree> {
-  const root = await rewrite(rootOf(tree), edits, tree.context, options.position);
+  return finishEdit(tree, await rewrite(rootOf(tree), edits, tree.context, options.position), options);
+}
+
+function finishEdit(tree: Tree, root: Root | undefined, options: WriteOptions): Tree {
   if (root !== undefined) emitFresh(root.slot, options.emit);
-  if (root?.slot === tree.rootSlot) return tree;
-  return Tree.fromSlot(root?.slot, root?.hint ?? 0, tree.context);
+  return treeAt(root, tree);
 }
 
 export function rootOf(tree: Tree): Root | undefined {
