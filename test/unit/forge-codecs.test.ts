@@ -7,6 +7,11 @@ import type { ObjectId, Position, ProjectId, SessionId } from "../../src/core/ba
 import type { TreePath } from "../../src/core/base/path.ts";
 import { decodeMeta, encodeMeta, type ProjectMeta } from "../../src/core/codec/meta.ts";
 import { decodeName, encodeName, type NameRecord } from "../../src/core/codec/name.ts";
+import {
+  decodeOrganization,
+  encodeOrganization,
+  type OrganizationRecord,
+} from "../../src/core/codec/organization.ts";
 import { SEAL_BYTES, seal } from "../../src/core/codec/sealed.ts";
 import { decodeSession, encodeSession, type StoredSession } from "../../src/core/codec/session.ts";
 
@@ -22,6 +27,13 @@ const meta: ProjectMeta = {
   deletedAtMs: 0,
   revision: 3,
   formerNames: ["acme/old", "acme/older"],
+};
+
+const organization: OrganizationRecord = {
+  name: "acme",
+  description: "Ünïcode",
+  createdAtMs: 1_700_000_000_123,
+  nonce: "0f".repeat(16),
 };
 
 const session: StoredSession = {
@@ -61,6 +73,7 @@ const session: StoredSession = {
 const formats = [
   { format: "name", value: name, encode: encodeName, decode: decodeName },
   { format: "meta", value: meta, encode: encodeMeta, decode: decodeMeta },
+  { format: "organization", value: organization, encode: encodeOrganization, decode: decodeOrganization },
   { format: "session", value: session, encode: encodeSession, decode: decodeSession },
 ] as readonly {
   format: string;

@@ -23,6 +23,7 @@ describe("store keys", () => {
       `projects/${project}/sessions/${"ab".repeat(16)}.bin`,
     ],
     [keys.nameKey("acme", "app.js"), "names/acme/app.js"],
+    [keys.organizationKey("acme"), "organizations/acme/meta"],
   ];
   test.each(layout)("%s", (key, expected) => {
     expect(key).toBe(expected);
