@@ -383,6 +383,11 @@ export interface Forge extends AsyncDisposable {
   /** Verified and durable on return; referenced by a later `land`. `pack` may be used again when it resolves. */
   putPack(project: ProjectId, pack: Uint8Array, options?: CallOptions): Promise<PackId>;
   /**
+   * A pack as it is stored: one that the log names, or one uploaded in the last days; `undefined` when there is
+   * none. Only where the packs are at hand. Errors: `too-large`.
+   */
+  getPack?(project: ProjectId, pack: PackId, options?: CallOptions): Promise<Uint8Array | undefined>;
+  /**
    * Stores content that no landing names yet: small content as one loose object, large content in chunks. A
    * landing that names it copies it into its own pack. Durable on return; repeating it is harmless.
    */

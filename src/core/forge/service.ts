@@ -21,6 +21,7 @@ import * as organizations from "./organizations.ts";
 import { openSnapshot, requirePosition } from "./positions.ts";
 import { ProjectStore } from "./project-store.ts";
 import * as projects from "./projects.ts";
+import { getPack } from "./read-pack.ts";
 import { SessionLog } from "./session-log.ts";
 import * as sessions from "./sessions.ts";
 
@@ -132,6 +133,9 @@ export class ForgeService implements api.Forge {
   }
   land(project: ProjectId, request: api.LandRequest, options?: api.CallOptions): Promise<api.LandResult> {
     return land(this.#context, project, request, options);
+  }
+  getPack(project: ProjectId, pack: PackId, options?: api.CallOptions): Promise<Uint8Array | undefined> {
+    return getPack(this.#context, project, pack, options);
   }
   async putBlob(
     project: ProjectId,

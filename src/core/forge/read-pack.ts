@@ -1,0 +1,53 @@
+/** Packs as they are stored: those that the project's log names, and those uploaded in the last days. */
+import { MicError } from "../base/errors.ts";
+import { type Epoch, epochOf, type PackId, type ProjectId, parsePackId } from "../base/ids.ts";
+import { packKey } from "../objects/keys.ts";
+import type { ForgeContext } from "./context.ts";
+import type { CallOptions } from "./forge.ts";
+import { openSnapshot } from "./positions.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+const DAY_MS = 86_400_000;
+/** Days after which an uploaded pack that nothing names may be gone. */
+const EPOCHS_SEARCHED = 4;
+/** A pack that is larger is not read as a whole. */
+export const READ_PACK_BYTES_MAX = 64 << 20;
+
+/** `undefined` when there is none. Errors: `too-large` above READ_PACK_BYTES_MAX. */
+export async function getPack(
+  context: ForgeContext,
+  project: ProjectId,
+  pack: PackId,
+  options: CallOptions = {},
+): Promise<Uint8Array | undefined> {
+  parsePackId(pack);
+  const snapshot = await openSnapshot(context, project, options);
+  for await (const { epoch, size } of places(context, snapshot, pack)) {
+    if (size > READ_PACK_BYTES_MAX) {
+      throw new MicError("too-large", `the pack ${pack} has ${size} bytes`, {
+        hint: "read its objects by their ids",
+      });
+    }
+    const stored = await context.store.get(packKey(project, epoch, pack), options);
+    if (stored !== undefined) return stored.bytes;
+  }
+  return undefined;
+}
+
+async function* places(
+  context: ForgeContext,
+  snapshot: Snapshot,
+  pack: PackId,
+): AsyncGenerator<{ readonly epoch: Epoch; readonly size: number }> {
+  const nowMs = await context.store.nowMs();
+  for (let days = 0; days < EPOCHS_SEARCHED; days++) {
+    const epoch = epochOf(nowMs - days * DAY_MS);
+    const key = packKey(snapshot.project, epoch, pack);
+    const { objects } = await context.store.list(key, { limit: 1 });
+    if (objects[0]?.key === key) yield { epoch, size: objects[0].size };
+  }
+  for await (const packs of snapshot.directory.newestFirst()) {
+    const found = packs.find((each) => each.pack === pack);
+    if (found !== undefined) yield found;
+  }
+}
