@@ -14,6 +14,7 @@ import type { CallOptions, Forge, Landing, TreeChange } from "../../src/core/for
 import type { Frame } from "../../src/core/objects/frame.ts";
 import { openVerifiedFrame, sliceObject } from "../../src/core/objects/read-frame.ts";
 import { collect, collectBytes, path, TestProject } from "../support/forge-project.ts";
+import { describeStoredContent, inPieces } from "./forge-blobs.ts";
 
 export interface ForgeUnderTest extends AsyncDisposable {
   readonly forge: Forge;
@@ -982,6 +983,8 @@ export function describeForge(name: string, makeForge: () => Promise<ForgeUnderT
       });
     });
 
+    describeStoredContent(() => forge);
+
     test("fsck() finds nothing in a sound project and reports progress", async () => {
       const project = await TestProject.create(forge, "acme/app");
       await project.land({ put: { a: "1", "d/x": "2", big: Buffer.alloc(1_500_000, "big") } });
@@ -1051,6 +1054,12 @@ export function describeForge(name: string, makeForge: () => Promise<ForgeUnderT
         getHead: () => forge.getHead(id, options),
         getPosition: () => forge.getPosition(id, at(1), options),
         putPack: () => forge.putPack(id, new Uint8Array(10), options),
+        putBlob: () => forge.putBlob(id, inPieces(new Uint8Array(10)), options),
+        findContent: () => forge.findContent(id, found.entry, options),
+        landSession: () => {
+          const { landingId, author, agent } = request;
+          return forge.landSession(id, { session, landingId, author, agent }, options);
+        },
         land: () => forge.land(id, request, options),
         findLanding: () => forge.findLanding(id, request.landingId, at(0), options),
         listLandings: () => collect(forge.listLandings(id, {}, options)),

@@ -5,9 +5,9 @@
 import type { ObjectId, PackId } from "../base/ids.ts";
 import { BLOB_FRAME_RAW_BYTES, INLINE_CONTENT_BYTES_MAX } from "../base/limits.ts";
 import type { LooseObject } from "../codec/loose-object.ts";
-import { TREE_ENTRY_CHUNKS_OFFSET, TREE_ENTRY_ID_OFFSET } from "../codec/tree-entry.ts";
 import { FrameBuilder } from "../objects/frame-builder.ts";
 import { PackStream } from "../objects/pack-stream.ts";
+import { BroughtContent } from "./brought-content.ts";
 import type { LooseContent } from "./loose-content.ts";
 import type { PreparedLanding, SentObject, VouchedFile } from "./prepared-landing.ts";
 import type { UploadedPack, UploadedPacks } from "./uploaded-packs.ts";
@@ -85,17 +85,15 @@ function sentObject(object: LooseObject): SentObject {
 /** Content that the landing claims to introduce and does not bring along, each once. */
 async function unsentContent(landing: PreparedLanding, places: Places): Promise<ObjectId[]> {
   const { request, sent, edits } = landing;
-  let packs: readonly UploadedPack[] | undefined;
+  const brought = new BroughtContent(sent, await knownPacks(request.packs, places));
   const wanted = new Set<ObjectId>();
   for (let i = 0; i < edits.length; i++) {
+    const value = edits.value(i);
+    if (value === undefined || brought.lengthOf(value) !== -1) continue;
     const operation = request.operations.at(i)!;
-    if (operation.kind === "delete" || operation.hint !== 0) continue;
-    const { id, chunks } = operation.entry;
-    if (sent.has(chunks ?? id)) continue;
-    packs ??= await knownPacks(request.packs, places);
-    const idAt = chunks === undefined ? TREE_ENTRY_ID_OFFSET : TREE_ENTRY_CHUNKS_OFFSET;
-    if (packs.some(({ index }) => index.findRow(edits.value(i)!, idAt) !== -1)) continue;
-    wanted.add(chunks ?? id);
+    if (operation.kind === "put" && operation.hint === 0) {
+      wanted.add(operation.entry.chunks ?? operation.entry.id);
+    }
   }
   return [...wanted];
 }

@@ -102,13 +102,14 @@ export class Batch {
   }
 
   /**
-   * Whether it has to wait for the members to be definite: the same id again, or a clash with one of them, which
+   * Whether it has to wait for the members to be definite: the same id or session again, or a clash with one of them, which
    * is a conflict only once that one is committed.
    */
-  mustWait({ request }: PreparedLanding): boolean {
+  mustWait({ request, session, isOnly }: PreparedLanding): boolean {
     return this.#members.some(
       ({ landing }) =>
         landing.request.landingId === request.landingId ||
+        (isOnly === true && landing.session === session) ||
         doClash(landing.request.operations, request.operations),
     );
   }

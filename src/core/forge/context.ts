@@ -4,7 +4,6 @@ import type { ProjectId } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { ProjectStore } from "./project-store.ts";
-import type { SessionLog } from "./session-log.ts";
 
 export interface ForgeContext {
   readonly store: ObjectStore;
@@ -17,5 +16,4 @@ export interface ForgeContext {
    * open: one that another process deletes meanwhile is noticed when it is opened again.
    */
   requireProject(project: ProjectId, signal?: AbortSignal): Promise<void>;
-  sessionLog(project: ProjectId): SessionLog;
 }

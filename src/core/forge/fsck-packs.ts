@@ -1,7 +1,8 @@
 /** Every pack and page of a project, by hash, and which objects they hold. */
 import { corrupt, MicError } from "../base/errors.ts";
 import { hashObject, verifyObject } from "../base/hash.ts";
-import type { ObjectId } from "../base/ids.ts";
+import type { ObjectId, ProjectId } from "../base/ids.ts";
+import { decodeLooseObject } from "../codec/loose-object.ts";
 import { decodeManifestPage } from "../codec/manifest-page.ts";
 import type { ManifestPack } from "../codec/pack-entry.ts";
 import type { PageRef } from "../codec/page-ref.ts";
@@ -11,6 +12,7 @@ import {
   metaKey,
   packKey,
   pageKey,
+  parseBlobKey,
   parsePackKey,
   projectPrefix,
   sessionsPrefix,
@@ -121,8 +123,9 @@ async function checkUnnamed(
   if (unnamed.length === 0) return;
   // What landed since the snapshot was taken is named by a newer head.
   const namedNow = await namedKeys(context, await refresh());
+  const loose = await checkLoose(context, project, unnamed, findings);
   for (const key of unnamed) {
-    if (namedNow.has(key)) continue;
+    if (namedNow.has(key) || loose.objects.has(key)) continue;
     await findings.attempt({ object: key }, async () => {
       const hash = hashInKey(key);
       const stored = await context.store.get(key);
@@ -130,10 +133,35 @@ async function checkUnnamed(
       if (hash === undefined) {
         findings.warning("unknown", "nothing is known about this object", { object: key });
       } else if (hashObject(stored.bytes) === hash) {
+        if (loose.packs.has(key)) return;
         findings.warning("unreferenced", "the head does not lead to this object", { object: key });
       } else throw corrupt(key, "does not have the content that it is named by");
     });
   }
+}
+
+/** Content that no landing named yet: it is what its name says, and its packs are waiting with it. */
+async function checkLoose(
+  context: ForgeContext,
+  project: ProjectId,
+  keys: readonly string[],
+  findings: Findings,
+): Promise<{ readonly objects: ReadonlySet<string>; readonly packs: ReadonlySet<string> }> {
+  const objects = new Set<string>();
+  const packs = new Set<string>();
+  for (const key of keys) {
+    const id = parseBlobKey(key)?.id;
+    if (id === undefined) continue;
+    objects.add(key);
+    await findings.attempt({ object: key }, async () => {
+      const stored = await context.store.get(key);
+      if (stored === undefined) return;
+      const object = decodeLooseObject(stored.bytes, id);
+      if (object.kind === "blob") return;
+      for (const { epoch, pack } of object.packs) packs.add(packKey(project, epoch, pack));
+    });
+  }
+  return { objects, packs };
 }
 
 function hashInKey(key: string): string | undefined {

@@ -29,7 +29,7 @@ export async function importSession(
   const snapshot = await openSnapshot(context, project, options);
   await checkedBase(snapshot, session.base);
   const { position } = session.base;
-  const landedAt = await context.sessionLog(project).find(snapshot, session.id, position, signal);
+  const landedAt = await snapshot.landingOfSession(session.id, position, options);
   if (session.state === "landed" && landedAt === undefined) {
     throw new MicError("history-changed", `session ${session.id} has not landed in this project`, {
       hint: "import the landings before the sessions",

@@ -7,7 +7,8 @@ import type { StoredSession } from "../codec/session.ts";
 import type { ForgeContext } from "./context.ts";
 import type { CallOptions, ConversationMessage, LandRequest, LandResult, LandSession } from "./forge.ts";
 import { openSnapshot } from "./positions.ts";
-import { markConflicted, readSession, sessionAbandoned, sessionLanded, sessionNotFound } from "./sessions.ts";
+import { sessionAbandoned, sessionLanded, sessionNotFound } from "./session-errors.ts";
+import { markConflicted, readSession } from "./sessions.ts";
 
 /**
  * Decisions and conversation of the session are copied into the landing record, before those of the request.
@@ -51,7 +52,7 @@ export async function landSession(
   const recorded = await readSession(context, project, session, options.signal);
   const after = request.base?.position ?? recorded?.basePosition ?? POSITION_ZERO;
   if (recorded === undefined) {
-    const position = await context.sessionLog(project).find(snapshot, session, after, options.signal);
+    const position = await snapshot.landingOfSession(session, after, options);
     if (position === undefined) throw sessionNotFound(session);
     throw sessionLanded(session, position);
   }
@@ -74,13 +75,17 @@ export async function landSession(
     packs: request.packs ?? [],
     frames: [],
   };
-  const landedAt = await context.sessionLog(project).find(snapshot, session, basePosition, options.signal);
+  const landedAt = await snapshot.landingOfSession(session, basePosition, options);
   if (landedAt !== undefined) {
     const record = await snapshot.record(landedAt);
     if (record.landingId !== landingId) throw sessionLanded(session, landedAt);
   } else if (recorded.state === "abandoned") throw sessionAbandoned(session);
   const store = context.project(project);
-  const result = await store.land(whole, { ...options, storedSinceMs: hlcToMs(recorded.created) });
+  const result = await store.land(whole, {
+    ...options,
+    storedSinceMs: hlcToMs(recorded.created),
+    isOnly: true,
+  });
   if (result.kind === "conflict") await markConflicted(context, project, session, options);
   return result;
 }

@@ -58,7 +58,6 @@ async function* sessionsWithObject(
   options: CallOptions,
 ): AsyncIterable<SessionSummary> {
   const { project } = snapshot;
-  const log = context.sessionLog(project);
   for await (const ids of sessionIds(context, project, after, options)) {
     for (let start = 0; start < ids.length; start += READ_TOGETHER) {
       const slice = ids.slice(start, start + READ_TOGETHER);
@@ -67,7 +66,7 @@ async function* sessionsWithObject(
       );
       for (const session of sessions) {
         if (session === undefined) continue;
-        const landedAt = await log.find(snapshot, session.id, session.basePosition, options.signal);
+        const landedAt = await snapshot.landingOfSession(session.id, session.basePosition, options);
         yield toSummary(session, landedAt);
       }
     }
@@ -84,11 +83,10 @@ async function* sessionsOfLog(
   const stored = new Set<SessionId>();
   for await (const ids of sessionIds(context, project, undefined, options))
     for (const id of ids) stored.add(id);
-  const log = context.sessionLog(project);
   for await (const page of snapshot.records(POSITION_ZERO, upTo, options)) {
     for (const record of page) {
       if (stored.has(record.session)) continue;
-      const newest = await log.find(snapshot, record.session, POSITION_ZERO, options.signal);
+      const newest = await snapshot.landingOfSession(record.session, POSITION_ZERO, options);
       if (newest === record.position) yield summaryOfRecord(record);
     }
   }

@@ -1,19 +1,15 @@
 /** Every put names content that exists: sent with the landing, uploaded for it, or already in the project. */
 import { MicError } from "../base/errors.ts";
 import { StreamHasher } from "../base/hash.ts";
-import { type ObjectId, objectIdFromBytes, type Position } from "../base/ids.ts";
+import type { ObjectId, Position } from "../base/ids.ts";
 import type { TreePath } from "../base/path.ts";
 import { type ChunkList, chunkedSize, decodeChunkList } from "../codec/chunk-list.ts";
-import {
-  TREE_ENTRY_CHUNKS_OFFSET,
-  TREE_ENTRY_ID_OFFSET,
-  type TreeEntry,
-  treeEntrySize,
-} from "../codec/tree-entry.ts";
+import { TREE_ENTRY_CHUNKS_OFFSET, type TreeEntry, treeEntrySize } from "../codec/tree-entry.ts";
 import type { ObjectReader } from "../objects/object-reader.ts";
 import type { PackCache } from "../objects/pack-cache.ts";
 import { expandFrame, type ObjectContent, sliceObject } from "../objects/read-frame.ts";
 import type { LeafEntry } from "../prolly/types.ts";
+import { BroughtContent } from "./brought-content.ts";
 import type { PutOperation } from "./forge.ts";
 import { overlayReader } from "./overlay-reader.ts";
 import type { PreparedLanding } from "./prepared-landing.ts";
@@ -34,10 +30,12 @@ export interface ContentPlaces {
 /** Finds the content of a landing's puts, some edits at a time. */
 export class ContentLocator {
   readonly #places: ContentPlaces;
+  readonly #brought: BroughtContent;
   readonly #own: OwnContent;
 
   constructor(places: ContentPlaces) {
     this.#places = places;
+    this.#brought = new BroughtContent(places.landing.sent, places.uploads);
     this.#own = new OwnContent(places);
   }
 
@@ -62,7 +60,7 @@ export class ContentLocator {
       if (value === undefined) continue;
       hints[i] = position;
       const isChunked = value.length > TREE_ENTRY_CHUNKS_OFFSET;
-      const found = this.#own.lengthOf(value, isChunked);
+      const found = this.#brought.lengthOf(value);
       if (found === -1) {
         const known = existing[i - from];
         if (known === undefined || !sameContent(known.value, value)) elsewhere.push(i);
@@ -86,32 +84,10 @@ export class ContentLocator {
 
 class OwnContent {
   readonly #places: ContentPlaces;
-  /** Where the last look-up succeeded: content is mostly in the order of the operations. */
-  #lastUpload = 0;
   #reader: ObjectReader | undefined;
 
   constructor(places: ContentPlaces) {
     this.#places = places;
-  }
-
-  /** Bytes of the object of an encoded entry when it came with the landing, −1 when it did not. */
-  lengthOf(value: Uint8Array, isChunked: boolean): number {
-    const { landing, uploads } = this.#places;
-    const idAt = isChunked ? TREE_ENTRY_CHUNKS_OFFSET : TREE_ENTRY_ID_OFFSET;
-    if (landing.sent.size > 0) {
-      const sent = landing.sent.get(objectIdFromBytes(value, idAt));
-      if (sent !== undefined) return sent.length;
-    }
-    for (let k = 0; k < uploads.length; k++) {
-      const at = (this.#lastUpload + k) % uploads.length;
-      const { index } = uploads[at]!;
-      const row = index.findRow(value, idAt);
-      if (row === -1) continue;
-      this.#lastUpload = at;
-      // A blob has no sidecar; of a chunk list the length does not matter here.
-      return index.rawLengthOfRow(row);
-    }
-    return -1;
   }
 
   /** The position that introduced content which the project already has. */

@@ -40,6 +40,8 @@ export interface PreparedLanding {
   readonly frameBytes: number;
   /** Chunk lists whose file need not be hashed again. */
   readonly vouched: ReadonlyMap<ObjectId, VouchedFile>;
+  /** Its session lands only once: another landing of it refuses this one. */
+  readonly isOnly?: boolean;
   /** Where another forge put it; absent for a landing that is made here. */
   readonly given?: GivenPlace;
 }

@@ -12,6 +12,7 @@ import type { ObjectStore } from "../store/object-store.ts";
 import type { Operation } from "./forge.ts";
 import { PageCache } from "./manifest.ts";
 import { RecordCache } from "./record-cache.ts";
+import { SessionLog } from "./session-log.ts";
 
 const RECORD_CACHE_BYTES = 16 << 20;
 /** Open trees kept. */
@@ -20,6 +21,7 @@ const TREES_MAX = 16;
 export class ProjectCaches {
   readonly records = new RecordCache(RECORD_CACHE_BYTES);
   readonly pages: PageCache;
+  readonly sessions = new SessionLog();
   readonly #nodeCache: NodeCache;
   readonly #inline = new WeakMap<LandingRecord, readonly Operation[]>();
   readonly #trees = new Map<ObjectId, Tree>();

@@ -163,7 +163,7 @@ export class ProjectStore {
    */
   async land(
     request: LandRequest,
-    options: SignalOption & { readonly storedSinceMs?: number } = {},
+    options: SignalOption & { readonly storedSinceMs?: number; readonly isOnly?: boolean } = {},
   ): Promise<LandResult> {
     const { store, trustWriters } = this.#options;
     const { signal, storedSinceMs } = options;
@@ -175,7 +175,8 @@ export class ProjectStore {
       ...(storedSinceMs === undefined ? {} : { sinceMs: storedSinceMs }),
       ...(signal === undefined ? {} : { signal }),
     });
-    return await this.#publisher.land(landing, options.signal);
+    const isOnly = options.isOnly === true;
+    return await this.#publisher.land(isOnly ? { ...landing, isOnly } : landing, signal);
   }
 
   /** The head after them. Errors: those of a landing, `history-changed`, `corrupt`. */

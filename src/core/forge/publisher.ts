@@ -18,6 +18,7 @@ import { landed, PendingImport, PendingLanding, type PendingOptions } from "./pe
 import { answerImport, type PreparedImport } from "./prepared-import.ts";
 import type { PreparedLanding } from "./prepared-landing.ts";
 import type { ProjectCaches } from "./project-caches.ts";
+import { sessionLanded } from "./session-errors.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { UploadedPacks } from "./uploaded-packs.ts";
 
@@ -314,6 +315,10 @@ async function answerFrom(snapshot: Snapshot, pending: PendingLanding): Promise<
   }
   pending.markAbsent();
   const { position } = snapshot.head;
+  if (landing.isOnly === true) {
+    const landedAt = await snapshot.landingOfSession(landing.session, base.position);
+    if (landedAt !== undefined) throw sessionLanded(landing.session, landedAt);
+  }
   if (base.position > position || (await snapshot.rootAt(base.position)) !== base.root) {
     throw new MicError("history-changed", `the base ${base.position} is not in the history of this project`, {
       hint: "was the project restored from a backup, or is this another project?",

@@ -22,7 +22,6 @@ import { openSnapshot, requirePosition } from "./positions.ts";
 import { ProjectStore } from "./project-store.ts";
 import * as projects from "./projects.ts";
 import { getPack } from "./read-pack.ts";
-import { SessionLog } from "./session-log.ts";
 import * as sessions from "./sessions.ts";
 
 export interface ForgeServiceOptions {
@@ -44,7 +43,6 @@ const OPEN_PROJECTS_MAX = 256;
 
 interface OpenProject {
   readonly store: ProjectStore;
-  readonly sessionLog: SessionLog;
   /** Its meta was read and said so. */
   exists: boolean;
 }
@@ -66,7 +64,6 @@ export class ForgeService implements api.Forge {
       random,
       project: (project) => this.#project(project).store,
       requireProject: (project, signal) => this.#requireProject(project, signal),
-      sessionLog: (project) => this.#project(project).sessionLog,
     };
   }
 
@@ -338,7 +335,6 @@ export class ForgeService implements api.Forge {
     const id = parseProjectId(project);
     const opened = {
       store: new ProjectStore({ store, project: id, clock, random, cacheBytes, trustWriters }),
-      sessionLog: new SessionLog(),
       exists: false,
     };
     if (this.#open.size >= OPEN_PROJECTS_MAX) {

@@ -31,6 +31,7 @@ import type {
   StartSession,
 } from "./forge.ts";
 import { openSnapshot, requirePosition } from "./positions.ts";
+import { sessionAbandoned, sessionExists, sessionLanded, sessionNotFound } from "./session-errors.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { swapLoop } from "./swap-loop.ts";
 
@@ -54,7 +55,7 @@ export async function startSession(
   checkText("owner", request.owner, OWNER_BYTES_MAX);
   const snapshot = await openSnapshot(context, project, options);
   const base = await checkedBase(snapshot, request.base);
-  const landed = await context.sessionLog(project).find(snapshot, id, base.position, options.signal);
+  const landed = await snapshot.landingOfSession(id, base.position, options);
   if (landed !== undefined) throw sessionExists(id);
   const now = hlcFromMs(context.clock.nowMs());
   const fresh: StoredSession = {
@@ -89,7 +90,7 @@ export async function getSession(
   const snapshot = await openSnapshot(context, project, options);
   const stored = await readSession(context, project, session, options.signal);
   const after = stored?.basePosition ?? (0 as Position);
-  const landedAt = await context.sessionLog(project).find(snapshot, session, after, options.signal);
+  const landedAt = await snapshot.landingOfSession(session, after, options);
   if (stored !== undefined) return toSession(stored, landedAt);
   if (landedAt === undefined) throw sessionNotFound(session);
   return sessionOfRecord(await snapshot.record(landedAt), await snapshot.operations(landedAt));
@@ -307,25 +308,4 @@ export async function checkedBase(snapshot: Snapshot, base: PositionRef | undefi
   throw new MicError("history-changed", `position ${base.position} is another tree in this project`, {
     hint: "link the workspace again, or restore the project",
   });
-}
-
-export function sessionNotFound(session: SessionId): MicError {
-  return new MicError("not-found", `there is no session ${session}`, {
-    hint: "list them with `mic session list`",
-  });
-}
-
-function sessionExists(session: SessionId): MicError {
-  return new MicError("already-exists", `there is another session ${session}`, { hint: "mint a new id" });
-}
-
-export function sessionLanded(session: SessionId, position: Position): MicError {
-  return new MicError("landed", `session ${session} landed at position ${position}`, {
-    hint: "start a new session",
-    data: { position },
-  });
-}
-
-export function sessionAbandoned(session: SessionId): MicError {
-  return new MicError("usage", `session ${session} was abandoned`, { hint: "start a new session" });
 }

@@ -1,7 +1,14 @@
 /** A project as of one head: its trees, its log and where its objects are. Everything in it is committed. */
 import { throwIfAborted } from "../base/clock.ts";
 import { corrupt, MicError } from "../base/errors.ts";
-import { EMPTY_ROOT, type LandingId, type ObjectId, type Position, type ProjectId } from "../base/ids.ts";
+import {
+  EMPTY_ROOT,
+  type LandingId,
+  type ObjectId,
+  type Position,
+  type ProjectId,
+  type SessionId,
+} from "../base/ids.ts";
 import type { Head } from "../codec/head.ts";
 import { decodeLandingRecord, type LandingRecord, type OperationSegment } from "../codec/landing-record.ts";
 import { decodeOperations } from "../codec/operations.ts";
@@ -138,6 +145,15 @@ export class Snapshot {
       throw corrupt("operations", `${operations.length} in a segment of ${segment.count}`);
     }
     return operations;
+  }
+
+  /** The newest landing of a session in (after, head]. */
+  landingOfSession(
+    session: SessionId,
+    after: Position,
+    options: SignalOption = {},
+  ): Promise<Position | undefined> {
+    return this.#caches.sessions.find(this, session, after, options.signal);
   }
 
   /**

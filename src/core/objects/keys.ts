@@ -24,6 +24,7 @@ import {
   type Position,
   type ProjectId,
   parseEpoch,
+  parseObjectId,
   parsePackId,
   parseProjectId,
   type SessionId,
@@ -32,6 +33,7 @@ import {
 /** What the parts of a name must look like to be safe in a key; base/project-name.ts says more. */
 const NAME_PART = /^[a-z0-9][a-z0-9._-]*$/;
 const PACK_KEY = /^projects\/[0-9a-f]{32}\/packs\/(\d{4}-\d{2}-\d{2})\/([0-9a-f]{2})\/([0-9a-f]{64})\.pack$/;
+const BLOB_KEY = /^projects\/[0-9a-f]{32}\/blobs\/(\d{4}-\d{2}-\d{2})\/([0-9a-f]{2})\/([0-9a-f]{64})$/;
 /** Digits of the largest position, so that keys sort as their numbers do. */
 const START_DIGITS = 16;
 
@@ -75,6 +77,13 @@ export function blobsPrefix(project: ProjectId, epoch?: Epoch): string {
 
 export function blobKey(project: ProjectId, epoch: Epoch, id: ObjectId): string {
   return `${blobsPrefix(project, epoch)}${id.slice(0, 2)}/${id}`;
+}
+
+/** The inverse, for listings; `undefined` for a key that is not a loose object's. */
+export function parseBlobKey(key: string): { readonly epoch: Epoch; readonly id: ObjectId } | undefined {
+  const match = BLOB_KEY.exec(key);
+  if (match === null || match[2] !== match[3]!.slice(0, 2)) return undefined;
+  return { epoch: parseEpoch(match[1]!), id: parseObjectId(match[3]!) };
 }
 
 /** `hash`: BLAKE3-256 of the page's bytes, 64 hex digits. */
