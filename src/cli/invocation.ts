@@ -87,9 +87,16 @@ export class Invocation implements AsyncDisposable {
       onProgress: (progress) => output.progress.update(progress),
       signal: world.signal,
       warn: (message) => output.warn(message),
+      ...(world.platform === "linux" ? { findChangedDirectories: this.#askWatcher } : {}),
       lockTimeoutMs: (timeout ?? TIMEOUT_SECONDS) * 1000,
     };
   }
+
+  /** Elsewhere it is not known that every change is reported before the question is. */
+  readonly #askWatcher = async (root: string, index: string): Promise<readonly string[] | undefined> => {
+    const { askForDirectories } = await import("./watcher.ts");
+    return await askForDirectories(root, index, this.output);
+  };
 
   async openWorkspace(): Promise<Workspace> {
     const { Workspace } = await import("../core/workspace/workspace.ts");

@@ -84,6 +84,12 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./command/untrack.ts"),
   },
   {
+    name: "watch",
+    group: WORK,
+    summary: "keep status fast by watching the workspace's files",
+    load: () => import("./command/watch.ts"),
+  },
+  {
     name: "log",
     group: HISTORY,
     summary: "list landings, newest first",

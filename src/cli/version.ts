@@ -36,6 +36,11 @@ export function versionInfo(): VersionInfo {
   };
 }
 
+/** What two processes must have in common to be of one build. */
+export function productBuild(): string {
+  return `${productVersion()} ${typeof MIC_BUILD_COMMIT === "string" ? MIC_BUILD_COMMIT : "source"}`;
+}
+
 export function versionText(json: boolean): string {
   const info = versionInfo();
   if (json) return `${JSON.stringify(info)}\n`;

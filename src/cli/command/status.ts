@@ -1,7 +1,9 @@
 /** `mic status`. Loads neither the forge nor SQLite. */
+import type { StatusResult } from "../../core/workspace/results.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
 import type { Invocation } from "../invocation.ts";
 import { renderStatus } from "../render/status.ts";
+import { askForStatus } from "../watcher.ts";
 
 export const define: DefineCommand = (command, bind) => {
   command
@@ -9,13 +11,17 @@ export const define: DefineCommand = (command, bind) => {
     .action(bind(status));
 };
 
-async function status(invocation: Invocation): Promise<void> {
+async function lookForStatus(invocation: Invocation): Promise<StatusResult> {
   const [workspace, { workspaceStatus }] = await Promise.all([
     invocation.openWorkspace(),
     import("../../core/workspace/status.ts"),
   ]);
-  const result = await workspaceStatus(workspace);
+  return await workspaceStatus(workspace);
+}
+
+async function status(invocation: Invocation): Promise<void> {
   const { output } = invocation;
+  const result = (await askForStatus(invocation.cwd, output)) ?? (await lookForStatus(invocation));
   const document = {
     project: result.project,
     position: result.position,

@@ -6,6 +6,7 @@ import { DirectoryGuard, inspectPath } from "./disk-state.ts";
 import { withinPaths } from "./plan.ts";
 import type { StatusChange } from "./results.ts";
 import { type ScanResult, scanWorkspace, type WorkspaceChange } from "./scan.ts";
+import { coverDirectories } from "./scan-tasks.ts";
 import type { Workspace } from "./workspace.ts";
 
 export interface UnlandedChanges {
@@ -14,12 +15,20 @@ export interface UnlandedChanges {
   readonly scan: ScanResult;
 }
 
-export async function findChanges(ws: Workspace, paths?: readonly TreePath[]): Promise<UnlandedChanges> {
+/** `askWatcher`: looks only where the workspace's watcher, if there is one, says that something may be. */
+export async function findChanges(
+  ws: Workspace,
+  paths?: readonly TreePath[],
+  options: { readonly askWatcher?: boolean } = {},
+): Promise<UnlandedChanges> {
   const { onProgress, signal } = ws.context;
+  const { index } = ws;
+  const within = options.askWatcher === true ? await directoriesToScan(ws) : undefined;
   const scan = await scanWorkspace({
     root: ws.root,
-    index: ws.index,
+    index,
     sparse: ws.settings.sparse,
+    ...(within === undefined ? {} : { within }),
     ...(signal === undefined ? {} : { signal }),
     ...(onProgress === undefined
       ? {}
@@ -32,7 +41,18 @@ export async function findChanges(ws: Workspace, paths?: readonly TreePath[]): P
   };
 }
 
-function withTrackLists(ws: Workspace, scanned: readonly WorkspaceChange[]): readonly WorkspaceChange[] {
+/** As pairs [from, to); undefined: all of them. */
+async function directoriesToScan(ws: Workspace): Promise<Int32Array | undefined> {
+  const directories = await ws.context.findChangedDirectories?.(ws.root, ws.indexIdentity);
+  const numbers = directories?.map((path) => ws.index.directoryNumber(path));
+  return numbers === undefined || numbers.includes(-1) ? undefined : coverDirectories(numbers);
+}
+
+/** With what `track` and `untrack` asked for. */
+export function withTrackLists(
+  ws: Workspace,
+  scanned: readonly WorkspaceChange[],
+): readonly WorkspaceChange[] {
   const { tracked, untracked } = ws.settings;
   if (tracked.length === 0 && untracked.length === 0) return scanned;
   const byPath = new Map(scanned.map((change) => [change.path, change]));

@@ -25,6 +25,11 @@ export interface WorkspaceContext {
   readonly signal?: AbortSignal;
   /** Something that the user should know and that is no failure; one sentence. */
   readonly warn?: (message: string) => void;
+  /**
+   * The tracked directories (empty for the root) outside of which nothing has changed against the index of the
+   * given identity, where something vouches for that; undefined: everything has to be looked at.
+   */
+  readonly findChangedDirectories?: (root: string, index: string) => Promise<readonly string[] | undefined>;
   /** How long to wait for another command in the same workspace. Default 10,000. */
   readonly lockTimeoutMs?: number;
 }

@@ -189,7 +189,7 @@ async function selectChanges(
       data: { paths: unresolved },
     });
   }
-  const { changes, scan } = await findChanges(ws, options.paths);
+  const { changes, scan } = await findChanges(ws, options.paths, { askWatcher: true });
   if (scan.refused.length > 0) throw refusedError(scan.refused);
   for (const { path, reason } of scan.skipped) ws.context.warn?.(`${path} is not landed: ${reason}`);
   if (changes.length === 0 && options.allowEmpty !== true) {

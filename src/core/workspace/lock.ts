@@ -21,12 +21,20 @@ const RETRY_MS_MAX = 100;
  * Holds the workspace's lock until disposed. Errors: `pending` when another command still holds it after
  * `timeoutMs`; `corrupt` when something else was written to the lock file; `aborted`.
  */
-export async function acquireWorkspaceLock(root: string, options: LockOptions): Promise<AsyncDisposable> {
+export function acquireWorkspaceLock(root: string, options: LockOptions): Promise<AsyncDisposable> {
+  return acquireFileLock(metaPath(root, LOCK_FILE), options, () => busy(root));
+}
+
+/** The same on any file, which is made: until disposed or the process ends. Throws `busy()` after `timeoutMs`. */
+export async function acquireFileLock(
+  path: string,
+  options: LockOptions,
+  busy: () => MicError,
+): Promise<AsyncDisposable> {
   // Loaded here: a command that only reads the workspace starts without SQLite.
   const { default: Database } = await import("better-sqlite3");
   const { clock, signal, timeoutMs } = options;
   const deadlineMs = clock.nowMs() + timeoutMs;
-  const path = metaPath(root, LOCK_FILE);
   for (let retryMs = RETRY_MS_MIN; ; retryMs = Math.min(RETRY_MS_MAX, retryMs * 2)) {
     throwIfAborted(signal);
     const database = new Database(path, { timeout: 0 });
@@ -46,7 +54,7 @@ export async function acquireWorkspaceLock(root: string, options: LockOptions): 
       if (code?.startsWith("SQLITE_BUSY") !== true) throw error;
     }
     const remainingMs = deadlineMs - clock.nowMs();
-    if (remainingMs <= 0) throw busy(root);
+    if (remainingMs <= 0) throw busy();
     await clock.sleep(Math.min(retryMs, remainingMs), signal);
   }
 }

@@ -27,6 +27,8 @@ export class ScanBatch {
   readonly ids: [number, string][] = [];
   readonly refreshedFiles: number[] = [];
   readonly refreshedStats: number[] = [];
+  /** Tracked files with more than one name, or something else with several links in their place. */
+  readonly linked: number[] = [];
 
   readonly dirPaths: string[] = [];
   /** Four numbers each; a NaN mtime means that it must be read again. */
@@ -92,6 +94,7 @@ export interface PackedBatch {
   readonly ids: readonly (readonly [number, string])[];
   readonly refreshedFiles: Int32Array;
   readonly refreshedStats: Float64Array;
+  readonly linked: Int32Array;
   readonly dirPaths: string;
   readonly dirStats: Float64Array;
   readonly ignoreFiles: readonly ScannedIgnoreFile[];
@@ -113,6 +116,7 @@ export function packBatch(batch: ScanBatch): { message: PackedBatch; transfer: A
     ids: batch.ids,
     refreshedFiles: Int32Array.from(batch.refreshedFiles),
     refreshedStats: Float64Array.from(batch.refreshedStats),
+    linked: Int32Array.from(batch.linked),
     dirPaths: batch.dirPaths.join("\0"),
     dirStats: Float64Array.from(batch.dirStats),
     ignoreFiles: batch.ignoreFiles,
@@ -129,6 +133,7 @@ export function packBatch(batch: ScanBatch): { message: PackedBatch; transfer: A
     message.stats,
     message.refreshedFiles,
     message.refreshedStats,
+    message.linked,
     message.dirStats,
   ];
   return { message, transfer: arrays.map((array) => array.buffer) };

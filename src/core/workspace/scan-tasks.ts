@@ -63,3 +63,17 @@ export function splitDirectories(index: WorkspaceIndex, parts: number): Int32Arr
   }
   return Int32Array.from(ranges);
 }
+
+/** Pairs [from, to) that cover the numbers of directories, ascending. */
+export function coverDirectories(numbers: readonly number[]): Int32Array {
+  const sorted = Int32Array.from(numbers).sort();
+  const ranges: number[] = [];
+  for (const number of sorted) {
+    if (ranges.length > 0 && number <= ranges[ranges.length - 1]!) {
+      ranges[ranges.length - 1] = Math.max(ranges[ranges.length - 1]!, number + 1);
+    } else {
+      ranges.push(number, number + 1);
+    }
+  }
+  return Int32Array.from(ranges);
+}

@@ -178,6 +178,7 @@ export class ScanWalk {
       ) {
         this.#differs(file, path, name, stats);
       }
+      if (stats !== undefined && stats.nlink > 1) this.batch.linked.push(file);
     }
     this.batch.filesSeen += end - first;
   }
@@ -210,6 +211,7 @@ export class ScanWalk {
 
   #compare(file: number, dirPath: string, name: string, stats: Stats | undefined): void {
     const { mtime, ctime, size, ino } = this.#index.columns;
+    if (stats !== undefined && stats.nlink > 1) this.batch.linked.push(file);
     if (
       stats === undefined ||
       stats.mtimeMs !== mtime[file] ||

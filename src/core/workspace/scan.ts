@@ -52,6 +52,8 @@ export interface ScanResult {
   readonly skipped: readonly NamedReason[];
   /** What must be renamed, made readable or ignored before it can be landed: a land fails and names it. */
   readonly refused: readonly NamedReason[];
+  /** Numbers of tracked files with more than one name: they can be changed through one that is elsewhere. */
+  readonly linked: readonly number[];
   /** Unchanged content under changed stat data. */
   readonly refreshed: readonly IndexEntry[];
   /** For `WorkspaceIndex.update({ scan })` of the index that was scanned. */
@@ -66,6 +68,11 @@ export interface ScanOptions {
   readonly index: WorkspaceIndex;
   /** Only at or below these paths; absent or empty: everywhere. */
   readonly sparse?: readonly TreePath[];
+  /**
+   * Only these tracked directories of the index, each with the untracked names and directories in it: pairs
+   * [from, to) of directory numbers, ascending. Absent: all.
+   */
+  readonly within?: Int32Array;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
   /** Worker threads for large trees: 0 or 1, default 1. */
@@ -93,9 +100,11 @@ export async function scanWorkspace(options: ScanOptions): Promise<ScanResult> {
   const batches: (ScanBatch | PackedBatch)[] = [walk.batch];
   const workers = options.workers ?? 1;
 
-  const parallel = workers > 0 && index.count >= PARALLEL_FILES_MIN && index.sharedBytes !== undefined;
+  const ranges = options.within ?? splitDirectories(index, TASKS);
+  const parallel =
+    workers > 0 && countFiles(index, ranges) >= PARALLEL_FILES_MIN && index.sharedBytes !== undefined;
   walk.deferring = !parallel;
-  const tracked = { ranges: splitDirectories(index, TASKS), directories: [] };
+  const tracked = { ranges, directories: [] };
   batches.push(...(await scan.run(tracked, parallel)));
 
   await scan.expandPending();
@@ -105,6 +114,14 @@ export async function scanWorkspace(options: ScanOptions): Promise<ScanResult> {
     batches.push(...(await scan.run(untracked, workers > 0 && walk.pending.length >= PENDING_MIN)));
   }
   return assemble(batches, index, stampMs);
+}
+
+/** Tracked files in pairs [from, to) of directories. */
+function countFiles(index: WorkspaceIndex, ranges: Int32Array): number {
+  const { dirFirst } = index.columns;
+  let files = 0;
+  for (let i = 0; i < ranges.length; i += 2) files += dirFirst[ranges[i + 1]!]! - dirFirst[ranges[i]!]!;
+  return files;
 }
 
 /**
@@ -213,6 +230,7 @@ function assemble(
   const refused = new Map<string, NamedReason>();
   const untracked: string[] = [];
   const deleted: TreePath[] = [];
+  const linked: number[] = [];
   let files = 0;
   let directoriesSeen = 0;
   let bytes = 0;
@@ -232,6 +250,7 @@ function assemble(
     skipped.push(...batch.skipped);
     for (const named of batch.refused) refused.set(named.path, named);
     untracked.push(...batch.unseen);
+    for (const file of batch.linked) linked.push(file);
     files += batch.filesSeen;
     directoriesSeen += batch.directoriesSeen;
   }
@@ -246,6 +265,7 @@ function assemble(
     changes,
     skipped: skipped.sort((a, b) => comparePaths(a.path, b.path)),
     refused: [...refused.values()].sort((a, b) => comparePaths(a.path, b.path)),
+    linked,
     refreshed: refreshed.map(({ file, stat }) => ({ ...index.entryOf(file), stat })),
     findings: { refreshed, directories, ignoreFiles, untracked, deleted },
     worthSaving:

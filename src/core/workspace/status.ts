@@ -4,27 +4,37 @@
  */
 
 import { findChanges, toStatusChange } from "./changes.ts";
-import type { StatusResult } from "./results.ts";
+import type { SkippedPath, StatusResult } from "./results.ts";
+import type { WorkspaceChange } from "./scan.ts";
 import type { Workspace } from "./workspace.ts";
 
 export async function workspaceStatus(ws: Workspace): Promise<StatusResult> {
   ws.requireComplete();
   const scanned = ws.index;
   const { changes, scan } = await findChanges(ws);
-  const { settings } = ws;
-  const { base } = scanned;
-  const latestKnown = ws.latestKnown;
+  const status = statusOf(ws, changes, [...scan.skipped, ...scan.refused]);
   if (scan.worthSaving) await ws.saveFindings(scanned, scan.findings);
+  return status;
+}
+
+/** What there is to say about a workspace whose changes, and what was passed over, are known. */
+export function statusOf(
+  ws: Workspace,
+  changes: readonly WorkspaceChange[],
+  skipped: readonly SkippedPath[],
+): StatusResult {
+  const { settings } = ws;
+  const { base } = ws.index;
   return {
     project: settings.projectName,
     position: base.position,
-    latestKnown,
+    latestKnown: ws.latestKnown,
     tree: base.root,
     session: settings.session ?? null,
     pending: ws.loadPending()?.landingId ?? null,
     unfinished: ws.loadTransition()?.description ?? null,
     changes: changes.map(toStatusChange),
     conflicts: ws.conflicts.map((conflict) => conflict.path),
-    skipped: [...scan.skipped, ...scan.refused],
+    skipped,
   };
 }

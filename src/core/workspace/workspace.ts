@@ -115,6 +115,11 @@ export class Workspace implements AsyncDisposable {
     return stats === undefined ? "" : `${stats.ino} ${stats.mtimeNs} ${stats.ctimeNs} ${stats.size}`;
   }
 
+  /** Tells the index in use from every other that was saved; empty when there is no file. */
+  get indexIdentity(): string {
+    return this.#index === undefined ? this.#identifyIndex() : this.#indexFile;
+  }
+
   /** Saves what a scan learned, unless another command is at work or has saved another index meanwhile. */
   async saveFindings(scanned: WorkspaceIndex, findings: ScanFindings): Promise<void> {
     const { clock } = this.context;
