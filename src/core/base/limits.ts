@@ -16,6 +16,8 @@ export const PACK_TARGET_BYTES = 8 << 20;
 export const PACK_BYTES_MAX = 1 << 30;
 /** Stored content up to this travels inside the landing call. */
 export const INLINE_CONTENT_BYTES_MAX = 8 << 20;
+/** Landings that are imported in one call: at most what one batch of the forge takes. */
+export const IMPORT_LANDINGS_MAX = 128;
 /** The head object. */
 export const HEAD_BYTES_MAX = 64 << 10;
 /** A goal, a decision, or one conversation message. */

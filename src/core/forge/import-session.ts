@@ -13,8 +13,8 @@ import { checkedBase, OWNER_BYTES_MAX, swapSession } from "./sessions.ts";
 
 /**
  * Stores a session with the ids, times and texts that it has. A landed one must be landed here too: where it is
- * says the log, so import the landings first. Errors: `already-exists` for another session under its id,
- * `history-changed` for a base or a landing that is not in this history, `usage`, `too-large`.
+ * says the log, so import the landings first. An earlier state of the same session is brought up to date. Errors:
+ * `already-exists` for another session under its id, or one that was changed here as well, `history-changed` for a base or a landing that is not in this history, `usage`, `too-large`.
  */
 export async function importSession(
   context: ForgeContext,
@@ -38,7 +38,7 @@ export async function importSession(
   await swapSession(context, project, session.id, signal, (current) => {
     if (current === undefined) return imported;
     if (isSame(current, imported)) return current;
-    if (isEarlierImport(current, imported)) return imported;
+    if (goesOn(current, imported)) return imported;
     throw new MicError("already-exists", `there is another session ${session.id}`, {
       hint: "it was changed on one side; keep one of the two",
     });
@@ -72,13 +72,19 @@ function storedForm(session: Session): StoredSession {
   };
 }
 
-/** The same session as it was imported before, and nobody has recorded into it here. */
-function isEarlierImport(current: StoredSession, imported: StoredSession): boolean {
+/** The same session later on, with everything that was recorded into it here. */
+function goesOn(current: StoredSession, imported: StoredSession): boolean {
+  const { created, owner, goal, updated, operations, decisions, conversation } = current;
+  if (created !== imported.created || owner !== imported.owner || goal !== imported.goal) return false;
+  if (updated >= imported.updated) return false;
+  const paths = new Set(imported.operations.map((operation) => operation.path));
   return (
-    current.recentWrites.length === 0 &&
-    current.created === imported.created &&
-    current.owner === imported.owner &&
-    current.updated < imported.updated
+    operations.every((operation) => paths.has(operation.path)) &&
+    decisions.every((text, i) => text === imported.decisions[i]) &&
+    conversation.every(({ role, text }, i) => {
+      const message = imported.conversation[i];
+      return role === message?.role && text === message.text;
+    })
   );
 }
 

@@ -6,7 +6,7 @@
 import { MicError } from "../base/errors.ts";
 import type { Hlc } from "../base/hlc.ts";
 import { type LandingId, type Position, parseObjectId, toPosition } from "../base/ids.ts";
-import { BATCH_LANDINGS_MAX } from "./batch.ts";
+import { IMPORT_LANDINGS_MAX } from "../base/limits.ts";
 import { checkLandRequest } from "./check-request.ts";
 import type { HeadInfo, ImportLandings, Landing, LandRequest, PositionRef } from "./forge.ts";
 import { type PreparedLanding, prepareFrames, prepareOperations } from "./prepared-landing.ts";
@@ -27,9 +27,9 @@ export function prepareImport(
   const { after, landings, frames, packs } = request;
   toPosition(after.position);
   parseObjectId(after.root);
-  if (landings.length > BATCH_LANDINGS_MAX) {
+  if (landings.length > IMPORT_LANDINGS_MAX) {
     throw new MicError("too-large", `${landings.length} landings in one call`, {
-      hint: `import at most ${BATCH_LANDINGS_MAX} at once`,
+      hint: `import at most ${IMPORT_LANDINGS_MAX} at once`,
     });
   }
   let content = prepareFrames(frames, options);

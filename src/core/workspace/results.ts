@@ -1,11 +1,24 @@
 /** What workspace commands return: plain data in the shape of the interface's JSON documents. */
 import type { LandingId, ObjectId, Position, ProjectId, SessionId } from "../base/ids.ts";
+import type { List } from "../base/list.ts";
 import type { TreePath } from "../base/path.ts";
 import type { Conflict as StoredConflict } from "../codec/conflict-state.ts";
 import type { TransitionKind } from "../codec/transition.ts";
 import type { EntryKind } from "../codec/tree-entry.ts";
 
 export type Conflict = StoredConflict;
+
+export interface PublishResult {
+  /** `org/project`, as it is called there. */
+  readonly project: string;
+  readonly projectId: ProjectId;
+  /** The newest position, there as here. */
+  readonly positions: Position;
+  /** Sessions with a record of their own. */
+  readonly sessions: number;
+  /** Address of the forge that the workspace belonged to. */
+  readonly from: string;
+}
 
 export interface InitResult {
   /** `org/project`. */
@@ -60,7 +73,7 @@ export interface StatusResult {
   readonly pending: LandingId | null;
   /** An interrupted command that the next changing command finishes, e.g. `goto`. */
   readonly unfinished: string | null;
-  readonly changes: readonly StatusChange[];
+  readonly changes: List<StatusChange>;
   readonly conflicts: readonly TreePath[];
   readonly skipped: readonly SkippedPath[];
 }
@@ -84,7 +97,7 @@ export interface LandOptions {
    * `read` gives the content of a file that is added or modified.
    */
   readonly review?: (
-    changes: readonly StatusChange[],
+    changes: List<StatusChange>,
     read: (path: TreePath) => Uint8Array,
   ) => void | Promise<void>;
 }
@@ -97,7 +110,7 @@ export interface LandOutcome {
   /** Operations landed (or to be landed). */
   readonly changes: number;
   /** What was landed (or would be). */
-  readonly landed: readonly StatusChange[];
+  readonly landed: List<StatusChange>;
   /** Unlanded edits that clash with what others landed; state in the workspace. */
   readonly conflicts: readonly TreePath[];
   readonly dryRun: boolean;
