@@ -1,0 +1,139 @@
+/** Content by its hash: blobs and packs. */
+import { z } from "zod";
+import { MicError } from "../../../core/base/errors.ts";
+import { jsonAnswer } from "../answer.ts";
+import { bodyOf, readBytes } from "../body.ts";
+import { BYTES_TYPE, bytesAnswer, CONTENT_HEADERS, contentAnswer, IMMUTABLE } from "../content-answer.ts";
+import { defineRoute, type Route } from "../route.ts";
+import * as shapes from "../schemas.ts";
+
+const PROJECT = "/api/mic/projects/{project}";
+const tag = "content";
+const projectParams = z.object({ project: shapes.projectParameter });
+/** A pack is in memory while it is checked; clients close theirs at 8 MiB. */
+const PACK_BODY_BYTES_MAX = 32 << 20;
+
+const READ_ANSWERS = [
+  { status: 200, description: "The content", type: BYTES_TYPE, headers: CONTENT_HEADERS },
+  { status: 206, description: "The range that was asked for", type: BYTES_TYPE },
+  { status: 304, description: "The caller has it" },
+];
+
+export const contentRoutes: readonly Route[] = [
+  defineRoute(
+    {
+      method: "POST",
+      path: `${PROJECT}/blobs`,
+      id: "putBlob",
+      tag,
+      summary: "Stores content, of any size; repeating it is harmless",
+      params: projectParams,
+      body: { kind: "bytes", description: "The content as it is" },
+      answers: [
+        {
+          status: 201,
+          description: "What an operation needs to know of it",
+          schema: shapes.storedBlob,
+          headers: { location: "Where it is" },
+        },
+      ],
+      errors: ["not-found", "too-large"],
+    },
+    async (call) => {
+      const project = await call.project();
+      const { id, size, chunks } = await call.forge.putBlob(project, bodyOf(call.request));
+      const query = chunks === undefined ? "" : `?chunks=${chunks}`;
+      return jsonAnswer(
+        201,
+        { hash: id, size, ...(chunks === undefined ? {} : { chunks }) },
+        { location: `/api/mic/projects/${project}/blobs/${id}${query}` },
+      );
+    },
+  ),
+  defineRoute(
+    {
+      method: "GET",
+      path: `${PROJECT}/blobs/{hash}`,
+      id: "getBlob",
+      tag,
+      summary: "Content by its hash, landed or not",
+      params: z.object({ project: shapes.projectParameter, hash: shapes.objectParameter }),
+      query: z.strictObject({
+        chunks: shapes.objectParameter
+          .optional()
+          .describe("Chunk list, where the content is stored in chunks"),
+      }),
+      answers: READ_ANSWERS,
+      errors: ["not-found", "out-of-range"],
+    },
+    async (call) => {
+      const project = await call.project();
+      const { hash: id } = call.params;
+      const { chunks } = call.query;
+      const found = await call.forge.findContent(project, {
+        id,
+        ...(chunks === undefined ? {} : { chunks }),
+      });
+      if (found === undefined) {
+        throw new MicError("not-found", `the content ${id} is not stored`, {
+          hint: "where it is stored in chunks, say ?chunks=",
+          data: { object: id },
+        });
+      }
+      const entry = { kind: "file", ...found } as const;
+      return contentAnswer(call, project, { entry, hint: 0 }, { "cache-control": IMMUTABLE });
+    },
+  ),
+  defineRoute(
+    {
+      method: "POST",
+      path: `${PROJECT}/packs`,
+      id: "putPack",
+      tag,
+      summary: "Stores a pack of content for a later landing",
+      description: "For programs that make packs (docs/format/pack.md); scripts use blobs.",
+      params: projectParams,
+      body: { kind: "bytes", description: `The pack, at most ${PACK_BODY_BYTES_MAX} bytes` },
+      answers: [
+        {
+          status: 201,
+          description: "Its id, to be named by a landing",
+          schema: shapes.storedPack,
+          headers: { location: "Where it is" },
+        },
+      ],
+      errors: ["not-found", "too-large", "corrupt"],
+    },
+    async (call) => {
+      const project = await call.project();
+      const bytes = await readBytes(call.request, PACK_BODY_BYTES_MAX);
+      const size = bytes.length;
+      const pack = await call.forge.putPack(project, bytes);
+      return jsonAnswer(201, { pack, size }, { location: `/api/mic/projects/${project}/packs/${pack}` });
+    },
+  ),
+  defineRoute(
+    {
+      method: "GET",
+      path: `${PROJECT}/packs/{pack}`,
+      id: "getPack",
+      tag,
+      summary: "A pack that was uploaded or landed",
+      params: z.object({ project: shapes.projectParameter, pack: shapes.packParameter }),
+      answers: READ_ANSWERS,
+      errors: ["not-found", "out-of-range"],
+    },
+    async (call) => {
+      const { pack } = call.params;
+      const { forge, signal } = call;
+      const project = await call.project();
+      if (forge.getPack === undefined)
+        throw new MicError("unsupported", "this forge does not hand out packs");
+      const bytes = await forge.getPack(project, pack, { signal });
+      if (bytes === undefined) {
+        throw new MicError("not-found", `there is no pack ${pack}`, { data: { object: pack } });
+      }
+      return bytesAnswer(call, pack, bytes, { "cache-control": IMMUTABLE });
+    },
+  ),
+];
