@@ -1,0 +1,200 @@
+/** A method as grpc-js calls it. grpc-js watches the deadline itself; a call that is over is `cancelled`. */
+import {
+  type handleClientStreamingCall,
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  Metadata,
+  type MethodDefinition,
+  type ServerInterceptingCall,
+  type ServerInterceptor,
+  type ServerReadableStream,
+  type ServerWritableStream,
+  type StatusObject,
+  type UntypedHandleCall,
+} from "@grpc/grpc-js";
+import { asBuffer } from "../../core/base/bytes.ts";
+import { TRAILER_DETAIL_BYTES_MAX } from "../../core/wire/status.ts";
+import type { Principal, ServerContext } from "../context.ts";
+import { interrupted, statusOfFailure } from "../methods/failure.ts";
+import type { Answer, Encoded, Method } from "../methods/method.ts";
+import { enter, openCall } from "../methods/open-call.ts";
+import { readOneAhead } from "./internals.ts";
+
+/** What may wait in a stream for a slow reader. */
+const UNSENT_BYTES_MAX = 1 << 20;
+const PUBLIC_PREFIX = "/grpc.health.v1.Health/";
+
+/** Messages pass grpc-js as they are; a message that cannot be read is the method's to refuse. */
+export function toDefinition(method: {
+  readonly path: string;
+  readonly requestStream: boolean;
+  readonly responseStream: boolean;
+}): MethodDefinition<Buffer, Buffer> {
+  return {
+    path: method.path,
+    requestStream: method.requestStream,
+    responseStream: method.responseStream,
+    requestSerialize: asIs,
+    requestDeserialize: asIs,
+    responseSerialize: asIs,
+    responseDeserialize: asIs,
+  };
+}
+
+function asIs(bytes: Buffer): Buffer {
+  return bytes;
+}
+
+/** Who called, from the interceptor to the handler. */
+const PRINCIPALS = new WeakMap<Metadata, Principal>();
+
+/** Refuses a call before any of its messages is read. */
+export function authenticator(context: ServerContext): ServerInterceptor {
+  return (definition, call) => {
+    // Each call passes here: the given object is changed rather than wrapped.
+    const intercepted = call as ServerInterceptingCall;
+    if (definition.path.startsWith(PUBLIC_PREFIX)) return intercepted;
+    const start = intercepted.start.bind(intercepted);
+    intercepted.start = (listener) => {
+      const proceed = listener.onReceiveMetadata;
+      listener.onReceiveMetadata = (metadata) => {
+        try {
+          PRINCIPALS.set(metadata, context.authenticate(metadata.get("authorization")[0]?.toString()));
+        } catch (error) {
+          intercepted.sendStatus(toStatus(error, context, definition.path));
+          return;
+        }
+        proceed.call(listener, metadata);
+      };
+      start(listener);
+    };
+    return intercepted;
+  };
+}
+
+export function principalOf(metadata: Metadata, context: ServerContext): Principal {
+  return PRINCIPALS.get(metadata) ?? context.authenticate(metadata.get("authorization")[0]?.toString());
+}
+
+export function toHandler(method: Method, context: ServerContext): UntypedHandleCall {
+  const { answer } = method;
+  if (answer.kind === "unary") return unaryHandler(method, answer, context);
+  if (answer.kind === "client-stream") return clientStreamHandler(method, answer, context);
+  return serverStreamHandler(method, answer, context);
+}
+
+interface Cancellable {
+  readonly cancelled: boolean;
+  once(event: "cancelled", listener: () => void): unknown;
+}
+
+function signalOf(call: Cancellable): AbortSignal {
+  const controller = new AbortController();
+  if (call.cancelled) controller.abort();
+  else call.once("cancelled", () => controller.abort());
+  return controller.signal;
+}
+
+function unaryHandler(
+  method: Method,
+  { run }: Extract<Answer, { kind: "unary" }>,
+  context: ServerContext,
+): handleUnaryCall<Buffer, Buffer> {
+  return async (call, callback) => {
+    try {
+      const opened = openCall(context, principalOf(call.metadata, context), signalOf(call as never));
+      using _place = await enter(method, opened);
+      callback(null, whole(await run(call.request, opened)));
+    } catch (error) {
+      callback(toStatus(error, context, method.path));
+    }
+  };
+}
+
+function clientStreamHandler(
+  method: Method,
+  { run }: Extract<Answer, { kind: "client-stream" }>,
+  context: ServerContext,
+): handleClientStreamingCall<Buffer, Buffer> {
+  return async (call, callback) => {
+    try {
+      readOneAhead(call);
+      const opened = openCall(context, principalOf(call.metadata, context), signalOf(call));
+      using _place = await enter(method, opened);
+      callback(null, whole(await run(requestsOf(call), opened)));
+    } catch (error) {
+      callback(toStatus(error, context, method.path));
+    }
+  };
+}
+
+/** Errors: `aborted` once the call is over. */
+async function* requestsOf(call: ServerReadableStream<Buffer, Buffer>): AsyncGenerator<Buffer> {
+  try {
+    for await (const message of call) yield message as Buffer;
+  } catch (cause) {
+    throw interrupted(cause);
+  }
+  // A call that was cut off ends like a whole one.
+  if (call.cancelled) throw interrupted();
+}
+
+function serverStreamHandler(
+  method: Method,
+  { run }: Extract<Answer, { kind: "server-stream" }>,
+  context: ServerContext,
+): handleServerStreamingCall<Buffer, Buffer> {
+  return async (call) => {
+    try {
+      const opened = openCall(context, principalOf(call.metadata, context), signalOf(call));
+      using _place = await enter(method, opened);
+      await sendAll(call, run(call.request, opened), opened.signal);
+      call.end();
+    } catch (error) {
+      if (!call.cancelled) call.emit("error", toStatus(error, context, method.path));
+    }
+  };
+}
+
+/** Waits where the reader is slow; stops where it is gone. Errors: those of `responses`, and `aborted`. */
+export async function sendAll(
+  call: ServerWritableStream<Buffer, Buffer>,
+  responses: AsyncIterable<Encoded>,
+  signal: AbortSignal,
+): Promise<void> {
+  let unsent = 0;
+  let resume: () => void = () => undefined;
+  signal.addEventListener("abort", () => resume(), { once: true });
+  for await (const response of responses) {
+    const message = whole(response);
+    if (call.cancelled) throw interrupted();
+    unsent += message.length;
+    call.write(message, () => {
+      unsent -= message.length;
+      if (unsent <= UNSENT_BYTES_MAX) resume();
+    });
+    while (unsent > UNSENT_BYTES_MAX) {
+      if (call.cancelled) throw interrupted();
+      await new Promise<void>((resolve) => {
+        resume = resolve;
+      });
+    }
+  }
+}
+
+/** One copy for parts: grpc-js takes a message in one piece. */
+function whole(encoded: Encoded): Buffer {
+  if (encoded instanceof Uint8Array) return asBuffer(encoded);
+  return encoded.length === 1 ? asBuffer(encoded[0]!) : Buffer.concat(encoded);
+}
+
+export function toStatus(
+  error: unknown,
+  context: ServerContext,
+  path: string,
+): Omit<StatusObject, "progress"> {
+  const { code, message, details } = statusOfFailure(error, context, path, TRAILER_DETAIL_BYTES_MAX);
+  const metadata = new Metadata();
+  if (details !== undefined) metadata.set("grpc-status-details-bin", asBuffer(details));
+  return { code, details: message.toWellFormed(), metadata };
+}

@@ -1,0 +1,134 @@
+/** `mic.v1.ProjectService`. */
+import { mintProjectId } from "../../core/base/random.ts";
+import type { FsckReport, PageRequest, Progress } from "../../core/forge/forge.ts";
+import { LONG_MESSAGE_BYTES_MAX } from "../../core/wire/framing.ts";
+import { type FsckResponse, ProjectServiceDefinition } from "../../core/wire/gen/mic/v1/projects.ts";
+import { ImportLandingsReader } from "../../core/wire/land.ts";
+import {
+  createProjectFromWire,
+  fsckReportToWire,
+  headToWire,
+  organizationToWire,
+  progressToWire,
+  projectToWire,
+  updateProjectFromWire,
+} from "../../core/wire/projects.ts";
+import { sessionFromWire } from "../../core/wire/sessions.ts";
+import { methodsOf, tunedUpload } from "./define-method.ts";
+import { interrupted } from "./failure.ts";
+import type { Method, MethodCall } from "./method.ts";
+import { readUpload } from "./upload.ts";
+
+export function projectMethods(): Method[] {
+  return methodsOf(ProjectServiceDefinition, {
+    createOrganization: async ({ name, description }, { context, signal }) =>
+      organizationToWire(await context.forge.createOrganization({ name, description }, { signal })),
+    getOrganization: async ({ name }, { context, signal }) =>
+      organizationToWire(await context.forge.getOrganization(name, { signal })),
+    listOrganizations: async (request, { context, signal }) => {
+      const page = await context.forge.listOrganizations(pageOf(request), { signal });
+      return { organizations: page.items.map(organizationToWire), next: page.next ?? "" };
+    },
+
+    createProject: async (request, { context, signal }) => {
+      const project = createProjectFromWire(request, () => mintProjectId(context.random));
+      return projectToWire(await context.forge.createProject(project, { signal }));
+    },
+    getProject: async ({ project }, { context, signal }) =>
+      projectToWire(await context.forge.getProject(project, { signal })),
+    listProjects: async (request, { context, signal }) => {
+      const { org } = request;
+      const wanted = { ...pageOf(request), ...(org === "" ? {} : { org }) };
+      const page = await context.forge.listProjects(wanted, { signal });
+      return { projects: page.items.map(projectToWire), next: page.next ?? "" };
+    },
+    updateProject: async (request, call) => {
+      const project = await call.project(request.project);
+      const { context, signal } = call;
+      return projectToWire(
+        await context.forge.updateProject(project, updateProjectFromWire(request), { signal }),
+      );
+    },
+    deleteProject: async (request, call) => {
+      const project = await call.project(request.project);
+      await call.context.forge.deleteProject(project, { signal: call.signal });
+      return {};
+    },
+
+    importLandings: tunedUpload({ requestBytesMax: LONG_MESSAGE_BYTES_MAX }, importLandings),
+    importSession: {
+      run: async ({ project, session }, call) => {
+        const { context, signal } = call;
+        const wanted = sessionFromWire(
+          session ?? { summary: undefined, operations: [], decisions: [], conversation: [] },
+        );
+        await context.forge.importSession(await call.project(project), wanted, { signal });
+        return {};
+      },
+      requestBytesMax: LONG_MESSAGE_BYTES_MAX,
+    },
+
+    fsck: { run: fsck, callsMax: 2 },
+  });
+}
+
+/** Empty and 0 mean that they are not given. */
+export function pageOf({ after, limit }: { readonly after: string; readonly limit: number }): PageRequest {
+  return { ...(after === "" ? {} : { after }), ...(limit === 0 ? {} : { limit }) };
+}
+
+async function importLandings(
+  requests: AsyncIterable<Uint8Array>,
+  call: MethodCall,
+): Promise<ReturnType<typeof headToWire>> {
+  const reader = new ImportLandingsReader();
+  using _memory = await readUpload(call, requests, (request) => reader.add(request));
+  const wanted = reader.finish();
+  const project = await call.project(reader.project ?? "");
+  return headToWire(await call.context.forge.importLandings(project, wanted, { signal: call.signal }));
+}
+
+/** Progress is news, not a record: a slow reader gets the latest. */
+async function* fsck(
+  { project }: { readonly project: string },
+  call: MethodCall,
+): AsyncGenerator<FsckResponse> {
+  const id = await call.project(project);
+  const { context, signal } = call;
+  let latest: Progress | undefined;
+  let wake: () => void = () => undefined;
+  let report: FsckReport | undefined;
+  let failure: unknown;
+  const onProgress = (progress: Progress): void => {
+    latest = progress;
+    wake();
+  };
+  const running = context.forge
+    .fsck(id, { signal, onProgress })
+    .then(
+      (found) => {
+        report = found;
+      },
+      (error: unknown) => {
+        failure = error ?? interrupted();
+      },
+    )
+    .finally(() => wake());
+  for (;;) {
+    if (failure !== undefined) throw failure;
+    if (report !== undefined) break;
+    if (latest === undefined) {
+      await Promise.race([
+        running,
+        new Promise<void>((resolve) => {
+          wake = resolve;
+        }),
+      ]);
+      continue;
+    }
+    const progress = latest;
+    latest = undefined;
+    yield { item: { $case: "progress", progress: progressToWire(progress) } };
+  }
+  yield { item: { $case: "report", report: fsckReportToWire(report) } };
+}

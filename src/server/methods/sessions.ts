@@ -1,0 +1,139 @@
+/** `mic.v1.SessionService`. */
+import { mintLandingId, mintSessionId } from "../../core/base/random.ts";
+import { conversationFromWire, operationFromWire, operationToWire } from "../../core/wire/common.ts";
+import {
+  type Landed,
+  SessionServiceDefinition,
+  type WatchSessionRequest,
+  type SessionEvent as WireSessionEvent,
+} from "../../core/wire/gen/mic/v1/sessions.ts";
+import { landedToWire } from "../../core/wire/history.ts";
+import { LandRequestReader } from "../../core/wire/land.ts";
+import {
+  landSessionFromWire,
+  sessionIdFromWire,
+  sessionSummaryToWire,
+  sessionToWire,
+  startSessionFromWire,
+  stateFromWire,
+  stateToWire,
+} from "../../core/wire/sessions.ts";
+import type { SessionEvent } from "../live/live-events.ts";
+import { methodsOf, tunedUpload } from "./define-method.ts";
+import { untilDraining } from "./live.ts";
+import type { Method, MethodCall } from "./method.ts";
+import { pageOf } from "./projects.ts";
+import { readUpload } from "./upload.ts";
+
+export function sessionMethods(): Method[] {
+  return methodsOf(SessionServiceDefinition, {
+    startSession: async (request, call) => {
+      const { context, principal, signal } = call;
+      const mintId = () => mintSessionId(context.random);
+      const wanted = startSessionFromWire(request, { mintId, owner: principal.account });
+      const project = await call.project(request.project);
+      return sessionToWire(await context.forge.startSession(project, wanted, { signal }));
+    },
+    getSession: async (request, call) => {
+      const session = sessionIdFromWire(request.session);
+      const project = await call.project(request.project);
+      return sessionToWire(await call.context.forge.getSession(project, session, { signal: call.signal }));
+    },
+    listSessions: async (request, call) => {
+      const state = stateFromWire(request.state);
+      const { owner } = request;
+      const wanted = {
+        ...pageOf(request),
+        ...(state === undefined ? {} : { state }),
+        ...(owner === "" ? {} : { owner }),
+      };
+      const project = await call.project(request.project);
+      const page = await call.context.forge.listSessions(project, wanted, { signal: call.signal });
+      return { sessions: page.items.map(sessionSummaryToWire), next: page.next ?? "" };
+    },
+    recordOperation: async (request, call) => {
+      const session = sessionIdFromWire(request.session);
+      const operations = request.operations.map(operationFromWire);
+      const project = await call.project(request.project);
+      const { context, signal } = call;
+      return sessionToWire(await context.forge.recordOperations(project, session, operations, { signal }));
+    },
+    recordDecision: async (request, call) => {
+      const session = sessionIdFromWire(request.session);
+      const project = await call.project(request.project);
+      const { context, signal } = call;
+      return sessionToWire(await context.forge.recordDecision(project, session, request.text, { signal }));
+    },
+    recordConversation: async (request, call) => {
+      const session = sessionIdFromWire(request.session);
+      const messages = conversationFromWire(request.messages);
+      const project = await call.project(request.project);
+      const { context, signal } = call;
+      return sessionToWire(await context.forge.recordConversation(project, session, messages, { signal }));
+    },
+    abandonSession: async (request, call) => {
+      const session = sessionIdFromWire(request.session);
+      const project = await call.project(request.project);
+      return sessionToWire(
+        await call.context.forge.abandonSession(project, session, { signal: call.signal }),
+      );
+    },
+
+    landSession: async (request, call) => {
+      const { context, principal, signal } = call;
+      const wanted = landSessionFromWire(request, {
+        mintLandingId: () => mintLandingId(context.random),
+        author: principal.account,
+      });
+      const project = await call.project(request.project);
+      return landedToWire(await context.forge.landSession(project, wanted, { signal }), wanted.landingId);
+    },
+    land: tunedUpload({}, land),
+
+    watchSession: watchSession,
+  });
+}
+
+async function land(requests: AsyncIterable<Uint8Array>, call: MethodCall): Promise<Landed> {
+  const { context, principal, signal } = call;
+  const reader = new LandRequestReader();
+  using _memory = await readUpload(call, requests, (request) => reader.add(request));
+  const wanted = reader.finish({
+    mintLandingId: () => mintLandingId(context.random),
+    author: principal.account,
+  });
+  const project = await call.project(reader.project ?? "");
+  return landedToWire(await context.forge.land(project, wanted, { signal }), wanted.landingId);
+}
+
+async function* watchSession(
+  request: WatchSessionRequest,
+  call: MethodCall,
+): AsyncGenerator<WireSessionEvent> {
+  const session = sessionIdFromWire(request.session);
+  const project = await call.project(request.project);
+  const cursor = request.after === "" ? undefined : request.after;
+  const { events } = call.context;
+  for await (const event of untilDraining(call, (signal) =>
+    events.session(project, session, cursor, signal),
+  )) {
+    yield { id: event.id, event: eventToWire(event) };
+  }
+}
+
+function eventToWire(event: SessionEvent): NonNullable<WireSessionEvent["event"]> {
+  switch (event.kind) {
+    case "session":
+      return { $case: "session", session: sessionSummaryToWire(event.session) };
+    case "operations":
+      return { $case: "operations", operations: { operations: event.operations.map(operationToWire) } };
+    case "decision":
+      return { $case: "decision", decision: event.text };
+    case "message":
+      return { $case: "message", message: event.message };
+    case "state": {
+      const landedAt = event.landedAt === undefined ? undefined : BigInt(event.landedAt);
+      return { $case: "state", state: { state: stateToWire(event.state), landedAt } };
+    }
+  }
+}
