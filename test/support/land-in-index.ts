@@ -1,5 +1,6 @@
 /** What a landing does to the index, without a forge: packs the changes and takes them over. */
 import type { ObjectId, Position } from "../../src/core/base/ids.ts";
+import type { List } from "../../src/core/base/list.ts";
 import { type IndexEntry, WorkspaceIndex } from "../../src/core/workspace/index.ts";
 import { packFiles } from "../../src/core/workspace/pack-files.ts";
 import { type ScanResult, scanWorkspace, type WorkspaceChange } from "../../src/core/workspace/scan.ts";
@@ -8,7 +9,7 @@ import { type ScanResult, scanWorkspace, type WorkspaceChange } from "../../src/
 export async function landInIndex(
   root: string,
   scan: ScanResult,
-  changes: readonly WorkspaceChange[] = scan.changes,
+  changes: List<WorkspaceChange> = scan.changes,
 ): Promise<WorkspaceIndex> {
   const index = WorkspaceIndex.load(root);
   const written = changes.filter((change) => change.after !== undefined);

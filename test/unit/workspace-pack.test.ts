@@ -10,7 +10,8 @@ import { type ChunkList, decodeChunkList } from "../../src/core/codec/chunk-list
 import type { Frame } from "../../src/core/objects/frame.ts";
 import { expandFrame, type ObjectContent, readObjectFromFrame } from "../../src/core/objects/read-frame.ts";
 import { WorkspaceIndex } from "../../src/core/workspace/index.ts";
-import { type PackedFile, type PackFilesOptions, packFiles } from "../../src/core/workspace/pack-files.ts";
+import { type PackFilesOptions, packFiles } from "../../src/core/workspace/pack-files.ts";
+import type { PackedFile } from "../../src/core/workspace/packed-files.ts";
 import { scanWorkspace } from "../../src/core/workspace/scan.ts";
 import { nextTick } from "../support/land-in-index.ts";
 import { type TemporaryWorkspace, temporaryWorkspace } from "../support/temporary-workspace.ts";
@@ -37,7 +38,7 @@ async function packAll(ws: TemporaryWorkspace, options: Partial<PackFilesOptions
     },
     ...options,
   });
-  return { packed, frames, objects: collect(frames) };
+  return { packed: [...packed], frames, objects: collect(frames) };
 }
 
 function chunkListOf(objects: Map<string, ObjectContent>, file: PackedFile): ChunkList {

@@ -73,9 +73,12 @@ describe("scanWorkspace()", () => {
       "delete was-file",
       "add was-file/inside",
     ]);
-    const mode = result.changes.find(({ op }) => op === "mode")!;
+    const mode = [...result.changes].find(({ op }) => op === "mode")!;
     expect(mode.after).toMatchObject({ kind: "executable", size: 4, id: mode.before!.entry.id });
-    expect(result.changes.find(({ op }) => op === "type")!.after).toMatchObject({ kind: "symlink", size: 1 });
+    expect([...result.changes].find(({ op }) => op === "type")!.after).toMatchObject({
+      kind: "symlink",
+      size: 1,
+    });
   });
 
   test("reports nothing for a clean tree, reads none of its directories, and keeps it so", async () => {

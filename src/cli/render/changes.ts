@@ -1,4 +1,5 @@
 /** Lists of paths with what happened to them. */
+import type { List } from "../../core/base/list.ts";
 import type { Style } from "../style.ts";
 import { escapeLine, padEnd, plural } from "../text.ts";
 
@@ -25,7 +26,7 @@ export function paintOp(op: string, style: Style): (text: string) => string {
 }
 
 /** `  modify  src/main.ts`, at most `max` of them. */
-export function renderChanges(changes: readonly ShownChange[], style: Style, max = LIST_MAX): string[] {
+export function renderChanges(changes: List<ShownChange>, style: Style, max = LIST_MAX): string[] {
   const lines = changes.slice(0, max).map(({ op, path, from }) => {
     const name = from === undefined ? escapeLine(path) : `${escapeLine(from)} → ${escapeLine(path)}`;
     return `  ${paintOp(op, style)(padEnd(op, OP_CELLS))}${name}`;

@@ -24,7 +24,8 @@ export function listOf<T>(length: number, make: (index: number) => T): List<T> {
   return items;
 }
 
-class LazyList<T> implements List<T> {
+/** Makes each item when it is asked for. */
+export class LazyList<T> implements List<T> {
   readonly length: number;
   readonly #make: (index: number) => T;
 

@@ -1,17 +1,20 @@
 /** The workspace's unlanded changes: what the scan finds, with what `track` and `untrack` asked for. */
 import { MicError } from "../base/errors.ts";
+import { type List, listOf } from "../base/list.ts";
 import { comparePaths, type TreePath } from "../base/path.ts";
 import type { ContentSide } from "../codec/content-side.ts";
+import type { EntryKind } from "../codec/tree-entry.ts";
 import { DirectoryGuard, inspectPath } from "./disk-state.ts";
 import { withinPaths } from "./plan.ts";
 import type { StatusChange } from "./results.ts";
 import { type ScanResult, scanWorkspace, type WorkspaceChange } from "./scan.ts";
+import { CHANGE_OPS } from "./scan-batch.ts";
 import { coverDirectories } from "./scan-tasks.ts";
 import type { Workspace } from "./workspace.ts";
 
 export interface UnlandedChanges {
   /** In path order. */
-  readonly changes: readonly WorkspaceChange[];
+  readonly changes: List<WorkspaceChange>;
   readonly scan: ScanResult;
 }
 
@@ -49,10 +52,7 @@ async function directoriesToScan(ws: Workspace): Promise<Int32Array | undefined>
 }
 
 /** With what `track` and `untrack` asked for. */
-export function withTrackLists(
-  ws: Workspace,
-  scanned: readonly WorkspaceChange[],
-): readonly WorkspaceChange[] {
+export function withTrackLists(ws: Workspace, scanned: List<WorkspaceChange>): List<WorkspaceChange> {
   const { tracked, untracked } = ws.settings;
   if (tracked.length === 0 && untracked.length === 0) return scanned;
   const byPath = new Map(scanned.map((change) => [change.path, change]));
@@ -72,9 +72,25 @@ export function withTrackLists(
   return [...byPath.values()].sort((a, b) => comparePaths(a.path, b.path));
 }
 
-export function toStatusChange(change: WorkspaceChange): StatusChange {
-  const { op, path, after } = change;
-  return after === undefined ? { op, path } : { op, path, kind: after.kind, size: after.size };
+const STATUS_KINDS: readonly EntryKind[] = ["file", "executable", "symlink"];
+
+/** All of them, in memory of its own: `changes` is not needed for it any more. */
+export function toStatusChanges(changes: List<WorkspaceChange>): List<StatusChange> {
+  const paths: TreePath[] = [];
+  const ops = new Uint8Array(changes.length);
+  const kinds = new Int8Array(changes.length);
+  const sizes = new Float64Array(changes.length);
+  for (const { op, path, after } of changes) {
+    const i = paths.push(path) - 1;
+    ops[i] = CHANGE_OPS.indexOf(op);
+    kinds[i] = after === undefined ? -1 : STATUS_KINDS.indexOf(after.kind);
+    sizes[i] = after?.size ?? 0;
+  }
+  return listOf(paths.length, (i) => {
+    const op = CHANGE_OPS[ops[i]!]!;
+    const kind = STATUS_KINDS[kinds[i]!];
+    return kind === undefined ? { op, path: paths[i]! } : { op, path: paths[i]!, kind, size: sizes[i]! };
+  });
 }
 
 export function baseSide(ws: Workspace, path: TreePath): ContentSide | undefined {

@@ -40,9 +40,8 @@ export function patchColumns(
         ids: old.ids.slice(),
       };
   const row = { ...columns, ids: asBuffer(columns.ids) };
-  upserts.forEach((entry, i) => {
-    writeRow(row, files[i]!, entry);
-  });
+  let i = 0;
+  for (const entry of upserts) writeRow(row, files[i++]!, entry);
   return columns;
 }
 

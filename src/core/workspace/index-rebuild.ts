@@ -4,14 +4,15 @@
  */
 import { asBuffer } from "../base/bytes.ts";
 import { objectIdToBytes } from "../base/ids.ts";
-import { comparePaths } from "../base/path.ts";
+import type { List } from "../base/list.ts";
+import { comparePaths, type TreePath } from "../base/path.ts";
 import type { IndexColumns } from "../codec/workspace-index.ts";
 import type { IndexChange, IndexEntry, WorkspaceIndex } from "./index.ts";
 import { type RowColumns, writeRow } from "./index-row.ts";
 import type { FileStat } from "./stat.ts";
 
-/** Names of one directory and what becomes of them; undefined removes. */
-export type DirectoryEdits = Map<string, IndexEntry | undefined>;
+/** Edits of one directory: the number of an upsert, or ~ the number of a remove. */
+export type DirectoryEdits = readonly number[];
 
 /** `old`: the index's columns, perhaps with fresher stat data. */
 export function rebuildColumns(
@@ -20,7 +21,7 @@ export function rebuildColumns(
   change: IndexChange,
   edits: Map<string, DirectoryEdits>,
 ) {
-  const builder = new ColumnsBuilder(old, change.upserts?.length ?? 0);
+  const builder = new ColumnsBuilder(old, change.upserts ?? [], change.removes ?? []);
   const plan = planDirectories(index, edits);
   for (const dir of plan) builder.directory(dir.path, dir.old, edits.get(dir.path));
   return builder.finish(change);
@@ -35,8 +36,8 @@ interface PlannedDirectory {
 /** Old directories and those that edits may need, in path order. */
 function planDirectories(index: WorkspaceIndex, edits: Map<string, DirectoryEdits>): PlannedDirectory[] {
   const fresh = new Set<string>();
-  for (const [path, names] of edits) {
-    if (!hasUpsert(names)) continue;
+  for (const [path, numbers] of edits) {
+    if (!numbers.some((number) => number >= 0)) continue;
     for (let dir = path; !fresh.has(dir) && index.directoryNumber(dir) === -1; ) {
       fresh.add(dir);
       const slash = dir.lastIndexOf("/");
@@ -58,14 +59,17 @@ function planDirectories(index: WorkspaceIndex, edits: Map<string, DirectoryEdit
   return plan;
 }
 
-function hasUpsert(names: DirectoryEdits): boolean {
-  for (const entry of names.values()) if (entry !== undefined) return true;
-  return false;
+interface NamedEdit {
+  readonly name: string;
+  /** undefined removes. */
+  readonly entry: IndexEntry | undefined;
 }
 
 /** Takes directories in path order. Those that end up without a file below them are left out. */
 class ColumnsBuilder {
   readonly #old: IndexColumns;
+  readonly #upserts: List<IndexEntry>;
+  readonly #removes: readonly TreePath[];
 
   readonly #nameParts: string[] = [];
   #nameLength = 0;
@@ -92,9 +96,11 @@ class ColumnsBuilder {
   readonly #dirOld: number[] = [];
   readonly #dirFirst: number[] = [];
 
-  constructor(old: IndexColumns, upserts: number) {
+  constructor(old: IndexColumns, upserts: List<IndexEntry>, removes: readonly TreePath[]) {
     this.#old = old;
-    const capacity = old.nameEnd.length + upserts;
+    this.#upserts = upserts;
+    this.#removes = removes;
+    const capacity = old.nameEnd.length + upserts.length;
     this.#nameEnd = new Uint32Array(capacity);
     this.#kind = new Uint8Array(capacity);
     this.#size = new Float64Array(capacity);
@@ -125,17 +131,9 @@ class ColumnsBuilder {
   }
 
   #merge(first: number, after: number, edits: DirectoryEdits): void {
-    const names = [...edits.keys()];
-    // Upserts mostly come in path order, in which the names of one directory are sorted.
-    for (let i = 1; i < names.length; i++) {
-      if (comparePaths(names[i - 1]!, names[i]!) > 0) {
-        names.sort(comparePaths);
-        break;
-      }
-    }
     const { nameText, nameEnd } = this.#old;
     let file = first;
-    for (const name of names) {
+    for (const { name, entry } of this.#namedEdits(edits)) {
       for (; file < after; file++) {
         const oldName = nameText.slice(file === 0 ? 0 : nameEnd[file - 1], nameEnd[file]);
         const order = comparePaths(oldName, name);
@@ -147,10 +145,24 @@ class ColumnsBuilder {
           break;
         }
       }
-      const entry = edits.get(name);
       if (entry !== undefined) this.#append(name, entry);
     }
     this.#copy(file, after);
+  }
+
+  /** One edit per name, by name. */
+  #namedEdits(edits: DirectoryEdits): readonly NamedEdit[] {
+    const named = edits.map((number): NamedEdit => {
+      const entry = number < 0 ? undefined : this.#upserts.at(number)!;
+      const path = entry?.path ?? this.#removes[~number]!;
+      return { name: path.slice(path.lastIndexOf("/") + 1), entry };
+    });
+    // Upserts mostly come in path order, in which the names of one directory are sorted.
+    const isSorted = named.every(({ name }, i) => i === 0 || comparePaths(named[i - 1]!.name, name) < 0);
+    if (isSorted) return named;
+    // Sorting keeps the order of equals, and upserts come after removes: the last one counts.
+    named.sort((a, b) => comparePaths(a.name, b.name));
+    return named.filter(({ name }, i) => name !== named[i + 1]?.name);
   }
 
   #copy(start: number, end: number): void {
@@ -303,7 +315,8 @@ class ColumnsBuilder {
     const untracked = change.scan?.untracked ?? [];
     const removes = change.removes ?? [];
     if (untracked.length + removes.length > 0) {
-      const upserted = new Set<string>((change.upserts ?? []).map((entry) => entry.path));
+      const upserted = new Set<string>();
+      for (const { path } of change.upserts ?? []) upserted.add(path);
       const deleted = new Set<string>(change.scan?.deleted ?? []);
       for (const path of untracked) if (!upserted.has(path)) distrust(path);
       for (const path of removes) if (!upserted.has(path) && !deleted.has(path)) distrust(path);

@@ -3,7 +3,7 @@
  * and building from nothing is one pass.
  */
 import type { IndexColumns } from "../codec/workspace-index.ts";
-import type { IndexChange, IndexEntry, WorkspaceIndex } from "./index.ts";
+import type { IndexChange, WorkspaceIndex } from "./index.ts";
 import { patchColumns, patchDirectories } from "./index-patch.ts";
 import { type DirectoryEdits, rebuildColumns } from "./index-rebuild.ts";
 
@@ -34,21 +34,25 @@ function withRefreshedStats(old: IndexColumns, change: IndexChange): IndexColumn
   }
   return { ...old, mtime, ctime, ino };
 }
+
+/** The edits of each directory, in the order given. */
 function groupEdits(change: IndexChange): Map<string, DirectoryEdits> {
-  const edits = new Map<string, DirectoryEdits>();
+  const edits = new Map<string, number[]>();
   let dir: string | undefined;
-  let names: DirectoryEdits = new Map();
-  const set = (path: string, entry: IndexEntry | undefined): void => {
+  let numbers: number[] = [];
+  const add = (path: string, number: number): void => {
     const slash = path.lastIndexOf("/");
     const parent = slash === -1 ? "" : path.slice(0, slash);
     if (parent !== dir) {
       dir = parent;
-      names = edits.get(dir) ?? new Map();
-      edits.set(dir, names);
+      numbers = edits.get(dir) ?? [];
+      edits.set(dir, numbers);
     }
-    names.set(slash === -1 ? path : path.slice(slash + 1), entry);
+    numbers.push(number);
   };
-  for (const path of change.removes ?? []) set(path, undefined);
-  for (const entry of change.upserts ?? []) set(entry.path, entry);
+  let removed = 0;
+  for (const path of change.removes ?? []) add(path, ~removed++);
+  let upserted = 0;
+  for (const { path } of change.upserts ?? []) add(path, upserted++);
   return edits;
 }

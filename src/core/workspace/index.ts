@@ -6,6 +6,7 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { corrupt, isMicError, MicError } from "../base/errors.ts";
 import { EMPTY_ROOT, type ObjectId, objectIdFromBytes, objectIdToBytes, POSITION_ZERO } from "../base/ids.ts";
+import type { List } from "../base/list.ts";
 import { comparePaths, type TreePath } from "../base/path.ts";
 import type { EntryKind, TreeEntry } from "../codec/tree-entry.ts";
 import { decodeWorkspaceIndex, encodeWorkspaceIndex, type IndexColumns } from "../codec/workspace-index.ts";
@@ -29,7 +30,7 @@ export interface IndexEntry {
 export interface IndexChange {
   readonly base?: PositionRef;
   /** One per path, any order. */
-  readonly upserts?: readonly IndexEntry[];
+  readonly upserts?: List<IndexEntry>;
   /** Any order; a path that is not there is left so. A path that is also upserted is upserted. */
   readonly removes?: readonly TreePath[];
   /** What a scan of this very index learned: refreshed stat data, and directories that need no reading. */

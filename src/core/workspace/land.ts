@@ -2,24 +2,25 @@
 import { type ErrorCode, isMicError, MicError } from "../base/errors.ts";
 import type { SessionId } from "../base/ids.ts";
 import { CHUNK_THRESHOLD_BYTES, LARGE_FILE_BYTES, TEXT_BYTES_MAX } from "../base/limits.ts";
+import type { List } from "../base/list.ts";
 import type { TreePath } from "../base/path.ts";
 import { mintLandingId } from "../base/random.ts";
 import type { ChunkList } from "../codec/chunk-list.ts";
 import { encodePack } from "../codec/pack.ts";
-import type { PendingLanding, PendingOperation } from "../codec/pending-landing.ts";
+import type { PendingLanding } from "../codec/pending-landing.ts";
 import type { Forge, FoundLanding, LandRequest } from "../forge/forge.ts";
 import { callOptions } from "./base-changes.ts";
-import { findChanges, toStatusChange } from "./changes.ts";
+import { findChanges, toStatusChanges } from "./changes.ts";
 import { readChunkList } from "./content.ts";
 import { ContentUpload } from "./content-upload.ts";
 import { readWorkspaceFile } from "./disk-state.ts";
 import { packFiles } from "./pack-files.ts";
+import { type PackedChanges, packStatusChanges } from "./packed-changes.ts";
 import { withinPaths } from "./plan.ts";
-import type { LandOptions, LandOutcome } from "./results.ts";
+import type { LandOptions, LandOutcome, StatusChange } from "./results.ts";
 import type { WorkspaceChange } from "./scan.ts";
 import type { ScanFindings } from "./scan-findings.ts";
-import { bringForward, changeWorkspace, toOperation } from "./settle.ts";
-import type { FileStat } from "./stat.ts";
+import { bringForward, changeWorkspace } from "./settle.ts";
 import { syncInside } from "./sync.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -74,16 +75,15 @@ async function landOnce(
   options: LandOptions,
   session: SessionId | undefined,
 ): Promise<LandAttempt> {
-  const { changes, findings } = await selectChanges(ws, options);
-  const landed = changes.map(toStatusChange);
+  const { landed, findings, lists } = await selectChanges(ws, options);
   const base = ws.index.base;
   if (options.dryRun) {
     const { position, root: tree } = base;
-    const outcome = { position, session: session ?? null, tree, changes: changes.length, landed };
+    const outcome = { position, session: session ?? null, tree, changes: landed.length, landed };
     return { kind: "landed", outcome: { ...outcome, conflicts: [], dryRun: true } };
   }
   await using upload = new ContentUpload(ws, forge);
-  const { operations, stats } = await packChanges(ws, changes, upload);
+  const packed = await packChanges(ws, landed, lists, upload);
   await upload.finish();
   const pending: PendingLanding = {
     landingId: mintLandingId(ws.context.random),
@@ -95,7 +95,7 @@ async function landOnce(
     agent: ws.context.agent,
     decisions: options.decisions ?? [],
     packs: ws.inDirectory ? [] : upload.packs,
-    operations: ws.inDirectory ? [] : operations,
+    operations: ws.inDirectory ? [] : packed.pending(),
     resendable: !ws.inDirectory,
     hasContent: !ws.inDirectory && upload.inline.length > 0,
   };
@@ -105,7 +105,7 @@ async function landOnce(
     goal: pending.goal,
     author: pending.author,
     agent: pending.agent,
-    operations: operations.map(toOperation),
+    operations: packed.operations(),
     decisions: pending.decisions,
     conversation: [],
     packs: upload.packs,
@@ -121,11 +121,11 @@ async function landOnce(
   }
   upload.keep();
   const conflicts = await bringForward(ws, {
-    operations,
+    operations: packed.pending(),
     landed: result,
     session,
     goal: options.goal,
-    stats,
+    rows: packed.rows(result),
     findings,
   });
   return {
@@ -134,7 +134,7 @@ async function landOnce(
       position: result.position,
       session: result.session,
       tree: result.root,
-      changes: operations.length,
+      changes: landed.length,
       landed,
       conflicts,
       dryRun: false,
@@ -178,10 +178,14 @@ async function send(
   }
 }
 
-async function selectChanges(
-  ws: Workspace,
-  options: LandOptions,
-): Promise<{ changes: readonly WorkspaceChange[]; findings: ScanFindings }> {
+interface SelectedChanges {
+  readonly landed: List<StatusChange>;
+  readonly findings: ScanFindings;
+  /** Of large files that were large before: only the chunks that changed are packed. */
+  readonly lists: ReadonlyMap<TreePath, ChunkList>;
+}
+
+async function selectChanges(ws: Workspace, options: LandOptions): Promise<SelectedChanges> {
   const unresolved = ws.conflicts.map(({ path }) => path).filter((path) => withinPaths(path, options.paths));
   if (unresolved.length > 0) {
     throw new MicError("conflict", `unresolved conflicts cannot be landed: ${unresolved.join(", ")}`, {
@@ -197,11 +201,11 @@ async function selectChanges(
       hint: "--allow-empty lands a goal without changes",
     });
   }
-  if (options.allowLarge !== true) refuseLargeFiles(changes);
-  await options.review?.(changes.map(toStatusChange), (path) =>
-    readWorkspaceFile(ws.root, path, LARGE_FILE_BYTES),
-  );
-  return { changes, findings: scan.findings };
+  const landed = toStatusChanges(changes);
+  if (options.allowLarge !== true) refuseLargeFiles(landed);
+  await options.review?.(landed, (path) => readWorkspaceFile(ws.root, path, LARGE_FILE_BYTES));
+  const lists = options.dryRun === true ? new Map() : await priorChunkLists(ws, changes, landed);
+  return { landed, findings: scan.findings, lists };
 }
 
 function refusedError(refused: readonly { readonly path: string; readonly reason: string }[]): MicError {
@@ -213,8 +217,8 @@ function refusedError(refused: readonly { readonly path: string; readonly reason
   });
 }
 
-function refuseLargeFiles(changes: readonly WorkspaceChange[]): void {
-  const large = changes.filter(({ op, after }) => op === "add" && after!.size > LARGE_FILE_BYTES);
+function refuseLargeFiles(changes: List<StatusChange>): void {
+  const large = changes.filter(({ op, size }) => op === "add" && size! > LARGE_FILE_BYTES);
   if (large.length === 0) return;
   const paths = large.map(({ path }) => path);
   throw new MicError("too-large", `new files above ${LARGE_FILE_BYTES >> 20} MiB: ${paths.join(", ")}`, {
@@ -223,41 +227,39 @@ function refuseLargeFiles(changes: readonly WorkspaceChange[]): void {
   });
 }
 
-async function packChanges(ws: Workspace, changes: readonly WorkspaceChange[], upload: ContentUpload) {
+async function packChanges(
+  ws: Workspace,
+  changes: List<StatusChange>,
+  lists: ReadonlyMap<TreePath, ChunkList>,
+  upload: ContentUpload,
+): Promise<PackedChanges> {
   const { onProgress, signal } = ws.context;
-  const written = changes.filter((change) => change.after !== undefined);
-  const lists = await priorChunkLists(ws, written);
-  const packed = await packFiles({
-    root: ws.root,
-    files: written.map(({ path, after }) => ({ path, kind: after!.kind, size: after!.size })),
-    isKnown: (id) => ws.index.hintOf(id),
-    knownIds: () => ws.index.columns.ids,
-    ...(lists.size === 0 ? {} : { priorChunks: (path) => lists.get(path) }),
-    onFrame: (frame) => upload.add(frame),
-    ...(signal === undefined ? {} : { signal }),
-    ...(onProgress === undefined ? {} : { onProgress: (p) => onProgress({ ...p, task: "packing" }) }),
-  });
-  const operations: PendingOperation[] = [];
-  const stats: (FileStat | undefined)[] = [];
-  let next = 0;
-  for (const { path, after } of changes) {
-    // Packed in the order of the changes, without those that delete.
-    const file = after === undefined ? undefined : packed[next++]!;
-    operations.push({ path, after: file && { entry: file.entry, hint: file.hint } });
-    stats.push(file?.stat);
-  }
-  return { operations, stats };
+  return packStatusChanges(changes, (files) =>
+    packFiles({
+      root: ws.root,
+      files,
+      isKnown: (id) => ws.index.hintOf(id),
+      knownIds: () => ws.index.columns.ids,
+      ...(lists.size === 0 ? {} : { priorChunks: (path) => lists.get(path) }),
+      onFrame: (frame) => upload.add(frame),
+      ...(signal === undefined ? {} : { signal }),
+      ...(onProgress === undefined ? {} : { onProgress: (p) => onProgress({ ...p, task: "packing" }) }),
+    }),
+  );
 }
 
-/** Of large files that were large before: only the chunks that changed are packed. */
 async function priorChunkLists(
   ws: Workspace,
-  changes: readonly WorkspaceChange[],
+  changes: List<WorkspaceChange>,
+  landed: List<StatusChange>,
 ): Promise<Map<TreePath, ChunkList>> {
   const lists = new Map<TreePath, ChunkList>();
-  for (const { path, before, after } of changes) {
-    if (before?.entry.chunks === undefined || after!.size <= CHUNK_THRESHOLD_BYTES) continue;
-    lists.set(path, await readChunkList(ws, before));
+  let i = 0;
+  for (const { path, size } of landed) {
+    const number = i++;
+    if (size === undefined || size <= CHUNK_THRESHOLD_BYTES) continue;
+    const { before } = changes.at(number)!;
+    if (before?.entry.chunks !== undefined) lists.set(path, await readChunkList(ws, before));
   }
   return lists;
 }

@@ -21,6 +21,7 @@ import type { Chunk } from "../codec/chunk-list.ts";
 import type { EntryKind } from "../codec/tree-entry.ts";
 import type { Frame } from "../objects/frame.ts";
 import { FrameBuilder } from "../objects/frame-builder.ts";
+import { IdNumbers } from "../objects/id-numbers.ts";
 import { LargeContentFramer } from "../objects/large-content.ts";
 import { errorCode, isMissing } from "./layout.ts";
 import { type FileStat, fileStatOf, kindOfMode, trustedStat } from "./stat.ts";
@@ -65,8 +66,10 @@ class ChangedWhileRead extends Error {}
 export class FilePacker {
   readonly #options: PackerOptions;
   readonly #builder = new FrameBuilder({ rawTarget: BLOB_FRAME_RAW_BYTES });
-  /** Content framed by this packer already. */
-  readonly #framed = new Set<string>();
+  /** Whole files framed by this packer already. */
+  readonly #framed = new IdNumbers();
+  /** Chunks and chunk lists framed by it. */
+  readonly #framedParts = new Set<string>();
   /** One byte more than the largest file that is read whole, so that growth is seen. */
   readonly #buffer = new Uint8Array(CHUNK_THRESHOLD_BYTES + 1);
 
@@ -151,10 +154,8 @@ export class FilePacker {
   #addHashed(hash: Uint8Array, content: Uint8Array): { id: ObjectId; chunks: undefined; hint: number } {
     const id = bytesToHex(hash) as ObjectId;
     const hint = this.#options.known(id, hash);
-    if (hint === undefined && !this.#framed.has(id)) {
-      this.#framed.add(id);
-      this.#builder.add("blob", id, content);
-    }
+    const framed = this.#framed.count;
+    if (hint === undefined && this.#framed.add(hash) === framed) this.#builder.add("blob", id, content);
     return { id, chunks: undefined, hint: hint ?? 0 };
   }
 
@@ -185,7 +186,7 @@ export class FilePacker {
     for (const chunk of this.#options.priorChunks?.(file.path) ?? []) prior.set(chunk.id, chunk);
     const framer = new LargeContentFramer({
       builder: this.#builder,
-      framed: this.#framed,
+      framed: this.#framedParts,
       known: (id) => prior.get(id),
     });
     const buffer = this.#buffer.subarray(0, LARGE_READ_BYTES);
@@ -203,8 +204,8 @@ export class FilePacker {
     if (after.size !== size || !sameTimes(before, after)) return undefined;
     if (size <= CHUNK_THRESHOLD_BYTES) return undefined;
     const chunks = hashObject(list.content);
-    if (!this.#framed.has(chunks)) {
-      this.#framed.add(chunks);
+    if (!this.#framedParts.has(chunks)) {
+      this.#framedParts.add(chunks);
       this.#builder.add("chunk-list", chunks, list.content, list.sidecar);
     }
     const stat = trustedStat(fileStatOf(after), this.#options.stampMs);

@@ -5,36 +5,38 @@
 import { platform } from "node:os";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import { EMPTY_BYTES } from "../base/bytes.ts";
+import { EMPTY_BYTES, utf8 } from "../base/bytes.ts";
 import { throwIfAborted } from "../base/clock.ts";
 import { invariant, MicError } from "../base/errors.ts";
 import type { ObjectId } from "../base/ids.ts";
 import { CHUNK_THRESHOLD_BYTES } from "../base/limits.ts";
+import type { List } from "../base/list.ts";
 import type { TreePath } from "../base/path.ts";
 import { workerEntry } from "../base/worker-entry.ts";
 import type { ChunkList } from "../codec/chunk-list.ts";
-import type { EntryKind, TreeEntry } from "../codec/tree-entry.ts";
 import type { Progress } from "../forge/forge.ts";
 import type { Frame } from "../objects/frame.ts";
-import { FilePacker, type PackResult } from "./pack-batch.ts";
+import { FilePacker } from "./pack-batch.ts";
 import {
   FILE_KINDS,
   NEXT,
   newPackControl,
   OUTSTANDING,
+  type PackedResults,
   type PackMessage,
   type PackWorkerData,
+  packResults,
   STOP,
   unpackFrames,
-  unpackResults,
 } from "./pack-messages.ts";
-import { type FileStat, fileSystemTimeMs } from "./stat.ts";
+import { PackedFiles, type SizedFile } from "./packed-files.ts";
+import { fileSystemTimeMs } from "./stat.ts";
 import { restoreError } from "./worker-error.ts";
 
 export interface PackFilesOptions {
   readonly root: string;
-  /** In path order. `size` is for planning; what is read counts. */
-  readonly files: readonly { readonly path: TreePath; readonly kind: EntryKind; readonly size: number }[];
+  /** In path order. */
+  readonly files: List<SizedFile>;
   /** Position at which content that the project already has was introduced (0: not known which). */
   readonly isKnown: (id: ObjectId) => number | undefined;
   /** The ids for which `isKnown` answers, 32 bytes each: without them the worker frames such content again. */
@@ -51,15 +53,6 @@ export interface PackFilesOptions {
   readonly platform?: string;
 }
 
-export interface PackedFile {
-  readonly path: TreePath;
-  readonly entry: TreeEntry;
-  /** Where known content was introduced; 0: with the landing that these frames are for. */
-  readonly hint: number;
-  /** Trusted stat data of exactly this content (see stat.ts), or undefined. */
-  readonly stat: FileStat | undefined;
-}
-
 const BATCH_BYTES = 4 << 20;
 const BATCH_FILES = 1024;
 /** What a file costs besides its bytes. */
@@ -71,14 +64,17 @@ const PARALLEL_WEIGHT_MIN = 16 << 20;
  * In the order of `files`. Errors, which name the file: `forbidden`, `dirty` (it changes while it is read, or
  * is gone), `aborted`. Frames that were given out by then are of no use.
  */
-export async function packFiles(options: PackFilesOptions): Promise<readonly PackedFile[]> {
+export async function packFiles(options: PackFilesOptions): Promise<PackedFiles> {
   const { files, priorChunks } = options;
+  const kinds = new Uint8Array(files.length);
   const shared: number[] = [];
   const own: number[] = [];
+  let total = 0;
   let weight = 0;
   let from = 0;
-  for (let i = 0; i < files.length; i++) {
-    const { size } = files[i]!;
+  let i = 0;
+  for (const { kind, size } of files) {
+    kinds[i] = FILE_KINDS.indexOf(kind);
     const large = size > CHUNK_THRESHOLD_BYTES;
     const mustBeOwn = large && priorChunks !== undefined;
     if (large && i > from) {
@@ -86,14 +82,15 @@ export async function packFiles(options: PackFilesOptions): Promise<readonly Pac
       from = i;
     }
     weight += size + FILE_WEIGHT_BYTES;
-    if (!large && weight < BATCH_BYTES && i + 1 - from < BATCH_FILES && i + 1 < files.length) continue;
-    (mustBeOwn ? own : shared).push(from, i + 1);
-    from = i + 1;
+    total += size + FILE_WEIGHT_BYTES;
+    i++;
+    if (!large && weight < BATCH_BYTES && i - from < BATCH_FILES && i < files.length) continue;
+    (mustBeOwn ? own : shared).push(from, i);
+    from = i;
     weight = 0;
   }
-  const total = files.reduce((sum, { size }) => sum + size + FILE_WEIGHT_BYTES, 0);
   const parallel = (options.workers ?? 1) > 0 && total >= PARALLEL_WEIGHT_MIN && shared.length > 2;
-  return new PackRun(options).run(own, Int32Array.from(shared), parallel);
+  return new PackRun(options).run(own, Int32Array.from(shared), parallel ? kinds : undefined);
 }
 
 class PackRun {
@@ -101,7 +98,7 @@ class PackRun {
   readonly #stampMs: number;
   readonly #keepModes: boolean;
   readonly #control = newPackControl();
-  readonly #packed: (PackedFile | undefined)[];
+  readonly #packed: PackedFiles;
   #done = 0;
 
   readonly #inbox: PackMessage[] = [];
@@ -113,11 +110,16 @@ class PackRun {
     this.#options = options;
     this.#stampMs = fileSystemTimeMs(options.root);
     this.#keepModes = (options.platform ?? platform()) === "win32";
-    this.#packed = new Array(options.files.length);
+    this.#packed = new PackedFiles(options.files);
   }
 
-  async run(own: readonly number[], shared: Int32Array, parallel: boolean): Promise<readonly PackedFile[]> {
-    if (parallel) this.#startWorker(shared);
+  /** `workerKinds`: of each file, for a worker; undefined to do without one. */
+  async run(
+    own: readonly number[],
+    shared: Int32Array,
+    workerKinds: Uint8Array | undefined,
+  ): Promise<PackedFiles> {
+    if (workerKinds !== undefined) this.#startWorker(shared, workerKinds);
     try {
       await this.#packHere(own, shared);
       while (!this.#workerEnded || this.#inbox.length > 0) await this.#takeMessages();
@@ -128,10 +130,8 @@ class PackRun {
       Atomics.notify(this.#control, OUTSTANDING);
       while (!this.#workerEnded) await this.#nextMessage();
     }
-    return this.#packed.map((file) => {
-      invariant(file !== undefined, "a file was not packed");
-      return file;
-    });
+    invariant(this.#done === this.#options.files.length, "a file was not packed");
+    return this.#packed;
   }
 
   async #packHere(own: readonly number[], shared: Int32Array): Promise<void> {
@@ -148,7 +148,7 @@ class PackRun {
       },
     });
     const pack = async (from: number, to: number): Promise<void> => {
-      this.#store(from, await packer.pack(files.slice(from, to)));
+      this.#store(from, packResults(await packer.pack(files.slice(from, to))));
       await this.#between();
     };
     for (let i = 0; i < own.length; i += 2) await pack(own[i]!, own[i + 1]!);
@@ -159,13 +159,9 @@ class PackRun {
     }
   }
 
-  #store(from: number, results: readonly PackResult[]): void {
-    results.forEach(({ kind, size, id, chunks, hint, stat }, i) => {
-      const path = this.#options.files[from + i]!.path;
-      const entry = chunks === undefined ? { kind, size, id } : { kind, size, id, chunks };
-      this.#packed[from + i] = { path, entry, hint, stat };
-    });
-    this.#done += results.length;
+  #store(from: number, results: PackedResults): void {
+    this.#packed.store(from, results, (id) => this.#hintOf(id));
+    this.#done += results.kinds.length;
   }
 
   async #between(): Promise<void> {
@@ -177,19 +173,27 @@ class PackRun {
     if (this.#inbox.length > 0) await this.#takeMessages();
   }
 
-  #startWorker(batches: Int32Array): void {
+  #startWorker(batches: Int32Array, kinds: Uint8Array): void {
     const { root, files, knownIds } = this.#options;
+    const paths: Uint8Array[] = [];
+    for (let i = 0; i < batches.length; i += 2) {
+      const batch = files.slice(batches[i], batches[i + 1]);
+      paths.push(utf8(batch.map(({ path }) => path).join("\0")));
+    }
     const data: PackWorkerData = {
       root,
       stampMs: this.#stampMs,
       keepModes: this.#keepModes,
-      paths: files.map(({ path }) => path).join("\0"),
-      kinds: Uint8Array.from(files, ({ kind }) => FILE_KINDS.indexOf(kind)),
+      paths,
+      kinds,
       batches,
       knownIds: knownIds?.() ?? EMPTY_BYTES,
       control: this.#control,
     };
-    const worker = new Worker(workerEntry("src/core/workspace/pack-worker.ts"), { workerData: data });
+    const worker = new Worker(workerEntry("src/core/workspace/pack-worker.ts"), {
+      workerData: data,
+      transferList: paths.map((text) => text.buffer as ArrayBuffer),
+    });
     this.#workerEnded = false;
     const end = (failure?: unknown): void => {
       if (!this.#workerEnded) this.#workerFailure = failure;
@@ -217,10 +221,7 @@ class PackRun {
         Atomics.sub(this.#control, OUTSTANDING, message.kib);
         Atomics.notify(this.#control, OUTSTANDING);
       } else if (message.kind === "results") {
-        this.#store(
-          message.from,
-          unpackResults(message.results, (id) => this.#hintOf(id)),
-        );
+        this.#store(message.from, message.results);
       }
       throwIfAborted(this.#options.signal);
     }

@@ -4,7 +4,6 @@ import type { ObjectId } from "../base/ids.ts";
 import type { EntryKind } from "../codec/tree-entry.ts";
 import type { Frame, FrameObject, ObjectKind } from "../objects/frame.ts";
 import type { PackResult } from "./pack-batch.ts";
-import type { FileStat } from "./stat.ts";
 import type { ErrorDescription } from "./worker-error.ts";
 
 export const FILE_KINDS: readonly EntryKind[] = ["file", "executable", "symlink"];
@@ -15,8 +14,8 @@ export interface PackWorkerData {
   readonly root: string;
   readonly stampMs: number;
   readonly keepModes: boolean;
-  /** All files, separated by NUL. */
-  readonly paths: string;
+  /** Of each batch: its files' paths in UTF-8, separated by NUL. The worker's own. */
+  readonly paths: readonly Uint8Array[];
   /** Index into FILE_KINDS. */
   readonly kinds: Uint8Array;
   /** Pairs [from, to) of files. */
@@ -130,25 +129,4 @@ export function packResults(results: readonly PackResult[]): PackedResults {
     known: Uint8Array.from(results, ({ hint }) => (hint > 0 ? 1 : 0)),
     stats,
   };
-}
-
-export function unpackResults(packed: PackedResults, hintOf: (id: ObjectId) => number): PackResult[] {
-  const chunks = new Map(packed.chunks);
-  return Array.from(packed.sizes, (size, i) => {
-    const id = packed.ids.slice(i * ID_DIGITS, (i + 1) * ID_DIGITS) as ObjectId;
-    return {
-      kind: FILE_KINDS[packed.kinds[i]!]!,
-      size,
-      id,
-      chunks: chunks.get(i),
-      hint: packed.known[i] === 1 ? hintOf(id) : 0,
-      stat: unpackStat(packed.stats, i * 4),
-    };
-  });
-}
-
-function unpackStat(stats: Float64Array, at: number): FileStat | undefined {
-  const ctimeMs = stats[at + 1]!;
-  if (Number.isNaN(ctimeMs)) return undefined;
-  return { mtimeMs: stats[at]!, ctimeMs, size: stats[at + 2]!, ino: stats[at + 3]! };
 }

@@ -1,5 +1,6 @@
 /** The second packing thread: takes batches from the shared counter, and waits when it gets too far ahead. */
 import { parentPort, workerData } from "node:worker_threads";
+import { fromUtf8 } from "../base/bytes.ts";
 import type { Frame } from "../objects/frame.ts";
 import { IdTable } from "./id-table.ts";
 import { FilePacker } from "./pack-batch.ts";
@@ -36,8 +37,7 @@ function emit(control: Int32Array, frames: Frame[]): void {
 
 async function main(): Promise<void> {
   const data = workerData as PackWorkerData;
-  const { control, batches } = data;
-  const paths = data.paths.split("\0");
+  const { control, batches, paths } = data;
   const table = new IdTable(data.knownIds);
   const packer = new FilePacker({
     root: data.root,
@@ -52,8 +52,8 @@ async function main(): Promise<void> {
     const batch = Atomics.add(control, NEXT, 1);
     if (batch * 2 >= batches.length) break;
     const from = batches[batch * 2]!;
-    const files = paths
-      .slice(from, batches[batch * 2 + 1]!)
+    const files = fromUtf8(paths[batch]!)
+      .split("\0")
       .map((path, i) => ({ path, kind: FILE_KINDS[data.kinds[from + i]!]! }));
     post({ kind: "results", from, results: packResults(await packer.pack(files)) });
   }

@@ -138,3 +138,15 @@ export function packBatch(batch: ScanBatch): { message: PackedBatch; transfer: A
   ];
   return { message, transfer: arrays.map((array) => array.buffer) };
 }
+
+/** A batch with its paths apart, whichever thread it is from. */
+export function unpackPaths(batch: ScanBatch | PackedBatch) {
+  if (batch instanceof ScanBatch) return batch;
+  const paths = splitPaths(batch.paths, batch.ops.length);
+  const dirPaths = splitPaths(batch.dirPaths, batch.dirStats.length / STAT_NUMBERS);
+  return { ...batch, paths, dirPaths };
+}
+
+function splitPaths(paths: string, count: number): readonly string[] {
+  return count === 0 ? [] : paths.split("\0");
+}

@@ -9,10 +9,12 @@ import { Worker } from "node:worker_threads";
 import { throwIfAborted } from "../base/clock.ts";
 import { MicError } from "../base/errors.ts";
 import type { ObjectId } from "../base/ids.ts";
+import type { List } from "../base/list.ts";
 import { comparePaths, type TreePath } from "../base/path.ts";
 import { workerEntry } from "../base/worker-entry.ts";
 import type { EntryKind } from "../codec/tree-entry.ts";
 import type { Progress } from "../forge/forge.ts";
+import { changesOf, type FoundChanges } from "./change-columns.ts";
 import type { IndexEntry, WorkspaceIndex } from "./index.ts";
 import {
   CHANGE_OPS,
@@ -21,12 +23,13 @@ import {
   type PackedBatch,
   type ScanBatch,
   statAt,
+  unpackPaths,
 } from "./scan-batch.ts";
 import type { ScanFindings, ScannedDirectory, ScannedIgnoreFile } from "./scan-findings.ts";
 import { newTaskCounter, runTasks, type ScanTasks, splitDirectories } from "./scan-tasks.ts";
 import { ScanWalk } from "./scan-walk.ts";
 import type { ScanWorkerData, ScanWorkerMessage } from "./scan-worker.ts";
-import { type FileStat, fileSystemTimeMs, trustedStat } from "./stat.ts";
+import { type FileStat, fileSystemTimeMs } from "./stat.ts";
 import { restoreError } from "./worker-error.ts";
 
 export interface WorkspaceChange {
@@ -47,7 +50,7 @@ export interface WorkspaceChange {
 
 export interface ScanResult {
   /** In path order. */
-  readonly changes: readonly WorkspaceChange[];
+  readonly changes: List<WorkspaceChange>;
   /** What cannot be versioned and is passed over: `fifo`, `socket`, `device`. In path order. */
   readonly skipped: readonly NamedReason[];
   /** What must be renamed, made readable or ignored before it can be landed: a land fails and names it. */
@@ -211,18 +214,18 @@ async function startWorker(data: ScanWorkerData): Promise<PackedBatch> {
   return message.batch;
 }
 
-const KINDS: readonly EntryKind[] = ["file", "executable", "symlink"];
 /** Savings below these are not worth a new index file. */
 const WORTH_FILES = 16;
 const WORTH_BYTES = 1 << 20;
 const WORTH_DIRECTORIES = 64;
 
 function assemble(
-  batches: readonly (ScanBatch | PackedBatch)[],
+  found: readonly (ScanBatch | PackedBatch)[],
   index: WorkspaceIndex,
   stampMs: number,
 ): ScanResult {
-  const changes: WorkspaceChange[] = [];
+  const batches = found.map(unpackPaths);
+  const changes = changesOf(batches, index, stampMs);
   const refreshed: { file: number; stat: FileStat }[] = [];
   const directories: ScannedDirectory[] = [];
   const ignoreFiles: ScannedIgnoreFile[] = [];
@@ -235,16 +238,15 @@ function assemble(
   let directoriesSeen = 0;
   let bytes = 0;
   for (const batch of batches) {
-    collectChanges(batch, index, stampMs, changes);
+    collectPaths(batch, untracked, deleted);
     for (let i = 0; i < batch.refreshedFiles.length; i++) {
       const stat = statAt(batch.refreshedStats, i);
       refreshed.push({ file: batch.refreshedFiles[i]!, stat });
       bytes += stat.size;
     }
-    const dirPaths = splitPaths(batch.dirPaths, batch.dirStats.length / 4);
-    for (let i = 0; i < dirPaths.length; i++) {
+    for (let i = 0; i < batch.dirPaths.length; i++) {
       const stat = statAt(batch.dirStats, i);
-      directories.push({ path: dirPaths[i]!, stat: Number.isNaN(stat.mtimeMs) ? undefined : stat });
+      directories.push({ path: batch.dirPaths[i]!, stat: Number.isNaN(stat.mtimeMs) ? undefined : stat });
     }
     ignoreFiles.push(...batch.ignoreFiles);
     skipped.push(...batch.skipped);
@@ -253,11 +255,6 @@ function assemble(
     for (const file of batch.linked) linked.push(file);
     files += batch.filesSeen;
     directoriesSeen += batch.directoriesSeen;
-  }
-  sortByPath(changes);
-  for (const change of changes) {
-    if (change.op === "add") untracked.push(change.path);
-    else if (change.op === "delete") deleted.push(change.path);
   }
   keepUnreadIgnoreFiles(index, directories, ignoreFiles);
   const trustedDirectories = directories.filter((directory) => directory.stat !== undefined).length;
@@ -274,44 +271,12 @@ function assemble(
   };
 }
 
-function splitPaths(paths: string | readonly string[], count: number): readonly string[] {
-  if (typeof paths !== "string") return paths;
-  return count === 0 ? [] : paths.split("\0");
-}
-
-function collectChanges(
-  batch: ScanBatch | PackedBatch,
-  index: WorkspaceIndex,
-  stampMs: number,
-  to: WorkspaceChange[],
-): void {
-  const count = batch.ops.length;
-  const paths = splitPaths(batch.paths, count);
-  const ids = new Map<number, string>(batch.ids);
-  for (let i = 0; i < count; i++) {
-    const path = paths[i] as TreePath;
-    const op = CHANGE_OPS[batch.ops[i]!]!;
-    const file = batch.files[i]!;
-    const before = file === -1 ? undefined : index.entryOf(file);
-    const kind = KINDS[batch.kinds[i]!];
-    if (kind === undefined) {
-      to.push(before === undefined ? { op, path } : { op, path, before });
-      continue;
-    }
-    const stat = statAt(batch.stats, i);
-    const id = ids.get(i) as ObjectId | undefined;
-    const base = { kind, size: stat.size, stat: trustedStat(stat, stampMs) };
-    const after = id === undefined ? base : { ...base, id };
-    to.push(before === undefined ? { op, path, after } : { op, path, before, after });
-  }
-}
-
-function sortByPath(changes: WorkspaceChange[]): void {
-  for (let i = 1; i < changes.length; i++) {
-    if (comparePaths(changes[i - 1]!.path, changes[i]!.path) > 0) {
-      changes.sort((a, b) => comparePaths(a.path, b.path));
-      return;
-    }
+/** Paths of changes that come or go; in no order. */
+function collectPaths({ paths, ops }: FoundChanges, untracked: string[], deleted: TreePath[]): void {
+  for (let i = 0; i < paths.length; i++) {
+    const op = CHANGE_OPS[ops[i]!]!;
+    if (op === "add") untracked.push(paths[i]!);
+    else if (op === "delete") deleted.push(paths[i] as TreePath);
   }
 }
 

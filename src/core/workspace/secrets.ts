@@ -2,6 +2,7 @@
  * Finds files that were probably not meant to be landed: environment files with values, and private keys. A
  * short list of precise patterns: a warning that is usually wrong is soon ignored.
  */
+import type { List } from "../base/list.ts";
 import type { TreePath } from "../base/path.ts";
 import type { StatusChange } from "./results.ts";
 
@@ -27,18 +28,16 @@ const ORDINARY_BYTES_MAX = 64 << 10;
 
 /** Looks at added and modified files; `read` gives the content of one of them. */
 export function findSecrets(
-  changes: readonly StatusChange[],
+  changes: List<StatusChange>,
   read: (path: TreePath) => Uint8Array,
 ): SecretFinding[] {
-  const candidates = changes.filter(
-    (change) =>
-      (change.op === "add" || change.op === "modify" || change.op === "type") &&
-      change.kind !== "symlink" &&
-      (change.size ?? 0) <= FILE_BYTES_MAX,
-  );
-  const readsAll = candidates.length <= ORDINARY_FILES_MAX;
+  let candidates = 0;
+  for (const change of changes) if (isCandidate(change)) candidates++;
+  const readsAll = candidates <= ORDINARY_FILES_MAX;
   const findings: SecretFinding[] = [];
-  for (const { op, path, size } of candidates) {
+  for (const change of changes) {
+    if (!isCandidate(change)) continue;
+    const { op, path, size } = change;
     const name = path.slice(path.lastIndexOf("/") + 1);
     const isEnvironment = op !== "modify" && ENVIRONMENT_FILE.test(name) && !ENVIRONMENT_SAMPLE.test(name);
     const isOrdinary = !isEnvironment && !KEY_FILE.test(name);
@@ -51,4 +50,9 @@ export function findSecrets(
       findings.push({ path, reason: "holds a private key" });
   }
   return findings;
+}
+
+function isCandidate({ op, kind, size }: StatusChange): boolean {
+  const isWritten = op === "add" || op === "modify" || op === "type";
+  return isWritten && kind !== "symlink" && (size ?? 0) <= FILE_BYTES_MAX;
 }

@@ -4,6 +4,7 @@
  */
 import { invariant, MicError } from "../base/errors.ts";
 import type { Position } from "../base/ids.ts";
+import type { List } from "../base/list.ts";
 import type { TreePath } from "../base/path.ts";
 import type { ContentSide } from "../codec/content-side.ts";
 import { decodePackIndex, decodePackTrailer } from "../codec/pack.ts";
@@ -18,9 +19,9 @@ import type { IndexEntry } from "./index.ts";
 import { maintainObjects } from "./maintain.ts";
 import { finishMove, mergeLabels, runMove } from "./move.ts";
 import { recordOperation, WHOLE_STEPS_MAX } from "./operation-record.ts";
+import type { LandedRows } from "./packed-changes.ts";
 import { type PathChange, planMove, sortSteps } from "./plan.ts";
 import type { ScanFindings } from "./scan-findings.ts";
-import type { FileStat } from "./stat.ts";
 import type { Workspace } from "./workspace.ts";
 
 /** Runs a command that changes the workspace: with the lock, on settled state. */
@@ -139,7 +140,7 @@ async function operationsOf(
   forge: Forge,
   pending: PendingLanding,
   position: Position,
-): Promise<readonly PendingOperation[]> {
+): Promise<List<PendingOperation>> {
   if (pending.resendable) return pending.operations;
   const landing = await forge.getLanding(ws.settings.project, position, callOptions(ws));
   return landing.operations.map((operation) => ({
@@ -160,12 +161,12 @@ async function finishLanding(
 }
 
 export interface LandedWork {
-  readonly operations: readonly PendingOperation[];
+  readonly operations: List<PendingOperation>;
   readonly landed: PositionRef;
   readonly session: PendingLanding["session"];
   readonly goal: string;
-  /** Of each operation: trusted stat data of the file as it was packed. */
-  readonly stats?: readonly (FileStat | undefined)[];
+  /** The operations as rows, with trusted stat data of the files as they were packed. */
+  readonly rows?: LandedRows;
   /** Of the scan, made on the index that is still the workspace's. */
   readonly findings?: ScanFindings;
 }
@@ -201,19 +202,13 @@ function landedSide(after: ContentSide | undefined, landed: PositionRef): Conten
 }
 
 function adoptLanding(ws: Workspace, work: LandedWork): void {
-  const { landed, operations, stats, findings } = work;
+  const { landed, operations, findings } = work;
   const from = ws.index.base;
-  const upserts: IndexEntry[] = [];
-  const removes: TreePath[] = [];
   const isSmall = operations.length <= WHOLE_STEPS_MAX;
   const steps = isSmall ? ownSteps(ws, work) : [];
-  operations.forEach(({ path, after }, i) => {
-    const side = landedSide(after, landed);
-    if (side === undefined) removes.push(path);
-    else upserts.push({ path, entry: side.entry, hint: side.hint, stat: stats?.[i] });
-  });
+  const rows = work.rows ?? rowsOf(operations, landed);
   const scan = findings === undefined ? {} : { scan: findings };
-  ws.changeIndex({ base: landed, upserts, removes, ...scan });
+  ws.changeIndex({ base: landed, ...rows, ...scan });
   recordOperation(ws, {
     kind: "land",
     number: ws.loadOperations().nextNumber,
@@ -226,6 +221,17 @@ function adoptLanding(ws: Workspace, work: LandedWork): void {
     conflictsBefore: ws.conflicts,
     conflictsAfter: ws.conflicts,
   });
+}
+
+function rowsOf(operations: List<PendingOperation>, landed: PositionRef): LandedRows {
+  const upserts: IndexEntry[] = [];
+  const removes: TreePath[] = [];
+  for (const { path, after } of operations) {
+    const side = landedSide(after, landed);
+    if (side === undefined) removes.push(path);
+    else upserts.push({ path, entry: side.entry, hint: side.hint, stat: undefined });
+  }
+  return { upserts, removes };
 }
 
 async function mergeOthers(
@@ -264,7 +270,7 @@ function landDescription(landed: PositionRef, goal: string): string {
 /** A landed session is no longer the open one; paths that were to be tracked or untracked now are. */
 function clearLandedLists(
   ws: Workspace,
-  operations: readonly PendingOperation[],
+  operations: List<PendingOperation>,
   session: PendingLanding["session"],
 ): void {
   const { settings } = ws;

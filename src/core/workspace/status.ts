@@ -3,7 +3,8 @@
  * index where that makes the next scan noticeably cheaper and nobody else holds the lock.
  */
 
-import { findChanges, toStatusChange } from "./changes.ts";
+import type { List } from "../base/list.ts";
+import { findChanges, toStatusChanges } from "./changes.ts";
 import type { SkippedPath, StatusResult } from "./results.ts";
 import type { WorkspaceChange } from "./scan.ts";
 import type { Workspace } from "./workspace.ts";
@@ -20,7 +21,7 @@ export async function workspaceStatus(ws: Workspace): Promise<StatusResult> {
 /** What there is to say about a workspace whose changes, and what was passed over, are known. */
 export function statusOf(
   ws: Workspace,
-  changes: readonly WorkspaceChange[],
+  changes: List<WorkspaceChange>,
   skipped: readonly SkippedPath[],
 ): StatusResult {
   const { settings } = ws;
@@ -33,7 +34,7 @@ export function statusOf(
     session: settings.session ?? null,
     pending: ws.loadPending()?.landingId ?? null,
     unfinished: ws.loadTransition()?.description ?? null,
-    changes: changes.map(toStatusChange),
+    changes: toStatusChanges(changes),
     conflicts: ws.conflicts.map((conflict) => conflict.path),
     skipped,
   };

@@ -1,0 +1,87 @@
+/** The changes that a scan found, as the threads' columns say them: an object is made for a change when it is asked for. */
+import type { ObjectId } from "../base/ids.ts";
+import { type List, listOf } from "../base/list.ts";
+import { comparePaths, type TreePath } from "../base/path.ts";
+import type { EntryKind } from "../codec/tree-entry.ts";
+import type { WorkspaceIndex } from "./index.ts";
+import type { WorkspaceChange } from "./scan.ts";
+import { CHANGE_OPS, statAt } from "./scan-batch.ts";
+import { trustedStat } from "./stat.ts";
+
+const KINDS: readonly EntryKind[] = ["file", "executable", "symlink"];
+const STAT_NUMBERS = 4;
+
+/** What one thread found, in columns: see ScanBatch. */
+export interface FoundChanges {
+  readonly paths: readonly string[];
+  readonly ops: ArrayLike<number>;
+  readonly files: ArrayLike<number>;
+  readonly kinds: ArrayLike<number>;
+  readonly stats: ArrayLike<number>;
+  readonly ids: readonly (readonly [number, string])[];
+}
+
+/** In path order. `index`: the one that was scanned, which must not be written over while the list is used. */
+export function changesOf(
+  batches: readonly FoundChanges[],
+  index: WorkspaceIndex,
+  stampMs: number,
+): List<WorkspaceChange> {
+  let count = 0;
+  for (const { ops } of batches) count += ops.length;
+  const found: TreePath[] = [];
+  for (const batch of batches) {
+    for (const path of batch.paths) found.push(path as TreePath);
+  }
+  const order = sortedOrder(found);
+  const paths = order === undefined ? found : Array.from(order, (i) => found[i]!);
+  const placeOf = order === undefined ? undefined : inverse(order);
+  const ops = new Uint8Array(count);
+  const files = new Int32Array(count);
+  const kinds = new Int8Array(count);
+  const stats = new Float64Array(count * STAT_NUMBERS);
+  const ids = new Map<number, string>();
+  let first = 0;
+  for (const batch of batches) {
+    for (let i = 0; i < batch.ops.length; i++) {
+      const to = placeOf === undefined ? first + i : placeOf[first + i]!;
+      ops[to] = batch.ops[i]!;
+      files[to] = batch.files[i]!;
+      kinds[to] = batch.kinds[i]!;
+      for (let k = 0; k < STAT_NUMBERS; k++)
+        stats[to * STAT_NUMBERS + k] = batch.stats[i * STAT_NUMBERS + k]!;
+    }
+    for (const [i, id] of batch.ids) ids.set(placeOf === undefined ? first + i : placeOf[first + i]!, id);
+    first += batch.ops.length;
+  }
+  return listOf(count, (i) => {
+    const path = paths[i]!;
+    const op = CHANGE_OPS[ops[i]!]!;
+    const file = files[i]!;
+    const before = file === -1 ? undefined : index.entryOf(file);
+    const kind = KINDS[kinds[i]!];
+    if (kind === undefined) return before === undefined ? { op, path } : { op, path, before };
+    const stat = statAt(stats, i);
+    const id = ids.get(i) as ObjectId | undefined;
+    const base = { kind, size: stat.size, stat: trustedStat(stat, stampMs) };
+    const after = id === undefined ? base : { ...base, id };
+    return before === undefined ? { op, path, after } : { op, path, before, after };
+  });
+}
+
+/** The numbers of the paths in path order; undefined when they are in it already. */
+function sortedOrder(paths: readonly TreePath[]): Uint32Array | undefined {
+  for (let i = 1; i < paths.length; i++) {
+    if (comparePaths(paths[i - 1]!, paths[i]!) > 0) {
+      const order = Uint32Array.from(paths, (_, number) => number);
+      return order.sort((a, b) => comparePaths(paths[a]!, paths[b]!));
+    }
+  }
+  return undefined;
+}
+
+function inverse(order: Uint32Array): Uint32Array {
+  const places = new Uint32Array(order.length);
+  for (let i = 0; i < order.length; i++) places[order[i]!] = i;
+  return places;
+}
