@@ -1,0 +1,199 @@
+/**
+ * Calls over HTTP/1.1 with gRPC-Web framing, through the platform's own `fetch`: nothing to load, a call on a new
+ * connection takes 2 ms, and content streams both ways with back-pressure (docs/adr/0091-calls-over-fetch.md).
+ * Redirects are errors: a token goes to the origin that it was given for and to no other.
+ */
+import { MicError } from "../base/errors.ts";
+import { receive } from "../wire/common.ts";
+import { type MessageParts, partsLength } from "../wire/frames.ts";
+import {
+  CONTENT_TYPE,
+  decodeTrailers,
+  MessageSplitter,
+  messageHeader,
+  statusFromFields,
+} from "../wire/framing.ts";
+import { decodeStatus, GRPC, type WireStatus } from "../wire/status.ts";
+import { type Call, CallFailure, type Channel, type ChannelOptions } from "./channel.ts";
+import { connectionFailure, errnoOf, isUntrusted } from "./connection-failure.ts";
+import { failureOfHttpStatus } from "./http-failure.ts";
+
+/** Parts below this are joined before they are sent. */
+const JOIN_BYTES_MAX = 16 << 10;
+
+/** The part of `fetch` that is used; `tls` is where the runtime takes certificates. */
+type Fetch = (
+  url: string,
+  init: {
+    readonly method: "POST";
+    readonly headers: Record<string, string>;
+    readonly body: Uint8Array | AsyncIterable<Uint8Array>;
+    readonly redirect: "manual";
+    readonly signal: AbortSignal;
+    readonly duplex: "half";
+    readonly tls?: { readonly ca: readonly string[] };
+  },
+) => Promise<Response>;
+
+// biome-ignore lint/style/noRestrictedGlobals: this is the place that reaches the network
+const platformFetch = fetch as unknown as Fetch;
+
+export class HttpChannel implements Channel {
+  readonly #options: ChannelOptions;
+  readonly #headers: Record<string, string>;
+  readonly #stopping = new AbortController();
+  #ca: readonly string[] | undefined;
+
+  constructor(options: ChannelOptions) {
+    this.#options = options;
+    this.#headers = {
+      "content-type": CONTENT_TYPE,
+      accept: CONTENT_TYPE,
+      "user-agent": options.agent,
+      ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
+    };
+  }
+
+  async *call(call: Call): AsyncGenerator<Uint8Array> {
+    const ending = new AbortController();
+    const end = (): void => ending.abort();
+    const { signal } = call;
+    signal?.addEventListener("abort", end, { once: true });
+    this.#stopping.signal.addEventListener("abort", end, { once: true });
+    if (signal?.aborted || this.#stopping.signal.aborted) end();
+    const source = new Source();
+    try {
+      const response = await this.#send(call, source, ending.signal);
+      yield* this.#messages(call, response);
+    } catch (error) {
+      if (source.failed) throw source.error;
+      throw error instanceof MicError ? error : connectionFailure(this.#options.origin, error, true);
+    } finally {
+      signal?.removeEventListener("abort", end);
+      this.#stopping.signal.removeEventListener("abort", end);
+      // Frees the connection of an answer that was not read to its end.
+      end();
+    }
+  }
+
+  async #send(call: Call, source: Source, signal: AbortSignal): Promise<Response> {
+    try {
+      return await this.#post(call, source, signal);
+    } catch (error) {
+      if (!isUntrusted(errnoOf(error)) || this.#ca !== undefined) throw error;
+      // The handshake failed, so nothing was sent. The runtime knows its own list of authorities only.
+      this.#ca = await this.#certificates();
+      return this.#post(call, source, signal);
+    }
+  }
+
+  async #certificates(): Promise<readonly string[]> {
+    const tls = await import("node:tls");
+    const given = this.#options.ca === undefined ? [] : [this.#options.ca];
+    return [...tls.getCACertificates("default"), ...tls.getCACertificates("system"), ...given];
+  }
+
+  #post(call: Call, source: Source, signal: AbortSignal): Promise<Response> {
+    return platformFetch(this.#options.origin + call.path, {
+      method: "POST",
+      headers: this.#headers,
+      body: source.bodyOf(call.messages()),
+      redirect: "manual",
+      signal,
+      duplex: "half",
+      ...(this.#ca === undefined ? {} : { tls: { ca: this.#ca } }),
+    });
+  }
+
+  async *#messages(call: Call, response: Response): AsyncGenerator<Uint8Array> {
+    const { origin } = this.#options;
+    const type = response.headers.get("content-type") ?? "";
+    if (response.status !== 200 || !type.startsWith("application/grpc-web")) {
+      throw await failureOfHttpStatus(origin, response);
+    }
+    const { headers, body } = response;
+    if (body === null) {
+      throwUnlessOk(receive(call.path, () => statusFromFields((name) => headers.get(name) ?? undefined)));
+      return;
+    }
+    const splitter = new MessageSplitter(call.messageBytesMax);
+    const reader = body.getReader();
+    let status: WireStatus | undefined;
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      const chunk: Uint8Array = next.value;
+      for (const { trailers, bytes } of receive(call.path, () => splitter.push(chunk))) {
+        if (status !== undefined) throw afterEnd(call.path);
+        if (trailers) status = receive(call.path, () => decodeTrailers(bytes));
+        else yield bytes;
+      }
+    }
+    if (status === undefined && headers.has("grpc-status")) {
+      status = receive(call.path, () => statusFromFields((name) => headers.get(name) ?? undefined));
+    }
+    if (status === undefined) {
+      throw new CallFailure("unreachable", `the answer of ${origin} ended early`, {
+        sent: true,
+        transient: true,
+      });
+    }
+    throwUnlessOk(status);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+  }
+}
+
+function throwUnlessOk(status: WireStatus): void {
+  if (status.code !== GRPC.OK) throw decodeStatus(status);
+}
+
+function afterEnd(path: string): MicError {
+  return new MicError("corrupt", `the server's answer to ${path} is wrong: it goes on after its end`);
+}
+
+/** The body of a request. What it is made of may fail on its own account. */
+class Source {
+  failed = false;
+  error: unknown;
+
+  /** Few small messages in one piece, so that they leave with their headers; anything else as a stream. */
+  bodyOf(messages: ReturnType<Call["messages"]>): Uint8Array | AsyncIterable<Uint8Array> {
+    if (Array.isArray(messages)) {
+      const known = messages as readonly MessageParts[];
+      const length = known.reduce((sum, parts) => sum + partsLength(parts), 0);
+      if (length <= JOIN_BYTES_MAX)
+        return Buffer.concat(known.flatMap((parts) => [headerOf(parts), ...parts]));
+    }
+    return this.#stream(messages);
+  }
+
+  async *#stream(messages: ReturnType<Call["messages"]>): AsyncGenerator<Uint8Array> {
+    try {
+      for await (const parts of messages) yield* joinSmall([headerOf(parts), ...parts]);
+    } catch (error) {
+      this.failed = true;
+      this.error = error;
+      throw error;
+    }
+  }
+}
+
+function headerOf(parts: MessageParts): Uint8Array {
+  return messageHeader(partsLength(parts));
+}
+
+/** Large parts as they are, so that none is copied here. */
+function* joinSmall(parts: MessageParts): Generator<Uint8Array> {
+  let small: Uint8Array[] = [];
+  for (const part of parts) {
+    if (part.length <= JOIN_BYTES_MAX) {
+      small.push(part);
+      continue;
+    }
+    if (small.length > 0) yield Buffer.concat(small);
+    small = [];
+    yield part;
+  }
+  if (small.length > 0) yield Buffer.concat(small);
+}

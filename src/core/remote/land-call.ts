@@ -1,0 +1,90 @@
+/**
+ * Landing over a network, where an answer can be lost. The same landing may be sent again for as long as its outcome
+ * is not known: the server recognises its id. Only "landed" and "conflict" are final once an attempt may have
+ * arrived; a refusal then says nothing about that attempt.
+ */
+import { type ErrorCode, isMicError, MicError } from "../base/errors.ts";
+import type { LandingId } from "../base/ids.ts";
+import type { TreePath } from "../base/path.ts";
+import { isTreePath } from "../base/path.ts";
+import type { LandResult } from "../forge/forge.ts";
+import { decodeMessage, receive } from "../wire/common.ts";
+import { Landed } from "../wire/gen/mic/v1/sessions.ts";
+import { landedFromWire } from "../wire/history.ts";
+import type { Caller, CallSpec } from "./caller.ts";
+import { CallFailure } from "./channel.ts";
+
+const UNSENT_ATTEMPTS_MAX = 5;
+
+/** What a server says of a landing that it has not begun to commit. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "usage",
+  "nothing-to-land",
+  "landed",
+  "not-found",
+  "unauthenticated",
+  "forbidden",
+  "unreachable",
+  "unsafe-path",
+  "too-large",
+  "out-of-range",
+  "unsupported",
+  "history-changed",
+  "landing-id-reused",
+  "different-lineage",
+]);
+const WORTH_REPEATING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "unreachable",
+  "outcome-unknown",
+  "aborted",
+]);
+
+/** Errors: `outcome-unknown` when it may have landed; any other says that it has not. */
+export async function landOver(
+  caller: Caller,
+  landingId: LandingId,
+  spec: Omit<CallSpec, "repeat">,
+): Promise<LandResult> {
+  const began = caller.clock.nowMs();
+  let mayHaveArrived = false;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const bytes = await caller.once({ ...spec, repeat: "once" });
+      const landed = receive(spec.path, () => landedFromWire(decodeMessage(Landed, bytes)));
+      return { kind: "landed", ...landed };
+    } catch (error) {
+      if (!isMicError(error) || spec.signal?.aborted) throw error;
+      if (error.code === "conflict") return { kind: "conflict", paths: pathsOf(error) };
+      mayHaveArrived ||= error instanceof CallFailure ? error.sent : !REFUSALS.has(error.code);
+      const isInTime = mayHaveArrived
+        ? caller.clock.nowMs() - began < caller.timeoutMs
+        : attempt + 1 < UNSENT_ATTEMPTS_MAX;
+      if (!isInTime || !isWorthRepeating(error))
+        throw mayHaveArrived ? outcomeUnknown(landingId, error) : error;
+      await caller.backOff(attempt, spec.signal);
+    }
+  }
+}
+
+function isWorthRepeating(error: MicError): boolean {
+  return error instanceof CallFailure ? error.transient : WORTH_REPEATING.has(error.code);
+}
+
+function pathsOf(error: MicError): TreePath[] {
+  const { paths } = error.data;
+  return Array.isArray(paths)
+    ? paths.filter((path): path is TreePath => typeof path === "string" && isTreePath(path))
+    : [];
+}
+
+function outcomeUnknown(landingId: LandingId, cause: MicError): MicError {
+  return new MicError(
+    "outcome-unknown",
+    `whether landing ${landingId} happened is not known: ${cause.message}`,
+    {
+      hint: "the next command in this workspace settles it",
+      cause,
+      data: { landing: landingId },
+    },
+  );
+}

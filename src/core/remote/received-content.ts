@@ -1,0 +1,95 @@
+/** Checks on streams of content, as far as they can be made without opening frames: what comes was asked for. */
+import { MicError } from "../base/errors.ts";
+import type { ObjectId } from "../base/ids.ts";
+import { comparePaths } from "../base/path.ts";
+import type { FetchItem } from "../forge/forge.ts";
+import type { Frame, ObjectRef } from "../objects/frame.ts";
+
+export function wrongAnswer(what: string, detail: string): MicError {
+  return new MicError("corrupt", `the server's answer to ${what} is wrong: ${detail}`, {
+    hint: "check the address; if it is right, the server is broken",
+  });
+}
+
+/** Pages of things with paths, which must ascend over all of them. */
+export async function* ascending<T extends { readonly path: string }>(
+  what: string,
+  pages: AsyncIterable<readonly T[]>,
+): AsyncGenerator<readonly T[]> {
+  const check = new AscendingPaths(what);
+  for await (const page of pages) {
+    check.page(page);
+    yield page;
+  }
+}
+
+class AscendingPaths {
+  readonly #what: string;
+  #previous = "";
+
+  constructor(what: string) {
+    this.#what = what;
+  }
+
+  page(items: readonly { readonly path: string }[]): void {
+    let previous = this.#previous;
+    for (const { path } of items) {
+      if (previous !== "" && comparePaths(previous, path) >= 0) {
+        throw wrongAnswer(this.#what, `${JSON.stringify(path)} after ${JSON.stringify(previous)}`);
+      }
+      previous = path;
+    }
+    this.#previous = previous;
+  }
+}
+
+/** Changes in path order, then no more objects than they name, in no more frames than that. */
+export async function* checkedFetch(items: AsyncIterable<FetchItem>): AsyncGenerator<FetchItem> {
+  const paths = new AscendingPaths("Fetch");
+  let contents = 0;
+  let framesLeft: number | undefined;
+  for await (const item of items) {
+    if (item.kind === "changes") {
+      if (framesLeft !== undefined) throw wrongAnswer("Fetch", "a change after the content");
+      paths.page(item.changes);
+      for (const { after } of item.changes) if (after !== undefined) contents++;
+    } else if (item.kind === "content") {
+      if (framesLeft !== undefined || item.objects > contents) {
+        throw wrongAnswer("Fetch", `${item.objects} objects for ${contents} files`);
+      }
+      framesLeft = item.objects;
+    } else if (framesLeft === undefined || framesLeft-- <= 0) {
+      throw wrongAnswer("Fetch", "more frames than objects");
+    }
+    yield item;
+  }
+}
+
+/** What of the wanted objects has not come yet, so that a broken answer is asked for from there on. */
+export class WantedObjects {
+  readonly #wants: readonly ObjectRef[];
+  readonly #missing: Set<ObjectId>;
+
+  constructor(wants: readonly ObjectRef[]) {
+    this.#wants = wants;
+    this.#missing = new Set(wants.map(({ id }) => id));
+  }
+
+  get isComplete(): boolean {
+    return this.#missing.size === 0;
+  }
+
+  /** In the order asked. */
+  missing(): readonly ObjectRef[] {
+    return this.#missing.size === this.#wants.length
+      ? this.#wants
+      : this.#wants.filter(({ id }) => this.#missing.has(id));
+  }
+
+  /** Errors: `corrupt` for a frame without anything that is still wanted, or an incomplete answer never ends. */
+  take(frame: Frame): void {
+    const before = this.#missing.size;
+    for (const { id } of frame.objects) this.#missing.delete(id);
+    if (this.#missing.size === before) throw wrongAnswer("ReadObjects", "a frame that was not asked for");
+  }
+}
