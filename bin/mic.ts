@@ -57,6 +57,7 @@ function readWorld(isatty: (fd: number) => boolean, signal: AbortSignal): Comman
     readStdin: (bytesMax) => readStdin(bytesMax, signal),
     columns: () => process.stdout.columns ?? process.stderr.columns ?? 80,
     signal,
+    loadServer: () => import("../src/server/serve.ts"),
   };
 }
 

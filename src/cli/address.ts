@@ -11,6 +11,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { MicError } from "../core/base/errors.ts";
 import { usageError } from "./errors.ts";
+import { parseServerUrl } from "./server-url.ts";
 
 export type Address =
   | { readonly kind: "directory"; readonly path: string }
@@ -19,7 +20,7 @@ export type Address =
 
 /** A project in a forge that can be opened. */
 export interface ProjectAddress {
-  /** What `WorkspaceContext.openForge` takes. */
+  /** What `WorkspaceContext.openForge` takes: an absolute directory, or a server's origin. */
   readonly forge: string;
   /** `org/project`. */
   readonly project: string;
@@ -67,14 +68,14 @@ function toDirectory(text: string, cwd: string): string {
 }
 
 /**
- * The forge and the project that `text` names. Errors: `usage`, `not-found` when nothing is there, `unsupported`
- * for addresses that need the network.
+ * The forge and the project that `text` names; a server is not asked. Errors: `usage`, `not-found` when nothing is
+ * there, `unsupported` for buckets.
  */
 export async function resolveProject(text: string, context: AddressContext): Promise<ProjectAddress> {
   const address = parseAddress(text, context.cwd);
   switch (address.kind) {
     case "remote":
-      throw notYet(address.url);
+      return resolveRemote(address.url);
     case "directory":
       return await resolveDirectory(address.path, context);
     case "plain":
@@ -85,7 +86,7 @@ export async function resolveProject(text: string, context: AddressContext): Pro
 /** The forge that a server's address or alias names, without a project. */
 export async function resolveForge(text: string, context: AddressContext): Promise<string> {
   const address = parseAddress(expandAlias(text, context), context.cwd);
-  if (address.kind === "remote") throw notYet(address.url);
+  if (address.kind === "remote") return resolveServer(address.url);
   if (address.kind === "plain") {
     throw usageError(
       `${JSON.stringify(text)} is neither an address nor a configured alias`,
@@ -95,6 +96,23 @@ export async function resolveForge(text: string, context: AddressContext): Promi
   if (await context.isForgeDirectory(address.path)) return address.path;
   if (isWorkspaceRoot(address.path)) return (await context.readWorkspace(address.path)).forge;
   throw new MicError("not-found", `there is no forge in ${address.path}`, { hint: "check the address" });
+}
+
+function resolveRemote(url: string): ProjectAddress {
+  refuseBucket(url);
+  const { origin, path: project } = parseServerUrl(url);
+  if (/^[^/]+\/[^/]+$/.test(project)) return { forge: origin, project };
+  throw usageError(
+    project === "" ? `${origin} is a server; which project?` : `${url} does not name a project`,
+    `write ${origin}/org/project`,
+  );
+}
+
+function resolveServer(url: string): string {
+  refuseBucket(url);
+  const { origin, path: rest } = parseServerUrl(url);
+  if (rest !== "") throw usageError(`${url} is not a server's address: it has a path`, `write ${origin}`);
+  return origin;
 }
 
 async function resolveDirectory(directory: string, context: AddressContext): Promise<ProjectAddress> {
@@ -134,12 +152,13 @@ function expandAlias(text: string, context: AddressContext): string {
   throw usageError(`the server alias ${JSON.stringify(text)} leads in a circle`);
 }
 
-function isWorkspaceRoot(directory: string): boolean {
+export function isWorkspaceRoot(directory: string): boolean {
   return existsSync(path.join(directory, ".mic"));
 }
 
-function notYet(url: string): MicError {
-  return new MicError("unsupported", `this version cannot reach ${url}: only directories work as addresses`, {
-    hint: "use a forge directory or a workspace, e.g. `mic clone ./other`",
+function refuseBucket(url: string): void {
+  if (!/^s3:/i.test(url)) return;
+  throw new MicError("unsupported", `this version cannot reach ${url}`, {
+    hint: "use http(s)://host/org/project, a forge directory or a workspace",
   });
 }

@@ -11,12 +11,11 @@
  * | ui.color | `always`, `never`, `auto` |
  * | ui.pager, ui.editor | command lines; `never` for no pager |
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
-import { bytesToHex } from "../core/base/bytes.ts";
 import { MicError } from "../core/base/errors.ts";
-import { systemRandom } from "../core/base/system.ts";
 import { usageError } from "./errors.ts";
+import { replaceFile } from "./replace-file.ts";
 import type { CommandLineWorld } from "./world.ts";
 
 export type ConfigValues = Readonly<Record<string, string>>;
@@ -76,20 +75,7 @@ export function storeConfigValue(file: string, key: string, value: string | unde
   const { [key]: _previous, ...rest } = loadConfig(file);
   const values = value === undefined ? rest : { ...rest, [key]: value };
   const sorted = Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1)));
-  mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
   replaceFile(file, `${JSON.stringify(sorted, null, 2)}\n`);
-}
-
-/** Two commands may write at once: each has a temporary name of its own, and the last rename stands. */
-function replaceFile(file: string, text: string): void {
-  const temporary = `${file}.${bytesToHex(systemRandom.bytes(8))}.tmp`;
-  try {
-    writeFileSync(temporary, text, { flag: "wx", mode: 0o600, flush: true });
-    renameSync(temporary, file);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
-  }
 }
 
 export function checkKey(key: string): void {

@@ -1,5 +1,5 @@
 /** One run of one command: the options that every command takes, and what it can open. */
-import { realpathSync, statSync } from "node:fs";
+import { readFileSync, realpathSync, statSync } from "node:fs";
 import path from "node:path";
 import { MicError } from "../core/base/errors.ts";
 import { type Position, type ProjectId, toPosition } from "../core/base/ids.ts";
@@ -9,10 +9,13 @@ import type { WorkspaceContext } from "../core/workspace/context.ts";
 import type { Workspace } from "../core/workspace/workspace.ts";
 import { type AddressContext, type ProjectAddress, resolveForge, resolveProject } from "./address.ts";
 import { type ConfigValues, configPath, loadConfig } from "./config.ts";
+import { findToken } from "./credentials.ts";
 import { usageError } from "./errors.ts";
 import { checkAgent, resolveAuthor } from "./identity.ts";
 import type { Output } from "./output.ts";
 import { type PositionSpec, resolvePosition } from "./positions.ts";
+import { isPrivateOrigin, isServerUrl, parseServerUrl } from "./server-url.ts";
+import { versionInfo } from "./version.ts";
 import type { CommandLineWorld } from "./world.ts";
 
 export interface GlobalOptions {
@@ -81,7 +84,8 @@ export class Invocation implements AsyncDisposable {
     return {
       clock: systemClock,
       random: systemRandom,
-      openForge: (address) => this.openForge(address, options.createForge ?? false),
+      openForge: (address, request) =>
+        this.openForge(address, request?.create ?? options.createForge ?? false),
       author: resolveAuthor(world.env, this.#config),
       agent: agent === undefined ? "" : checkAgent(agent),
       onProgress: (progress) => output.progress.update(progress),
@@ -107,14 +111,46 @@ export class Invocation implements AsyncDisposable {
   openForge(address: string, create = false): Promise<Forge> {
     let forge = this.#forges.get(address);
     if (forge === undefined) {
-      forge = openDirectory(address, create);
+      forge = isServerUrl(address) ? this.#openServer(address) : openDirectory(address, create);
       this.#forges.set(address, forge);
     }
     return forge;
   }
 
+  /** A server's forge with a token of one's own choice; the caller disposes of it. */
+  async openRemote(origin: string, token: string | undefined): Promise<Forge> {
+    const { openRemoteForge } = await import("../core/remote/remote-forge.ts");
+    const ca = readCertificates(nonEmpty(this.world.env["SSL_CERT_FILE"]));
+    return await openRemoteForge(origin, {
+      ...(token === undefined ? {} : { token }),
+      ...(ca === undefined ? {} : { ca }),
+      clock: systemClock,
+      random: systemRandom,
+      timeoutMs: (this.options.timeout ?? TIMEOUT_SECONDS) * 1000,
+      agent: `mic/${versionInfo().version}`,
+    });
+  }
+
+  async #openServer(address: string): Promise<Forge> {
+    const { origin } = parseServerUrl(address);
+    const found = findToken(this.world, origin);
+    if (found !== undefined && !isPrivateOrigin(origin)) {
+      this.output.warn(`${origin} is not encrypted: the token can be read on the way`);
+    }
+    return await this.openRemote(origin, found?.token);
+  }
+
   resolveProject(address: string): Promise<ProjectAddress> {
     return resolveProject(address, this.#addressContext());
+  }
+
+  /** The server of `--server`, MIC_SERVER or the configuration. Errors: `usage` when it is a directory. */
+  async serverOrigin(): Promise<string | undefined> {
+    const context = this.#addressContext();
+    if (context.server === undefined) return undefined;
+    const forge = await resolveForge(context.server, context);
+    if (isServerUrl(forge)) return forge;
+    throw usageError(`${forge} is a directory, not a server`, "give --server http(s)://host");
   }
 
   /**
@@ -181,6 +217,10 @@ export class Invocation implements AsyncDisposable {
     return resolvePosition(spec, head.position);
   }
 
+  get addresses(): AddressContext {
+    return this.#addressContext();
+  }
+
   #addressContext(): AddressContext {
     const config = this.#config;
     return {
@@ -217,6 +257,19 @@ async function openDirectory(address: string, create: boolean): Promise<Forge> {
   }
   const { openDirectoryForge } = await import("../core/forge/forge-directory.ts");
   return await openDirectoryForge(address, { clock: systemClock, random: systemRandom, create });
+}
+
+/** Of servers that the system does not know, beside those it knows. */
+function readCertificates(file: string | undefined): string | undefined {
+  if (file === undefined) return undefined;
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new MicError("usage", `SSL_CERT_FILE ${file} cannot be read`, {
+      hint: "name a PEM file, or unset it",
+      cause,
+    });
+  }
 }
 
 function chooseDirectory(world: CommandLineWorld, option: string | undefined): string {

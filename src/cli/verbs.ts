@@ -13,6 +13,7 @@ const START = "Start:";
 const WORK = "Work:";
 const HISTORY = "Look at history:";
 const MOVE = "Move and undo:";
+const FORGE = "Share:";
 const OTHER = "Other:";
 
 export const VERBS: readonly Verb[] = [
@@ -34,6 +35,12 @@ export const VERBS: readonly Verb[] = [
     group: START,
     summary: "turn a directory into a workspace, files left alone",
     load: () => import("./command/link.ts"),
+  },
+  {
+    name: "publish",
+    group: START,
+    summary: "move the workspace's project to another forge",
+    load: () => import("./command/publish.ts"),
   },
   {
     name: "status",
@@ -154,6 +161,30 @@ export const VERBS: readonly Verb[] = [
     group: MOVE,
     summary: "list what can be undone",
     load: () => import("./command/ops.ts"),
+  },
+  {
+    name: "project",
+    group: FORGE,
+    summary: "create, list and change projects of a forge",
+    load: () => import("./command/project.ts"),
+  },
+  {
+    name: "org",
+    group: FORGE,
+    summary: "create and list organizations of a forge",
+    load: () => import("./command/org.ts"),
+  },
+  {
+    name: "serve",
+    group: FORGE,
+    summary: "serve a forge on one port, for teams and agents",
+    load: () => import("./command/serve.ts"),
+  },
+  {
+    name: "auth",
+    group: FORGE,
+    summary: "sign in to a server, and out",
+    load: () => import("./command/auth.ts"),
   },
   {
     name: "fsck",

@@ -1,5 +1,6 @@
 /** What a command line needs from its process, so that everything else in src/cli can be run in a test. */
 import { writeSync } from "node:fs";
+import type { ServerProgram } from "./server-program.ts";
 
 export interface CommandLineWorld {
   cwd(): string;
@@ -14,6 +15,8 @@ export interface CommandLineWorld {
   readStdin(bytesMax: number): Promise<Uint8Array>;
   /** Fires at SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
+  /** For `mic serve`; loaded only then. */
+  loadServer?(): Promise<ServerProgram>;
 }
 
 const waitCell = new Int32Array(new SharedArrayBuffer(4));

@@ -11,6 +11,11 @@ export interface OpenDirectoryForge {
   readonly create: boolean;
   /** Pack cache of each open project, in bytes. */
   readonly cacheBytes?: number;
+  /**
+   * Whoever calls is this process itself, so that its content need not be hashed again (the default). A server
+   * passes content on that it was sent, and trusts nobody.
+   */
+  readonly trustWriters?: boolean;
 }
 
 /** Cheap: looks for one file, and loads neither the database engine nor the forge. */
@@ -20,10 +25,10 @@ export function isForgeDirectory(path: string): boolean {
 
 /**
  * Errors: `not-found` when there is no forge and `create` is false, and those of opening the store. The address
- * is the directory as it was given. Whoever calls is the only writer through it, so content is trusted.
+ * is the directory as it was given.
  */
 export async function openDirectoryForge(directory: string, options: OpenDirectoryForge): Promise<Forge> {
-  const { clock, random, create, cacheBytes } = options;
+  const { clock, random, create, cacheBytes, trustWriters = true } = options;
   // Loaded here, so that asking what a directory is stays cheap.
   const [{ openLocalStore }, { ForgeService }] = await Promise.all([
     import("../store/local-store.ts"),
@@ -35,7 +40,7 @@ export async function openDirectoryForge(directory: string, options: OpenDirecto
     address: directory,
     clock,
     random,
-    trustWriters: true,
+    trustWriters,
     ...(cacheBytes === undefined ? {} : { cacheBytes }),
   });
 }

@@ -1,0 +1,107 @@
+/** `mic serve`: the forge behind one port, until it is told to stop. */
+import { systemClock, systemRandom } from "../../core/base/system.ts";
+import { type DefineCommand, examples } from "../command-definition.ts";
+import { BrokenPipe, usageError } from "../errors.ts";
+import type { Invocation } from "../invocation.ts";
+import type { RunningServerHandle, ServeFlags } from "../server-program.ts";
+import { escapeLine } from "../text.ts";
+import { versionInfo } from "../version.ts";
+import { writeFully } from "../world.ts";
+
+export const define: DefineCommand = (command, bind) => {
+  command
+    .option(
+      "--data <dir>",
+      "where everything is kept (default: STORAGE_LOCAL_PATH, or a directory of the system)",
+    )
+    .option("--listen <host:port>", "address to listen on (default: 127.0.0.1:7420; port 0: any free one)")
+    .option("--tls-cert <file>", "certificate chain in PEM: serve with TLS")
+    .option("--tls-key <file>", "its private key in PEM")
+    .option("--insecure-listen", "without TLS although other machines can reach it, e.g. behind a proxy")
+    .addHelpText(
+      "after",
+      [
+        examples("mic serve --data /srv/mic", [
+          "mic serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem",
+          "for a team",
+        ]),
+        "",
+        "The first start makes the owner token and prints it once; MIC_OWNER_TOKEN sets one instead.",
+        "SIGTERM and SIGINT finish running calls before it ends; a second one ends it at once.",
+      ].join("\n"),
+    )
+    .action(bind(serve));
+};
+
+async function serve(invocation: Invocation, flags: ServeFlags): Promise<void> {
+  const { world, output, options } = invocation;
+  if (world.loadServer === undefined) throw usageError("there is no server in this program");
+  const json = options.json === true;
+  const { startServer } = await world.loadServer();
+  let started = false;
+  const early: string[] = [];
+  const writeLine = (line: string): void => writeLog(json ? 1 : 2, line);
+  const server = await startServer({
+    flags,
+    world: {
+      env: world.env,
+      platform: world.platform,
+      isRoot: process.getuid?.() === 0,
+      cwd: invocation.cwd,
+    },
+    clock: systemClock,
+    random: systemRandom,
+    version: versionInfo().version,
+    logFormat: json ? "json" : "text",
+    // What was logged before the first line is written after it.
+    writeLog: (line) => {
+      if (started) writeLine(line);
+      else early.push(line);
+    },
+    verbose: options.verbose === true,
+  });
+  for (const line of json ? announceJson(server) : announceText(server)) writeLine(line);
+  started = true;
+  for (const line of early) writeLine(line);
+  await fired(world.signal);
+  output.note("finishing running calls; a second signal ends them");
+  await server.drain();
+}
+
+function announceJson({ url, dataDirectory, newOwnerToken }: RunningServerHandle): string[] {
+  const lines = [JSON.stringify({ event: "listening", url, data: dataDirectory })];
+  if (newOwnerToken !== undefined) {
+    lines.push(
+      JSON.stringify({ event: "owner-token", token: newOwnerToken, login: loginLine(url, newOwnerToken) }),
+    );
+  }
+  return lines;
+}
+
+function announceText({ url, dataDirectory, newOwnerToken }: RunningServerHandle): string[] {
+  const lines = [`serving ${escapeLine(dataDirectory)} at ${url}`];
+  if (newOwnerToken !== undefined) {
+    lines.push("the owner token is shown this once; sign in with:", `  ${loginLine(url, newOwnerToken)}`);
+  }
+  return lines;
+}
+
+function loginLine(url: string, token: string): string {
+  return `mic auth login --server ${url} --token ${token}`;
+}
+
+/** Whoever read the lines may be gone; the server goes on. */
+function writeLog(fd: number, line: string): void {
+  try {
+    writeFully(fd, `${line}\n`);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (error instanceof BrokenPipe || code === "EPIPE" || code === "EBADF" || code === "EIO") return;
+    throw error;
+  }
+}
+
+function fired(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}

@@ -1,0 +1,41 @@
+/** `mic serve` as the command line sees it: the composition root brings the server and the command line together. */
+import type { Clock } from "../core/base/clock.ts";
+import type { Random } from "../core/base/random.ts";
+
+export interface ServeFlags {
+  readonly data?: string;
+  readonly listen?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly insecureListen?: boolean;
+}
+
+export interface StartServerRequest {
+  readonly flags: ServeFlags;
+  readonly world: {
+    readonly env: Readonly<Record<string, string | undefined>>;
+    readonly platform: NodeJS.Platform;
+    readonly isRoot: boolean;
+    readonly cwd: string;
+  };
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly version: string;
+  /** One line for each log record, without its line break. */
+  readonly logFormat: "json" | "text";
+  readonly writeLog: (line: string) => void;
+  readonly verbose: boolean;
+}
+
+export interface RunningServerHandle {
+  readonly url: string;
+  readonly dataDirectory: string;
+  /** Present when this start made it. */
+  readonly newOwnerToken: string | undefined;
+  /** Finishes running calls, takes no more, and closes the store. */
+  drain(): Promise<void>;
+}
+
+export interface ServerProgram {
+  startServer(request: StartServerRequest): Promise<RunningServerHandle>;
+}

@@ -1,0 +1,189 @@
+/** `mic serve`: from a data directory to a listening server, and back. */
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { mkdirSync, readFileSync } from "node:fs";
+import { Server as GrpcServer } from "@grpc/grpc-js";
+import type { Clock } from "../core/base/clock.ts";
+import { MicError } from "../core/base/errors.ts";
+import type { Random } from "../core/base/random.ts";
+import type { Forge } from "../core/forge/forge.ts";
+import { openDirectoryForge } from "../core/forge/forge-directory.ts";
+import { createAuthenticate, openOwnerToken } from "./auth/owner-token.ts";
+import { createContentHandler } from "./content/handler.ts";
+import type { ServerContext, ServerLog } from "./context.ts";
+import { addGrpcServices } from "./grpc/services.ts";
+import { createHttpHandler, endpointOf } from "./http.ts";
+import { createLiveEvents } from "./live/events.ts";
+import { notifyingForge } from "./live/notifying-forge.ts";
+import { createLog, formatJsonRecord, formatTextRecord } from "./log.ts";
+import { ServerMetrics } from "./metrics.ts";
+import { GrpcPort, grpcServerOptions } from "./port/grpc-port.ts";
+import { PORT_LIMITS, type PortLimits } from "./port/limits.ts";
+import { Port, type TlsFiles } from "./port/port.ts";
+import { createRestHandler } from "./rest/handler.ts";
+import { readServeOptions, type ServeFlags, type ServeOptions, type ServeWorld } from "./serve-options.ts";
+
+export interface StartServer {
+  readonly flags: ServeFlags;
+  readonly world: ServeWorld;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** mic's version. */
+  readonly version: string;
+  /** One line for each log record, without its line break. */
+  readonly logFormat: "json" | "text";
+  readonly writeLog: (line: string) => void;
+  /** Also logs calls that went well. */
+  readonly verbose?: boolean;
+  /** Where a test is in a hurry. */
+  readonly limits?: Partial<PortLimits>;
+}
+
+export interface RunningServer extends AsyncDisposable {
+  /** `http://127.0.0.1:7420`. */
+  readonly url: string;
+  readonly dataDirectory: string;
+  /** The owner token, when this start made it: it is shown once. */
+  readonly newOwnerToken: string | undefined;
+  readonly log: ServerLog;
+  /**
+   * Takes no more calls, ends live streams, waits for the running calls (DRAIN_MS_MAX at most), and closes the
+   * store. Disposing does the same without waiting.
+   */
+  drain(): Promise<void>;
+}
+
+const DRAIN_MS_MAX = 30_000;
+
+/** Errors: `usage`, `unsupported`, `unreachable` when the address is taken, and those of opening the store. */
+export async function startServer(request: StartServer): Promise<RunningServer> {
+  const { clock, random, version } = request;
+  const options = readServeOptions(request.flags, request.world);
+  const limits = { ...PORT_LIMITS, ...request.limits };
+  const format = request.logFormat === "json" ? formatJsonRecord : formatTextRecord;
+  const log = createLog(clock, (record) => request.writeLog(format(record)));
+  const tls = options.tls === undefined ? undefined : readTlsFiles(options.tls);
+  // Others have no business in it; one that is there keeps its mode.
+  mkdirSync(options.dataDirectory, { recursive: true, mode: 0o700 });
+  const token = openOwnerToken(options.dataDirectory, random, options.ownerToken);
+  await using cleanup = new AsyncDisposableStack();
+  const stored = cleanup.use(
+    await openDirectoryForge(options.dataDirectory, { clock, random, create: true, trustWriters: false }),
+  );
+  const events = cleanup.use(createLiveEvents({ forge: stored, clock }));
+  const metrics: ServerMetrics = new ServerMetrics(
+    { connections: () => port?.connections ?? 0, calls: () => port?.calls ?? 0 },
+    clock.nowMs(),
+  );
+  countLandings(stored, metrics);
+  const draining = new AbortController();
+  const context: ServerContext = {
+    forge: notifyingForge(stored, events),
+    events,
+    clock,
+    random,
+    log,
+    authenticate: createAuthenticate(token.digest),
+    draining: draining.signal,
+    version,
+  };
+  const grpc = new GrpcServer(grpcServerOptions(limits, metrics));
+  addGrpcServices(grpc, context);
+  const port: Port | undefined = await Port.listen({
+    host: options.host,
+    port: options.port,
+    tls,
+    limits,
+    metrics,
+    handler: createHttpHandler({
+      context,
+      metrics,
+      rest: createRestHandler(context),
+      content: createContentHandler(context),
+    }),
+    http2: new GrpcPort(grpc, limits, metrics),
+    onAnswered: ({ method, url }, { statusCode }, seconds) => {
+      const endpoint = endpointOf(url!);
+      metrics.request(endpoint, String(statusCode), seconds);
+      if (request.verbose === true || statusCode >= 500) {
+        log.info("call", { method, endpoint, status: statusCode, ms: Math.round(seconds * 1000) });
+      }
+    },
+  });
+  const opened = cleanup.move();
+  const stop = async (waitMs: number): Promise<void> => {
+    draining.abort();
+    await port.drain(waitMs);
+    const cut = port.connections;
+    if (cut > 0) log.warn("cut", { connections: cut });
+    port.close();
+    grpc.forceShutdown();
+    await opened.disposeAsync();
+  };
+  let stopped: Promise<void> | undefined;
+  return {
+    url: urlOf(options, port.number),
+    dataDirectory: options.dataDirectory,
+    newOwnerToken: token.minted,
+    log,
+    drain: () => {
+      stopped ??= stop(DRAIN_MS_MAX);
+      return stopped;
+    },
+    [Symbol.asyncDispose]: () => {
+      stopped ??= stop(0);
+      return stopped;
+    },
+  };
+}
+
+function countLandings(forge: Forge, metrics: ServerMetrics): void {
+  const land = forge.land.bind(forge);
+  forge.land = async (...args) => {
+    const result = await land(...args);
+    metrics.landings.add(1, `result="${result.kind}"`);
+    return result;
+  };
+  const landSession = forge.landSession.bind(forge);
+  forge.landSession = async (...args) => {
+    const result = await landSession(...args);
+    metrics.landings.add(1, `result="${result.kind}"`);
+    return result;
+  };
+}
+
+function urlOf({ host, tls }: ServeOptions, port: number): string {
+  const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  return `${tls === undefined ? "http" : "https"}://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}`;
+}
+
+/** Errors: `usage` for files that are missing, no PEM, or do not belong together. */
+function readTlsFiles({ cert, key }: { readonly cert: string; readonly key: string }): TlsFiles {
+  const files = { cert: readPem("--tls-cert", cert), key: readPem("--tls-key", key) };
+  let belongs: boolean;
+  try {
+    belongs = new X509Certificate(files.cert).checkPrivateKey(createPrivateKey(files.key));
+  } catch (cause) {
+    throw new MicError("usage", `${cert} and ${key} are not a certificate and its key`, {
+      hint: "both are PEM files; the key is not encrypted",
+      cause,
+    });
+  }
+  if (!belongs) {
+    throw new MicError("usage", `the key in ${key} is not that of the certificate in ${cert}`, {
+      hint: "give the files of one certificate",
+    });
+  }
+  return files;
+}
+
+function readPem(flag: string, file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new MicError("usage", `${flag} ${file} cannot be read (${code})`, {
+      hint: "give a PEM file",
+      cause,
+    });
+  }
+}
