@@ -7,7 +7,7 @@
 import { join } from "node:path";
 import { isMicError, MicError } from "../base/errors.ts";
 import type { Position } from "../base/ids.ts";
-import type { Forge, HeadInfo, PositionRef, ProjectInfo } from "../forge/forge.ts";
+import type { CallOptions, Forge, HeadInfo, PositionRef, ProjectInfo } from "../forge/forge.ts";
 import { callOptions } from "./base-changes.ts";
 import type { CopyContext } from "./copy-content.ts";
 import { copyHistory } from "./copy-history.ts";
@@ -36,7 +36,7 @@ export function publishWorkspace(ws: Workspace, options: PublishOptions): Promis
     const source = await ws.forge();
     const call = callOptions(ws);
     const local = await source.getProject(ws.settings.project, call);
-    const project = await createOrFind(target, local, options);
+    const project = await createOrFind(target, local, options.name, call);
     const context: CopyContext = { source, target, project: local.id, options: call };
     const isThere = source === target;
     if (!isThere) await copyAll(ws, context);
@@ -56,12 +56,23 @@ export function publishWorkspace(ws: Workspace, options: PublishOptions): Promis
 async function createOrFind(
   target: Forge,
   local: ProjectInfo,
-  { name }: PublishOptions,
+  name: string | undefined,
+  options: CallOptions,
 ): Promise<ProjectInfo> {
-  const found = await findProject(target, local);
+  const found = await findProject(target, local, options);
   if (found === undefined) {
     const { id, salt, description, visibility } = local;
-    return await target.createProject({ id, salt, name: name ?? local.name, description, visibility });
+    const request = { id, salt, name: name ?? local.name, description, visibility };
+    try {
+      return await target.createProject(request, options);
+    } catch (error) {
+      if (!isMicError(error, "already-exists")) throw error;
+      throw new MicError("already-exists", error.message, {
+        hint: "publishing makes the project there itself; choose another name for it with --as",
+        cause: error,
+        data: error.data,
+      });
+    }
   }
   if (name !== undefined && name !== found.name) {
     throw new MicError("already-exists", `the project is there already, as ${found.name}`, {
@@ -77,9 +88,13 @@ async function createOrFind(
   return found;
 }
 
-async function findProject(target: Forge, local: ProjectInfo): Promise<ProjectInfo | undefined> {
+async function findProject(
+  target: Forge,
+  local: ProjectInfo,
+  options: CallOptions,
+): Promise<ProjectInfo | undefined> {
   try {
-    return await target.getProject(local.id);
+    return await target.getProject(local.id, options);
   } catch (error) {
     if (!isMicError(error, "not-found")) throw error;
     return undefined;
