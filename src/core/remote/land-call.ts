@@ -8,9 +8,9 @@ import type { LandingId } from "../base/ids.ts";
 import type { TreePath } from "../base/path.ts";
 import { isTreePath } from "../base/path.ts";
 import type { LandResult } from "../forge/forge.ts";
-import { decodeMessage, receive } from "../wire/common.ts";
+import { decodeMessage } from "../wire/common.ts";
 import { Landed } from "../wire/gen/mic/v1/sessions.ts";
-import { landedFromWire } from "../wire/history.ts";
+import { landedFromWire, landingIdFromWire } from "../wire/history.ts";
 import type { Caller, CallSpec } from "./caller.ts";
 import { CallFailure } from "./channel.ts";
 
@@ -32,6 +32,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "history-changed",
   "landing-id-reused",
   "different-lineage",
+  "corrupt",
 ]);
 const WORTH_REPEATING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "unreachable",
@@ -49,9 +50,7 @@ export async function landOver(
   let mayHaveArrived = false;
   for (let attempt = 0; ; attempt++) {
     try {
-      const bytes = await caller.once({ ...spec, repeat: "once" });
-      const landed = receive(spec.path, () => landedFromWire(decodeMessage(Landed, bytes)));
-      return { kind: "landed", ...landed };
+      return await attemptToLand(caller, landingId, spec);
     } catch (error) {
       if (!isMicError(error) || spec.signal?.aborted) throw error;
       if (error.code === "conflict") return { kind: "conflict", paths: pathsOf(error) };
@@ -63,6 +62,24 @@ export async function landOver(
         throw mayHaveArrived ? outcomeUnknown(landingId, error) : error;
       await caller.backOff(attempt, spec.signal);
     }
+  }
+}
+
+async function attemptToLand(
+  caller: Caller,
+  landingId: LandingId,
+  spec: Omit<CallSpec, "repeat">,
+): Promise<LandResult> {
+  const bytes = await caller.once({ ...spec, repeat: "once" });
+  try {
+    const message = decodeMessage(Landed, bytes);
+    if (landingIdFromWire(message.landingId) !== landingId)
+      throw new MicError("usage", "it is about another landing");
+    return { kind: "landed", ...landedFromWire(message) };
+  } catch (cause) {
+    if (!(cause instanceof MicError)) throw cause;
+    const message = `the server's answer to a landing is wrong: ${cause.message}`;
+    throw new CallFailure("corrupt", message, { cause, sent: true, transient: false });
   }
 }
 

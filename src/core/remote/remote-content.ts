@@ -53,12 +53,13 @@ interface LocatedFile {
   readonly hint: number;
 }
 
-export function fetchFrom(
+export async function* fetchFrom(
   caller: Caller,
   project: ProjectId,
   request: DiffRequest,
   options: FetchOptions = {},
 ): AsyncGenerator<FetchItem> {
+  if (request.paths?.length === 0) return;
   const messages = [[encodeMessage(FetchRequest, diffRequestToWire(project, request))]];
   const spec = {
     path: `${SERVICE}/Fetch`,
@@ -66,7 +67,7 @@ export function fetchFrom(
     repeat: "again",
     signal: options.signal,
   } as const;
-  return checkedFetch(caller.stream(spec, decodeFetchItem));
+  yield* checkedFetch(caller.stream(spec, decodeFetchItem));
 }
 
 /** An answer that breaks off is asked for from there on. */
@@ -142,7 +143,7 @@ export async function* readFileFrom(
 
 function checkRange({ offset, length }: ContentRange): void {
   if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0) {
-    throw new MicError("out-of-range", `${length} bytes at ${offset} are not a range`);
+    throw new MicError("usage", `${length} bytes at ${offset} are not a range`);
   }
 }
 

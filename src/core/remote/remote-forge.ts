@@ -279,6 +279,8 @@ class RemoteForge implements F.Forge {
   }
 
   async *listLandings(project: ProjectId, request: F.ListLandings, options: F.CallOptions = {}) {
+    // On the wire no paths are all of them.
+    if (request.paths?.length === 0) return;
     const path = `${CONTENT}/ListLandings`;
     const messages = [[encodeMessage(C.ListLandingsRequest, history.listLandingsToWire(project, request))]];
     const pages = this.#caller.stream(
@@ -338,6 +340,7 @@ class RemoteForge implements F.Forge {
     paths: readonly TreePath[] | undefined,
     options: F.CallOptions = {},
   ): AsyncIterable<readonly F.LocatedEntry[]> {
+    if (paths?.length === 0) return nothing();
     const request = { project, at: BigInt(at), paths: paths ?? [] };
     const messages = [[encodeMessage(C.ListEntriesRequest, request)]];
     const path = `${CONTENT}/ListEntries`;
@@ -345,7 +348,12 @@ class RemoteForge implements F.Forge {
     return ascending("ListEntries", this.#caller.stream(spec, decodeEntries));
   }
 
-  diff(project: ProjectId, request: F.DiffRequest, options: F.CallOptions = {}) {
+  diff(
+    project: ProjectId,
+    request: F.DiffRequest,
+    options: F.CallOptions = {},
+  ): AsyncIterable<readonly F.TreeChange[]> {
+    if (request.paths?.length === 0) return nothing();
     const messages = [[encodeMessage(C.DiffRequest, content.diffRequestToWire(project, request))]];
     const path = `${CONTENT}/Diff`;
     const spec = { path, messages: () => messages, repeat: "again", signal: options.signal } as const;
@@ -526,6 +534,10 @@ class RemoteForge implements F.Forge {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#channel[Symbol.asyncDispose]();
   }
+}
+
+async function* nothing(): AsyncGenerator<never> {
+  // Ends at once.
 }
 
 function pageToWire({ after, limit }: F.PageRequest): { readonly after: string; readonly limit: number } {

@@ -132,6 +132,7 @@ export function landSessionToWire(project: string, request: LandSession): LandSe
     author: request.author,
     agent: request.agent,
     packs: (request.packs ?? []).map(hexToBytes),
+    base: request.base === undefined ? undefined : positionRefToWire(request.base),
   };
 }
 
@@ -147,6 +148,7 @@ export function landSessionFromWire(
     author: message.author === "" ? defaults.author : message.author,
     agent: message.agent,
     packs: packsFromWire(message.packs),
+    ...(message.base === undefined ? {} : { base: positionRefFromWire(message.base, "the base") }),
   };
 }
 

@@ -115,6 +115,8 @@ export interface LandSessionRequest {
   readonly author: string;
   readonly agent: string;
   readonly packs: readonly Uint8Array[];
+  /** Default: the session's. */
+  readonly base: PositionRef | undefined;
 }
 
 export interface LandRequest {
@@ -955,6 +957,7 @@ function createBaseLandSessionRequest(): LandSessionRequest {
     author: "",
     agent: "",
     packs: [],
+    base: undefined,
   };
 }
 
@@ -980,6 +983,9 @@ export const LandSessionRequest: MessageFns<LandSessionRequest> = {
     }
     for (const v of message.packs) {
       writer.uint32(58).bytes(v!);
+    }
+    if (message.base !== undefined) {
+      PositionRef.encode(message.base, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -1051,6 +1057,14 @@ export const LandSessionRequest: MessageFns<LandSessionRequest> = {
             }
 
             message.packs.push(reader.bytes());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.base = PositionRef.decode(reader, reader.uint32());
             continue;
           }
         }
