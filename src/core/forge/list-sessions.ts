@@ -13,6 +13,8 @@ import type { Snapshot } from "./snapshot.ts";
 
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 1000;
+/** Sessions looked at for one page, so that a filter that few of very many match does not hold a call up. */
+const SCAN_MAX = 1000;
 /** Sessions read at once. */
 const READ_TOGETHER = 32;
 
@@ -21,34 +23,72 @@ type Cursor =
   | { readonly kind: "object"; readonly after: SessionId | undefined }
   | { readonly kind: "log"; readonly upTo: Position };
 
+/** A page may be short, or empty, before the last: `next` tells. */
 export async function listSessions(
   context: ForgeContext,
   project: ProjectId,
   request: ListSessions,
   options: CallOptions = {},
 ): Promise<Page<SessionSummary>> {
-  const limit = Math.min(Math.max(1, request.limit ?? LIMIT_DEFAULT), LIMIT_MAX);
   const snapshot = await openSnapshot(context, project, options);
-  const matches = (session: SessionSummary): boolean =>
-    (request.state === undefined || session.state === request.state) &&
-    (request.owner === undefined || session.owner === request.owner);
-  const items: SessionSummary[] = [];
+  const page = new PageInTheMaking(request);
   const cursor = parseCursor(request.after, snapshot.head.position);
   if (cursor.kind === "object") {
     for await (const session of sessionsWithObject(context, snapshot, cursor.after, options)) {
-      if (!matches(session)) continue;
-      if (items.length === limit) return { items, next: `object:${items.at(-1)!.id}` };
-      items.push(session);
+      if (page.add(session)) continue;
+      return page.upTo(`object:${page.last!.id}`);
     }
   }
-  if (request.state !== undefined && request.state !== "landed") return { items };
+  if (request.state !== undefined && request.state !== "landed") return page.whole();
   const upTo = cursor.kind === "log" ? cursor.upTo : snapshot.head.position;
+  let position = upTo;
   for await (const session of sessionsOfLog(context, snapshot, upTo, options)) {
-    if (!matches(session)) continue;
-    if (items.length === limit) return { items, next: `log:${session.landedAt}` };
-    items.push(session);
+    if (session === undefined ? page.skip() : page.add(session)) {
+      position--;
+      continue;
+    }
+    return page.upTo(`log:${position}`);
   }
-  return { items };
+  return page.whole();
+}
+
+class PageInTheMaking {
+  readonly #request: ListSessions;
+  readonly #limit: number;
+  readonly #items: SessionSummary[] = [];
+  #scanned = 0;
+  /** The last session that was looked at. */
+  last: SessionSummary | undefined;
+
+  constructor(request: ListSessions) {
+    this.#request = request;
+    this.#limit = Math.min(Math.max(1, request.limit ?? LIMIT_DEFAULT), LIMIT_MAX);
+  }
+
+  /** Takes a session in if it matches. False: the page ends before it. */
+  add(session: SessionSummary): boolean {
+    const { state, owner } = this.#request;
+    const matches =
+      (state === undefined || session.state === state) && (owner === undefined || session.owner === owner);
+    if (matches && this.#items.length === this.#limit) return false;
+    if (!this.skip()) return false;
+    if (matches) this.#items.push(session);
+    this.last = session;
+    return true;
+  }
+
+  /** Counts something that is no session of this page. False: the page ends before it. */
+  skip(): boolean {
+    return this.#scanned++ < SCAN_MAX;
+  }
+
+  upTo(next: string): Page<SessionSummary> {
+    return { items: this.#items, next };
+  }
+
+  whole(): Page<SessionSummary> {
+    return { items: this.#items };
+  }
 }
 
 async function* sessionsWithObject(
@@ -73,23 +113,44 @@ async function* sessionsWithObject(
   }
 }
 
+/** One item for each position, newest first: the session that landed there last, if the log alone knows it. */
 async function* sessionsOfLog(
   context: ForgeContext,
   snapshot: Snapshot,
   upTo: Position,
   options: CallOptions,
-): AsyncIterable<SessionSummary> {
+): AsyncIterable<SessionSummary | undefined> {
   const { project } = snapshot;
-  const stored = new Set<SessionId>();
-  for await (const ids of sessionIds(context, project, undefined, options))
-    for (const id of ids) stored.add(id);
   for await (const page of snapshot.records(POSITION_ZERO, upTo, options)) {
-    for (const record of page) {
-      if (stored.has(record.session)) continue;
-      const newest = await snapshot.landingOfSession(record.session, POSITION_ZERO, options);
-      if (newest === record.position) yield summaryOfRecord(record);
+    for (let start = 0; start < page.length; start += READ_TOGETHER) {
+      const slice = page.slice(start, start + READ_TOGETHER);
+      const hasObject = await Promise.all(
+        slice.map(({ session }) => isStored(context, project, session, options)),
+      );
+      for (let i = 0; i < slice.length; i++) {
+        const record = slice[i]!;
+        const newer = hasObject[i]
+          ? record.position
+          : await snapshot.landingOfSession(record.session, record.position, options);
+        yield newer === undefined ? summaryOfRecord(record) : undefined;
+      }
     }
   }
+}
+
+async function isStored(
+  context: ForgeContext,
+  project: ProjectId,
+  session: SessionId,
+  options: CallOptions,
+): Promise<boolean> {
+  const range = { offset: 0, length: 1 };
+  const { signal } = options;
+  const found = await context.store.get(
+    sessionKey(project, session),
+    signal === undefined ? { range } : { range, signal },
+  );
+  return found !== undefined;
 }
 
 /** In the order of ids, in pages. */
