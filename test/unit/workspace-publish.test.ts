@@ -1,3 +1,4 @@
+import { lstatSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { MicError } from "../../src/core/base/errors.ts";
@@ -7,6 +8,7 @@ import { mintLandingId, mintSessionId } from "../../src/core/base/random.ts";
 import { systemRandom } from "../../src/core/base/system.ts";
 import { BATCH_LANDINGS_MAX } from "../../src/core/forge/batch.ts";
 import type { Forge, Operation } from "../../src/core/forge/forge.ts";
+import { readContent } from "../../src/core/workspace/content.ts";
 import { publishWorkspace } from "../../src/core/workspace/publish.ts";
 import {
   abandonSession,
@@ -57,6 +59,11 @@ async function fill(): Promise<void> {
   await abandonSession(work.ws);
   await startSession(work.ws, "still open");
   await recordDecision(work.ws, "later");
+}
+
+function readOnDisk(dir: string, name: string): Buffer {
+  const file = join(dir, name);
+  return lstatSync(file).isSymbolicLink() ? readlinkSync(file, "buffer") : readFileSync(file);
 }
 
 async function history(forge: Forge, id = work.ws.settings.project) {
@@ -113,6 +120,35 @@ test("a published project is the same project, and the workspace belongs to it",
   after.write({ "new.txt": "new\n" });
   expect(await landSession(after.ws, {})).toMatchObject({ position: 9 });
   expect(await target.getHead(settings.project)).toMatchObject({ position: 9 });
+});
+
+test("what is needed of the base is at hand when the server cannot be reached", async () => {
+  await fill();
+  let isGone = false;
+  const target = all.addRemoteForge(
+    SERVER,
+    (forge) =>
+      new Proxy(forge, {
+        get(inner, key) {
+          if (isGone && key !== "address" && key !== Symbol.asyncDispose) {
+            throw new MicError("unreachable", "the connection is gone");
+          }
+          const value = Reflect.get(inner, key) as unknown;
+          return typeof value === "function" ? value.bind(inner) : value;
+        },
+      }),
+  );
+  await publishWorkspace(work.ws, { address: SERVER, target });
+  isGone = true;
+  const { ws } = all.open(work.dir);
+  const source = await all.openForge(join(work.dir, ".mic/forge"), false);
+  const entries = await collect(source.listEntries(ws.settings.project, ws.index.base.position, undefined));
+  expect(entries.some(({ entry }) => entry.chunks !== undefined)).toBe(true);
+  for (const side of entries) {
+    const content = await readContent(ws, side);
+    expect(Buffer.compare(content, readOnDisk(work.dir, side.path))).toBe(0);
+  }
+  isGone = false;
 });
 
 test("publishing again changes nothing", async () => {

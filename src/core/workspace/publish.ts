@@ -4,7 +4,7 @@
  * step finds out what was done before, so that an interrupted publish is finished by running it again. The forge
  * that it leaves stays as it is.
  */
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { isMicError, MicError } from "../base/errors.ts";
 import type { Position } from "../base/ids.ts";
 import type { CallOptions, Forge, HeadInfo, PositionRef, ProjectInfo } from "../forge/forge.ts";
@@ -12,6 +12,7 @@ import { callOptions } from "./base-changes.ts";
 import type { CopyContext } from "./copy-content.ts";
 import { copyHistory } from "./copy-history.ts";
 import { copySessions } from "./copy-sessions.ts";
+import { keepBase } from "./keep-base.ts";
 import type { PublishResult } from "./results.ts";
 import { changeWorkspace } from "./settle.ts";
 import { EMBEDDED_ADDRESS, type Workspace } from "./workspace.ts";
@@ -42,6 +43,8 @@ export function publishWorkspace(ws: Workspace, options: PublishOptions): Promis
     if (!isThere) await copyAll(ws, context);
     const sessions = isThere ? 0 : await copySessions(context);
     const { position } = await source.getHead(local.id, call);
+    // A forge in a directory keeps the base at hand; one behind a network does not.
+    if (ws.inDirectory && !isAbsolute(address)) await keepBase(ws, source);
     ws.saveSettings({
       ...ws.settings,
       address: address === join(ws.root, EMBEDDED_ADDRESS) ? EMBEDDED_ADDRESS : address,
