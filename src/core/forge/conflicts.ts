@@ -30,7 +30,11 @@ export async function findConflicts(
     found.add(ours);
   };
   const options = signal === undefined ? {} : { signal };
-  for await (const page of snapshot.records(base, snapshot.head.position, options)) {
+  const recent = await snapshot.recentLog(base);
+  const isRecentClear = recent !== undefined && !recent.mayClash(operations, base);
+  const upTo = isRecentClear ? recent.low! : snapshot.head.position;
+  if (upTo <= base) return [];
+  for await (const page of snapshot.records(base, upTo, options)) {
     for (const record of page) {
       const { operations: their } = record;
       if (their.kind === "inline") findClashes(operations, snapshot.inlineOperations(record), report);

@@ -11,6 +11,7 @@ import type { NodeSource, TreeContext } from "../prolly/types.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { Operation } from "./forge.ts";
 import { PageCache } from "./manifest.ts";
+import { RecentLogKeeper } from "./recent-log.ts";
 import { RecordCache } from "./record-cache.ts";
 import { SessionLog } from "./session-log.ts";
 
@@ -22,6 +23,7 @@ export class ProjectCaches {
   readonly records = new RecordCache(RECORD_CACHE_BYTES);
   readonly pages: PageCache;
   readonly sessions = new SessionLog();
+  readonly recent = new RecentLogKeeper();
   readonly #nodeCache: NodeCache;
   readonly #inline = new WeakMap<LandingRecord, readonly Operation[]>();
   readonly #trees = new Map<ObjectId, Tree>();

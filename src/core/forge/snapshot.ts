@@ -19,6 +19,7 @@ import type { ETag } from "../store/object-store.ts";
 import type { Operation, PositionRef } from "./forge.ts";
 import type { Manifest } from "./manifest.ts";
 import type { ProjectCaches } from "./project-caches.ts";
+import type { RecentLog } from "./recent-log.ts";
 
 /** Positions read together from a log. */
 const LOG_PAGE_POSITIONS = 64;
@@ -147,6 +148,11 @@ export class Snapshot {
     return operations;
   }
 
+  /** What landed since `after`, in memory, as far back as that reaches; undefined where it is not much. */
+  recentLog(after: Position): Promise<RecentLog | undefined> {
+    return this.#caches.recent.upTo(this, after);
+  }
+
   /** The newest landing of a session in (after, head]. */
   landingOfSession(
     session: SessionId,
@@ -175,7 +181,12 @@ export class Snapshot {
     }
     const beforeRing = (head - ring.length) as Position;
     if (after >= beforeRing) return undefined;
-    for await (const page of this.records(after, beforeRing, options)) {
+    const recent = await this.recentLog(after);
+    const known = recent?.find(landingId);
+    if (known !== undefined && known <= head) return this.record(known);
+    const upTo = Math.min(beforeRing, recent?.low ?? beforeRing) as Position;
+    if (after >= upTo) return undefined;
+    for await (const page of this.records(after, upTo, options)) {
       const found = page.find((record) => record.landingId === landingId);
       if (found !== undefined) return found;
     }
