@@ -135,12 +135,18 @@ function logger({ output }: Invocation, root: string): (event: WatchEvent) => vo
 // In a process of its own
 
 const START_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 30_000;
 const POLL_MS = 20;
 
 async function startDaemon(invocation: Invocation, root: string): Promise<void> {
   const { output, signal } = invocation;
   const log = metaPath(root, WATCH_LOG_FILE);
-  truncateLog(log);
+  const { acquireWatchLock } = await import("../../core/workspace/watch/watch-server.ts");
+  {
+    // One that runs keeps its log.
+    await using _lock = await acquireWatchLock(root, systemClock);
+    truncateLog(log);
+  }
   const logFile = openSync(log, "a", 0o600);
   const child = spawn(process.execPath, [...ownScript(), "-C", root, "--json", "watch", "--logged"], {
     // Keeps no directory in use.
@@ -187,12 +193,11 @@ function truncateLog(log: string): void {
   }
 }
 
-/** What the child wrote last: its error document. */
+/** From the error document that the child wrote. */
 function startError(log: string): MicError {
-  const text = readFileSync(log, "utf8");
-  const last = text.trimEnd().split("\n").at(-1) ?? "";
-  const match = /^\{"error":/.exec(last);
-  if (match === null) {
+  const lines = readFileSync(log, "utf8").trimEnd().split("\n");
+  const last = lines.findLast((line) => line.startsWith('{"error":')) ?? lines.at(-1) ?? "";
+  if (!last.startsWith('{"error":')) {
     return new MicError("internal", `the watcher ended as it started: ${last.slice(0, 500)}`);
   }
   const { code, message, hint, ...data } = (
@@ -208,12 +213,8 @@ async function stop({ output, signal }: Invocation, root: string): Promise<void>
     output.answer({ event: "stopped", running: false }, () => "no watcher is running");
     return;
   }
-  const deadlineMs = systemClock.nowMs() + START_TIMEOUT_MS;
-  while (
-    (await askWatcher(root, "about", askOptions())).kind === "about" &&
-    systemClock.nowMs() < deadlineMs
-  ) {
-    await systemClock.sleep(POLL_MS, signal);
-  }
+  // It lets go of its lock last: another one can be started now.
+  const { acquireWatchLock } = await import("../../core/workspace/watch/watch-server.ts");
+  await using _lock = await acquireWatchLock(root, systemClock, { timeoutMs: STOP_TIMEOUT_MS, signal });
   output.answer({ event: "stopped", running: true, pid: asked.pid }, () => `ended process ${asked.pid}`);
 }

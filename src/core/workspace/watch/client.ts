@@ -67,7 +67,7 @@ export function socketPath(root: string, address: WatchAddress): string {
   return socket.startsWith("\\\\") || isAbsolute(socket) ? socket : metaPath(root, socket);
 }
 
-function converse(
+async function converse(
   root: string,
   address: WatchAddress,
   ask: WatchQuestion,
@@ -75,7 +75,7 @@ function converse(
 ): Promise<WatchAnswer> {
   const path = socketPath(root, address);
   checkOwner(path, options.userId);
-  return new Promise((resolve, reject) => {
+  return await new Promise((resolve, reject) => {
     const parts: Buffer[] = [];
     let length = 0;
     const socket = connect(path);

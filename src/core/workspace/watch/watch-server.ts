@@ -41,8 +41,12 @@ const SOCKET_PATH_BYTES_MAX = 100;
 const IDLE_TIMEOUT_MS = 10_000;
 
 /** Held by the one watcher of a workspace while it lives. Errors: `already-exists`. */
-export function acquireWatchLock(root: string, clock: Clock): Promise<AsyncDisposable> {
-  return acquireFileLock(metaPath(root, WATCH_LOCK_FILE), { timeoutMs: 0, clock }, () => {
+export function acquireWatchLock(
+  root: string,
+  clock: Clock,
+  options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+): Promise<AsyncDisposable> {
+  return acquireFileLock(metaPath(root, WATCH_LOCK_FILE), { timeoutMs: 0, ...options, clock }, () => {
     const pid = readWatchAddress(root)?.pid;
     return new MicError(
       "already-exists",
