@@ -165,7 +165,7 @@ export class RestClient {
 
   #check(method: string, path: string, reply: RestReply): void {
     const route = findRoute(method, path.split("?", 1)[0]!);
-    const where = `${method} ${path} → ${reply.status} ${reply.text.slice(0, 300)}`;
+    const where = `${method} ${path.slice(0, 200)} → ${reply.status} ${reply.text.slice(0, 300)}`;
     if (reply.status >= 400) {
       const isHead = method === "HEAD";
       if (!isHead) checkProblem(reply, where);

@@ -6,7 +6,9 @@ import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { utf8 } from "../../src/core/base/bytes.ts";
 import { hashObject } from "../../src/core/base/hash.ts";
+import { encodePack } from "../../src/core/codec/pack.ts";
 import { ROUTES } from "../../src/server/rest/routes.ts";
+import { framesOf, testObject } from "../support/packs.ts";
 import { type RestClient, RestServer } from "../support/rest-server.ts";
 
 /** One project through every endpoint; the client checks each answer against the table of routes. */
@@ -300,13 +302,32 @@ describe("a project over REST", () => {
     expect((await client.get(empty.headers.get("location")!)).bytes).toHaveLength(0);
   });
 
+  test("a pack is stored, named by a landing and read back", async () => {
+    const object = testObject("from a pack\n");
+    const { bytes, id } = encodePack(framesOf([object]));
+    const made = await client.call("POST", `${P}/packs`, { bytes });
+    expect(made).toMatchObject({ status: 201, json: { pack: id, size: bytes.length } });
+    const started = await client.post(`${P}/sessions`, { goal: "From a pack" });
+    const at = `${P}/sessions/${started.json.id}`;
+    const put = { op: "put", path: "packed.txt", hash: object.id, size: object.content.length };
+    await client.post(`${at}/operations`, { operations: [put] });
+    const landed = await client.post(`${at}/land`, { packs: [id] });
+    expect(landed.json.position).toBe(4);
+    expect((await client.get(`${P}/files/packed.txt`)).text).toBe("from a pack\n");
+    const read = await client.get(`${P}/packs/${id}`);
+    expect(Buffer.compare(read.bytes, bytes)).toBe(0);
+    expect((await client.get(`${P}/packs/${id}`, { range: "bytes=0-3" })).text).toBe("MICP");
+    expect((await client.call("POST", `${P}/packs`, { bytes: bytes.subarray(0, 50) })).status).toBe(400);
+    expect((await client.get(`${P}/packs/${"4".repeat(64)}`)).status).toBe(404);
+  });
+
   test("the archive unpacks to the files", async () => {
     const long = `${"long/".repeat(30)}name.txt`;
     await landFiles({ [long]: "long\n", "big.bin": "x".repeat(200_000), empty: "" }, "Shapes for an archive");
     const directory = mkdtempSync(join(tmpdir(), "mic-rest-archive-"));
     try {
       const archive = await client.get(`${P}/archive`);
-      expect(archive.headers.get("mic-position")).toBe("4");
+      expect(archive.headers.get("mic-position")).toBe("5");
       writeFileSync(join(directory, "a.tar"), archive.bytes);
       execFileSync("tar", ["xf", "a.tar"], { cwd: directory });
       expect(readFileSync(join(directory, "hello.txt"), "utf8")).toBe("hello there\n");
@@ -327,12 +348,12 @@ describe("a project over REST", () => {
 
   test("landings are listed newest first, by path and author, in pages", async () => {
     const all = await client.get(`${P}/landings`);
-    expect(all.json.items.map((each: { position: number }) => each.position)).toEqual([4, 3, 2, 1]);
+    expect(all.json.items.map((each: { position: number }) => each.position)).toEqual([5, 4, 3, 2, 1]);
     const page = await client.get(`${P}/landings?limit=3`);
-    expect(page.json.before).toBe(2);
+    expect(page.json.before).toBe(3);
     expect((await client.get(`${P}/landings?limit=3&before=2`)).json.items).toHaveLength(1);
     expect((await client.get(`${P}/landings?before=0`)).json.items).toEqual([]);
-    expect((await client.get(`${P}/landings?since=2`)).json.items).toHaveLength(2);
+    expect((await client.get(`${P}/landings?since=2`)).json.items).toHaveLength(3);
     const touched = await client.get(`${P}/landings?path=hello.txt&path=src`);
     expect(touched.json.items.map((each: { position: number }) => each.position)).toEqual([3, 2, 1]);
     expect((await client.get(`${P}/landings?author=BOT`)).json.items).toHaveLength(1);
@@ -345,7 +366,7 @@ describe("a project over REST", () => {
       conversation: [{ role: "user", text: "Say hello" }],
     });
     expect((await client.get(`${P}/landings/latest`)).json).toMatchObject({
-      position: 4,
+      position: 5,
       author: "ada",
       agent: "",
     });
@@ -418,11 +439,24 @@ describe("a project over REST", () => {
     expect((await client.get("/api/openapi.json", { "if-none-match": etag })).status).toBe(304);
   });
 
+  test("live streams answer with events", async () => {
+    const landings = await client.get(`${P}/sessions/${"a".repeat(32)}/events`);
+    expect(landings.text).toContain("event: state");
+    setTimeout(() => server.drain.abort(), 50);
+    expect((await client.get(`${P}/landings/events?after=0`)).text).toContain(
+      "id: 5\nevent: landing\ndata: {",
+    );
+  });
+
   test("what is for anybody needs no token", async () => {
     for (const path of ["/SKILL.md", "/llms.txt"]) {
       const answer = await client.call("GET", path, { anonymous: true });
       expect(answer.status).toBe(200);
       expect(answer.text).toMatch(/^(?:---|#)/);
     }
+  });
+
+  test("every route of the table has answered with success above", () => {
+    expect(ROUTES.map(({ id }) => id).filter((id) => !client.succeeded.has(id))).toEqual([]);
   });
 });

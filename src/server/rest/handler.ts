@@ -9,6 +9,7 @@ import type { Principal, ServerContext } from "../context.ts";
 import { chooseType } from "./accept.ts";
 import { type Answer, sendAnswer } from "./answer.ts";
 import { readJson } from "./body.ts";
+import { checked } from "./checked.ts";
 import { HttpError, problemAnswer } from "./problem.ts";
 import { parseQuery } from "./query.ts";
 import { type RestOptions, RestState } from "./rest-state.ts";
@@ -134,14 +135,12 @@ function findEndpoint(
   if (found !== null) {
     const endpoint = found.store as Endpoint | null;
     if (endpoint === null) throw new MicError("usage", "the path is not valid percent-encoded UTF-8");
-    return { endpoint, params: found.params as Record<string, string> };
+    const params = found.params as Record<string, string>;
+    for (const name in params) if (params[name] === "") throw nothingAt(path);
+    return { endpoint, params };
   }
   const allowed: string[] = METHODS.filter((each) => router.find(each, path) !== null);
-  if (allowed.length === 0) {
-    throw new HttpError(404, "not-found", `there is nothing at ${JSON.stringify(path.slice(0, 200))}`, {
-      hint: "see /api/openapi.json, or /SKILL.md",
-    });
-  }
+  if (allowed.length === 0) throw nothingAt(path);
   if (allowed.includes("GET")) allowed.splice(1, 0, "HEAD");
   const allow = [...allowed, "OPTIONS"].join(", ");
   if (request.method === "OPTIONS") {
@@ -152,6 +151,12 @@ function findEndpoint(
   throw new HttpError(405, "usage", `${request.method} is not possible here`, {
     hint: `use ${allowed.join(" or ")}`,
     headers: { allow },
+  });
+}
+
+function nothingAt(path: string): MicError {
+  return new MicError("not-found", `there is nothing at ${JSON.stringify(path.slice(0, 200))}`, {
+    hint: "see /api/openapi.json, or /SKILL.md",
   });
 }
 
@@ -177,20 +182,6 @@ async function readBody(
     throw new MicError("usage", "the body is empty", { hint: "send a JSON document" });
   }
   return checked(body.schema, value ?? {}, "body");
-}
-
-const ISSUES_SHOWN = 10;
-
-function checked(schema: z.ZodType, value: unknown, what: string): unknown {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issues = parsed.error.issues.slice(0, ISSUES_SHOWN).map((issue) => ({
-    path: issue.path.map(String).join("."),
-    message: issue.message,
-  }));
-  const [first] = issues;
-  const where = first === undefined || first.path === "" ? `the ${what}` : `the ${what} ${first.path}`;
-  throw new MicError("usage", `${where} is not valid: ${first?.message ?? "unknown"}`, { data: { issues } });
 }
 
 function fail(

@@ -11,7 +11,8 @@ type Json = Record<string, unknown>;
 /** What any route may answer, beyond what it declares. */
 const COMMON_ERRORS: readonly ErrorCode[] = ["usage", "unreachable", "internal", "corrupt"];
 const PRIVATE_ERRORS: readonly ErrorCode[] = ["unauthenticated", "forbidden"];
-const BODY_ERRORS: readonly ErrorCode[] = ["too-large"];
+/** Of a path, or of a body. */
+const INPUT_ERRORS: readonly ErrorCode[] = ["too-large"];
 /** Answers of the protocol itself. */
 const NOT_ACCEPTABLE = 406;
 const UNSUPPORTED_MEDIA_TYPE = 415;
@@ -127,7 +128,7 @@ function problemsOf(route: Route): Map<number, string> {
   const codes = new Set<ErrorCode>([
     ...COMMON_ERRORS,
     ...(route.isPublic === true ? [] : PRIVATE_ERRORS),
-    ...(route.body === undefined ? [] : BODY_ERRORS),
+    ...(route.body === undefined && route.params === undefined ? [] : INPUT_ERRORS),
     ...(route.errors ?? []),
   ]);
   const byStatus = new Map<number, string>();

@@ -1,5 +1,6 @@
 /** What the routes share between calls. */
-import { type ProjectId, parseProjectId } from "../../core/base/ids.ts";
+import { MicError } from "../../core/base/errors.ts";
+import type { ProjectId } from "../../core/base/ids.ts";
 import { parseProjectName } from "../../core/base/project-name.ts";
 import type { HeadInfo } from "../../core/forge/forge.ts";
 import type { ServerContext } from "../context.ts";
@@ -46,7 +47,11 @@ export class RestState {
     const known = this.#ids.get(text);
     if (known !== undefined) return known;
     if (ID.test(text)) return text as ProjectId;
-    if (!text.includes("/")) return parseProjectId(text);
+    if (!text.includes("/")) {
+      throw new MicError("usage", `${JSON.stringify(text.slice(0, 200))} is not a project`, {
+        hint: "use its id, or its name with an encoded slash: org%2Fproject",
+      });
+    }
     parseProjectName(text);
     return this.context.forge.getProject(text).then(({ id }) => {
       if (this.#ids.size >= REMEMBERED_MAX) this.#ids.clear();

@@ -1,9 +1,12 @@
 /** Content by its hash: blobs and packs. */
 import { z } from "zod";
-import { MicError } from "../../../core/base/errors.ts";
+import { isMicError, MicError } from "../../../core/base/errors.ts";
+import type { PackId, ProjectId } from "../../../core/base/ids.ts";
+import type { Forge } from "../../../core/forge/forge.ts";
 import { jsonAnswer } from "../answer.ts";
 import { bodyOf, readBytes } from "../body.ts";
 import { BYTES_TYPE, bytesAnswer, CONTENT_HEADERS, contentAnswer, IMMUTABLE } from "../content-answer.ts";
+import { HttpError } from "../problem.ts";
 import { defineRoute, type Route } from "../route.ts";
 import * as shapes from "../schemas.ts";
 
@@ -108,7 +111,7 @@ export const contentRoutes: readonly Route[] = [
       const project = await call.project();
       const bytes = await readBytes(call.request, PACK_BODY_BYTES_MAX);
       const size = bytes.length;
-      const pack = await call.forge.putPack(project, bytes);
+      const pack = await putPack(call.forge, project, bytes);
       return jsonAnswer(201, { pack, size }, { location: `/api/mic/projects/${project}/packs/${pack}` });
     },
   ),
@@ -137,3 +140,17 @@ export const contentRoutes: readonly Route[] = [
     },
   ),
 ];
+
+/** What the caller sent is corrupt, not what is stored. */
+async function putPack(forge: Forge, project: ProjectId, bytes: Uint8Array): Promise<PackId> {
+  try {
+    return await forge.putPack(project, bytes);
+  } catch (cause) {
+    if (!isMicError(cause, "corrupt")) throw cause;
+    throw new HttpError(400, "corrupt", cause.message, {
+      cause,
+      hint: "make the pack again",
+      data: cause.data,
+    });
+  }
+}

@@ -4,6 +4,7 @@ import type { Position, ProjectId, SessionId } from "../../../core/base/ids.ts";
 import type { LandingSummary } from "../../../core/forge/forge.ts";
 import type { LiveEvents, SessionEvent } from "../../live/live-events.ts";
 import { parseSessionCursor } from "../../live/session-feed.ts";
+import { checked } from "../checked.ts";
 import { landingSummaryDocument, operationDocument, sessionSummaryDocument } from "../documents.ts";
 import { EVENT_STREAM_TYPE, eventStreamAnswer, type StreamEvent } from "../event-stream.ts";
 import { type Call, defineRoute, type Route } from "../route.ts";
@@ -36,7 +37,8 @@ export const liveRoutes: readonly Route[] = [
       const project = await call.project();
       const head = await forge.getHead(project);
       const cursor = lastEventId(call);
-      const after = cursor === undefined ? query.after : shapes.optionalPosition.parse(cursor);
+      const after =
+        cursor === undefined ? query.after : checked(shapes.optionalPosition, cursor, "Last-Event-ID");
       if (after !== undefined) await forge.getPosition(project, after);
       return await eventStreamAnswer(call, (signal) =>
         landingEvents(state.context.events, project, after ?? head.position, signal),
