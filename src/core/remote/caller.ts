@@ -124,10 +124,13 @@ export class Caller {
         signal: ending.signal,
       });
       for await (const message of answer) {
+        // What arrived before the interruption is no longer wanted.
+        throwIfAborted(spec.signal);
         watchdog.pause();
         yield message;
         watchdog.resume();
       }
+      throwIfAborted(spec.signal);
     } catch (error) {
       throwIfAborted(spec.signal);
       if (watchdog.expired) throw timedOut(this.origin, this.timeoutMs);

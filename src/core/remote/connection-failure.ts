@@ -50,7 +50,7 @@ export function connectionFailure(origin: string, cause: unknown, sent: boolean)
       cause,
       sent: false,
       transient: false,
-      hint: "check the address; for a private authority, give its certificate with MIC_CA_FILE",
+      hint: "check the address; for a private authority, name the file of its certificate in SSL_CERT_FILE",
     });
   }
   if (errno === "EPROTO" || errno === "ERR_SSL_WRONG_VERSION_NUMBER") {

@@ -78,11 +78,12 @@ export class ProtoReader {
     if (this.#offset !== end) throw this.fail("a field is longer than its message");
   }
 
-  /** A view. */
+  /** A view, whose `slice()` copies: no `Buffer`. */
   bytes(): Uint8Array {
     const length = this.varint();
     const start = this.#take(length);
-    return this.#bytes.subarray(start, start + length);
+    const { buffer, byteOffset } = this.#bytes;
+    return new Uint8Array(buffer, byteOffset + start, length);
   }
 
   /** Lowercase hex of a field of exactly `length` bytes. */
