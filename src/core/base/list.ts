@@ -14,7 +14,7 @@ export interface List<T> extends Iterable<T> {
 }
 
 /** Below this an array of the items costs little, and each item is made once. */
-const LAZY_ITEMS_MIN = 4096;
+export const LAZY_ITEMS_MIN = 4096;
 
 /** `make` is pure: it may be called more than once for an item, and long after this call. */
 export function listOf<T>(length: number, make: (index: number) => T): List<T> {

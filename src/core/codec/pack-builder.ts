@@ -5,12 +5,12 @@
 import { asPlainBytes, releaseBytes } from "../base/bytes.ts";
 import type { Frame } from "./frame.ts";
 import { checkPackLength, PACK_HEADER_BYTES, packIndexLength, writeAroundFrames } from "./pack.ts";
+import { PackRows } from "./pack-rows.ts";
 
 export class PackBuilder {
   readonly #capacity: number;
   #bytes: Buffer | undefined;
-  /** Their stored bytes are views of `#bytes`. */
-  #frames: Frame[] = [];
+  #rows = new PackRows();
   #length = PACK_HEADER_BYTES;
 
   /** `capacity`: bytes of a usual pack. It grows when it has to. */
@@ -23,32 +23,36 @@ export class PackBuilder {
     return this.#length - PACK_HEADER_BYTES;
   }
 
-  /** The frames so far, in order. Valid until `clear`. */
+  /** True without any frame. */
+  get isEmpty(): boolean {
+    return this.#rows.frameCount === 0;
+  }
+
+  /** The frames so far, in order, made anew; their stored bytes are views of the pack's. Valid until `clear`. */
   get frames(): readonly Frame[] {
-    return this.#frames;
+    return this.#bytes === undefined ? [] : this.#rows.framesIn(asPlainBytes(this.#bytes), PACK_HEADER_BYTES);
   }
 
   /** Copies the stored bytes. */
   add(frame: Frame): void {
     const end = this.#length + frame.stored.length;
-    const bytes = this.#reserve(end);
-    bytes.set(frame.stored, this.#length);
-    this.#frames.push({ ...frame, stored: asPlainBytes(bytes.subarray(this.#length, end)) });
+    this.#rows.add(frame);
+    this.#reserve(end).set(frame.stored, this.#length);
     this.#length = end;
   }
 
   /** The pack, the same as `encodePack` makes. Valid until `clear`. Throws `too-large`. */
   finish(): Uint8Array {
-    const end = this.#length + packIndexLength(this.#frames);
+    const end = this.#length + packIndexLength(this.#rows);
     checkPackLength(end);
     const bytes = this.#reserve(end).subarray(0, end);
-    writeAroundFrames(bytes, this.#length, this.#frames);
+    writeAroundFrames(bytes, this.#length, this.#rows);
     return asPlainBytes(bytes);
   }
 
   /** Begins the next pack. */
   clear(): void {
-    this.#frames = [];
+    this.#rows = new PackRows();
     this.#length = PACK_HEADER_BYTES;
   }
 
@@ -63,15 +67,7 @@ export class PackBuilder {
     const old = this.#bytes;
     if (old !== undefined && end <= old.length) return old;
     const bytes = Buffer.allocUnsafeSlow(Math.max(end, this.#capacity, 2 * (old?.length ?? 0)));
-    if (old !== undefined) {
-      bytes.set(old.subarray(0, this.#length));
-      let at = PACK_HEADER_BYTES;
-      this.#frames = this.#frames.map((frame) => {
-        const start = at;
-        at += frame.stored.length;
-        return { ...frame, stored: asPlainBytes(bytes.subarray(start, at)) };
-      });
-    }
+    if (old !== undefined) bytes.set(old.subarray(0, this.#length));
     this.#bytes = bytes;
     return bytes;
   }

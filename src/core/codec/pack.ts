@@ -42,19 +42,17 @@ import {
   FRAME_ROW_BYTES,
   type FrameColumns,
   ID_BYTES,
-  OBJECT_KINDS,
   OBJECT_ROW_BYTES,
   PackIndex,
   WHAT,
 } from "./pack-index.ts";
+import { FRAME_CHECKSUM_BYTES, PackRows } from "./pack-rows.ts";
 
 export const PACK_MAGIC = "MICP";
 export const PACK_TRAILER_MAGIC = "MICX";
 export const PACK_VERSION = 1;
 export const PACK_HEADER_BYTES = 8;
 export const PACK_TRAILER_BYTES = 36;
-/** Bytes of a frame's checksum: enough to find damage; what proves content is its id. */
-export const FRAME_CHECKSUM_BYTES = 8;
 
 const RANK_BYTES = ID_BYTES + 4;
 /** First bytes of the trailer that its checksum covers. */
@@ -74,27 +72,32 @@ export function packTailLength(frameCount: number, objectCount: number): number 
   return frameCount * FRAME_ROW_BYTES + objectCount * (OBJECT_ROW_BYTES + RANK_BYTES) + PACK_TRAILER_BYTES;
 }
 
-/** Frames keep their order. Throws `too-large` above PACK_BYTES_MAX. */
-export function encodePack(frames: readonly Frame[]): EncodedPack {
+/**
+ * Frames keep their order. `copied` is told each frame whose bytes are not needed any more. Throws `too-large`
+ * above PACK_BYTES_MAX.
+ */
+export function encodePack(frames: readonly Frame[], copied?: (frame: Frame) => void): EncodedPack {
   let dataEnd = PACK_HEADER_BYTES;
-  for (const frame of frames) dataEnd += frame.stored.length;
-  const indexLength = packIndexLength(frames);
+  for (const { stored } of frames) dataEnd += stored.length;
+  checkPackLength(dataEnd);
+  const rows = new PackRows();
+  for (const frame of frames) rows.add(frame);
+  const indexLength = packIndexLength(rows);
   checkPackLength(dataEnd + indexLength);
   const bytes = Buffer.allocUnsafeSlow(dataEnd + indexLength);
   let dataAt = PACK_HEADER_BYTES;
-  for (const { stored } of frames) {
-    bytes.set(stored, dataAt);
-    dataAt += stored.length;
+  for (const frame of frames) {
+    bytes.set(frame.stored, dataAt);
+    dataAt += frame.stored.length;
+    copied?.(frame);
   }
-  writeAroundFrames(bytes, dataEnd, frames);
+  writeAroundFrames(bytes, dataEnd, rows);
   return { id: packIdOf(bytes), bytes: asPlainBytes(bytes), indexLength };
 }
 
 /** Bytes of index and trailer of a pack of these frames. */
-export function packIndexLength(frames: readonly Frame[]): number {
-  let objectCount = 0;
-  for (const { objects } of frames) objectCount += objects.length;
-  return packTailLength(frames.length, objectCount);
+export function packIndexLength(rows: PackRows): number {
+  return packTailLength(rows.frameCount, rows.objectCount);
 }
 
 export function checkPackLength(length: number): void {
@@ -107,66 +110,19 @@ export function checkPackLength(length: number): void {
  * Header, index and trailer of a pack whose frames stand in `bytes` from PACK_HEADER_BYTES to `dataEnd`
  * already; `packIndexLength` bytes follow them.
  */
-export function writeAroundFrames(bytes: Buffer, dataEnd: number, frames: readonly Frame[]): void {
+export function writeAroundFrames(bytes: Buffer, dataEnd: number, rows: PackRows): void {
   bytes.write(PACK_MAGIC, 0, "latin1");
   bytes.writeUInt32LE(PACK_VERSION, 4);
-  let objectCount = 0;
-  for (const { objects } of frames) objectCount += objects.length;
-  const ids = Buffer.allocUnsafe(objectCount * ID_BYTES);
-  let frameAt = dataEnd;
-  let objectAt = dataEnd + frames.length * FRAME_ROW_BYTES;
-  let row = 0;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (const frame of frames) {
-    const { stored, objects } = frame;
-    checkFrameShape(frame);
-    view.setUint32(frameAt, stored.length, true);
-    view.setUint32(frameAt + 4, frame.rawLength, true);
-    view.setUint32(frameAt + 8, objects.length, true);
-    view.setUint8(frameAt + 12, frame.compressed ? FLAG_COMPRESSED : 0);
-    bytes.set(checksumOf(frame), frameAt + 13);
-    frameAt += FRAME_ROW_BYTES;
-    for (const object of objects) {
-      view.setUint32(objectAt, object.length, true);
-      view.setUint32(objectAt + 4, object.sidecarLength, true);
-      view.setUint8(objectAt + 8, OBJECT_KINDS.indexOf(object.kind));
-      objectAt += OBJECT_ROW_BYTES;
-      ids.write(object.id, row * ID_BYTES, ID_BYTES, "hex");
-      row++;
-    }
-  }
-  writeSortedIds(bytes, objectAt, ids, objectCount);
-  writeTrailer(bytes, dataEnd, frames.length, objectCount);
-}
-
-/** The id of content that is stored as it is, alone, is the hash of the stored bytes already. */
-function checksumOf({ compressed, stored, objects }: Frame): Uint8Array {
-  const only = objects[0]!;
-  if (compressed || objects.length > 1 || only.sidecarLength > 0) return frameChecksum(stored);
-  return hexToBytes(only.id).subarray(0, FRAME_CHECKSUM_BYTES);
+  const { frameCount, objectCount, frameTable, objectTable } = rows;
+  bytes.set(frameTable, dataEnd);
+  const objectsAt = dataEnd + frameTable.length;
+  bytes.set(objectTable, objectsAt);
+  writeSortedIds(bytes, objectsAt + objectTable.length, asBuffer(rows.ids), objectCount);
+  writeTrailer(bytes, dataEnd, frameCount, objectCount);
 }
 
 export function packIdOf(bytes: Uint8Array): PackId {
   return hashObject(bytes) as string as PackId;
-}
-
-export function frameChecksum(stored: Uint8Array): Uint8Array {
-  return hashBytes(stored).subarray(0, FRAME_CHECKSUM_BYTES);
-}
-
-/** What a builder of frames must not get wrong; frames from elsewhere go through `verifyFrame` first. */
-function checkFrameShape(frame: Frame): void {
-  let offset = 0;
-  for (const object of frame.objects) {
-    invariant(object.offset === offset, "a frame's objects do not follow each other");
-    offset += object.length + object.sidecarLength;
-  }
-  invariant(frame.objects.length > 0 && offset === frame.rawLength, "a frame's objects do not fill it");
-  invariant(frame.rawLength <= FRAME_RAW_BYTES_MAX, `a frame of ${frame.rawLength} raw bytes`);
-  invariant(
-    frame.compressed ? frame.stored.length < frame.rawLength : frame.stored.length === frame.rawLength,
-    "a frame's stored length",
-  );
 }
 
 function writeSortedIds(bytes: Buffer, start: number, ids: Buffer, count: number): void {

@@ -25,6 +25,7 @@
 import { ByteReader, ByteWriter, utf8 } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
 import type { LandingId, ObjectId, PackId, Position, SessionId } from "../base/ids.ts";
+import type { List } from "../base/list.ts";
 import { comparePaths, parseTreePath, type TreePath } from "../base/path.ts";
 import { type ContentSide, readSide, writeSide } from "./content-side.ts";
 import { checkSeal, seal } from "./sealed.ts";
@@ -48,7 +49,7 @@ export interface PendingLanding {
   readonly agent: string;
   readonly decisions: readonly string[];
   readonly packs: readonly PackId[];
-  readonly operations: readonly PendingOperation[];
+  readonly operations: List<PendingOperation>;
   readonly resendable: boolean;
   readonly hasContent: boolean;
 }

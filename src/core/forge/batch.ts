@@ -4,6 +4,7 @@
  */
 import { bytesToHex, releaseBytes } from "../base/bytes.ts";
 import { invariant, MicError } from "../base/errors.ts";
+import { collectAfter, GarbagePace } from "../base/garbage.ts";
 import { hashObject } from "../base/hash.ts";
 import { nextHlc } from "../base/hlc.ts";
 import { type Epoch, type LandingId, type ObjectId, objectIdFromBytes, type Position } from "../base/ids.ts";
@@ -195,12 +196,14 @@ export class Batch {
   ): AsyncGenerator<readonly TreeEdit[], void, undefined> {
     const { edits } = landing;
     const before = this.#tree;
+    const pace = new GarbagePace();
     for (const [from, to] of edits.ranges()) {
       const existing = before.isEmpty ? [] : await before.getMany(edits.keys(from, to));
       for (let i = 0; i < existing.length; i++) if (existing[i] !== undefined) isKnown[from + i] = 1;
       await content.locate(from, to, existing, position);
       if (landing.given !== undefined) this.#keepHints(landing, from, to, position);
       yield edits.slice(from, to);
+      pace.passed(to - from);
     }
   }
 
@@ -230,6 +233,7 @@ export class Batch {
       this.#operationIds.add(id);
       this.#operations.add("operations", id, bytes);
       this.#bytes += bytes.length;
+      releaseBytes(bytes);
     }
     for (const frame of member.landing.frames) this.#frames.add(frame);
     this.#bytes += member.landing.frameBytes;
@@ -248,6 +252,7 @@ export class Batch {
 
   /** One pack and the swap of the head. Call once, with at least one member. */
   seal(): SealedBatch {
+    collectAfter(this.#members.reduce((sum, { record }) => sum + record.operationCount, 0));
     const { snapshot, random, epoch, pages } = this.#context;
     const { project, head: parent, etag } = snapshot;
     const members = this.#members;
@@ -256,8 +261,9 @@ export class Batch {
 
     const { frames, recordBytes } = this.#recordFrames();
     const own = [...this.#nodes.finish(), ...this.#operations.finish(), ...frames];
-    const encoded = encodePack([...this.#frames, ...own]);
-    for (const { stored } of own) releaseBytes(stored);
+    const encoded = encodePack([...this.#frames, ...own], (frame) => {
+      if (!this.#frames.has(frame)) releaseBytes(frame.stored);
+    });
     const pack: ManifestPack = {
       pack: encoded.id,
       epoch,

@@ -1,5 +1,6 @@
 /** A land request that was checked as far as that is possible without the project, in the form the tree takes. */
 import { MicError } from "../base/errors.ts";
+import { GarbagePace } from "../base/garbage.ts";
 import type { Hlc } from "../base/hlc.ts";
 import type { ObjectId, Position, SessionId } from "../base/ids.ts";
 import type { List } from "../base/list.ts";
@@ -9,6 +10,7 @@ import { checkLandRequest, checkOperationCount, OperationCheck } from "./check-r
 import { type DigestedEdits, type Edits, EditsWriter } from "./edits.ts";
 import type { LandRequest, Operation, PositionRef } from "./forge.ts";
 
+const PACE_OPERATIONS = 4096;
 const NONE_VOUCHED: ReadonlyMap<ObjectId, VouchedFile> = new Map();
 
 export interface SentObject {
@@ -90,9 +92,12 @@ export function prepareOperations(base: PositionRef, operations: List<Operation>
   checkOperationCount(operations.length);
   const check = new OperationCheck();
   const writer = new EditsWriter(base, operations.length);
+  const pace = new GarbagePace();
+  let passed = 0;
   for (const operation of operations) {
     check.next(operation);
     writer.add(operation);
+    if (++passed % PACE_OPERATIONS === 0) pace.passed(PACE_OPERATIONS);
   }
   return writer.finish();
 }

@@ -1,4 +1,5 @@
 /** A landing's operations as its record keeps them: inline, or in segments with a filter each. */
+import { GarbagePace } from "../base/garbage.ts";
 import { hashObject } from "../base/hash.ts";
 import type { ObjectId, Position } from "../base/ids.ts";
 import {
@@ -27,12 +28,14 @@ export function recordOperations(
   }
   const segments: OperationSegment[] = [];
   const stored: StoredSegment[] = [];
+  const pace = new GarbagePace();
   for (let start = 0; start < edits.length; start += OPERATIONS_PER_SEGMENT) {
     const part = edits.slice(start, Math.min(edits.length, start + OPERATIONS_PER_SEGMENT));
     const bytes = encodeOperations(part, position);
     const id = hashObject(bytes);
     stored.push({ id, bytes });
     segments.push({ id, count: part.length, filter: filterOf(part) });
+    pace.passed(part.length);
   }
   return { operations: { kind: "segments", segments }, segments: stored };
 }

@@ -8,8 +8,8 @@ import { corrupt } from "../base/errors.ts";
 import { verifyObject } from "../base/hash.ts";
 import type { ObjectId } from "../base/ids.ts";
 import { FRAME_RAW_BYTES_MAX } from "../base/limits.ts";
-import { frameChecksum } from "../codec/pack.ts";
 import type { FrameLocation } from "../codec/pack-index.ts";
+import { frameChecksum } from "../codec/pack-rows.ts";
 import type { Frame, FrameObject, ObjectKind } from "./frame.ts";
 
 export interface ObjectContent {

@@ -1,9 +1,10 @@
 /** The changes that a scan found, as the threads' columns say them: an object is made for a change when it is asked for. */
 import type { ObjectId } from "../base/ids.ts";
-import { type List, listOf } from "../base/list.ts";
+import { LAZY_ITEMS_MIN, LazyList, type List, listOf } from "../base/list.ts";
 import { comparePaths, type TreePath } from "../base/path.ts";
 import type { EntryKind } from "../codec/tree-entry.ts";
 import type { WorkspaceIndex } from "./index.ts";
+import type { StatusChange } from "./results.ts";
 import type { WorkspaceChange } from "./scan.ts";
 import { CHANGE_OPS, statAt } from "./scan-batch.ts";
 import { trustedStat } from "./stat.ts";
@@ -21,7 +22,42 @@ export interface FoundChanges {
   readonly ids: readonly (readonly [number, string])[];
 }
 
-/** In path order. `index`: the one that was scanned, which must not be written over while the list is used. */
+/** In path order. */
+export class ChangeColumns extends LazyList<WorkspaceChange> {
+  readonly #columns: Columns;
+
+  constructor(columns: Columns, change: (i: number) => WorkspaceChange) {
+    super(columns.paths.length, change);
+    this.#columns = columns;
+  }
+
+  /** Without what it takes to compare: neither the index nor stat data are needed for it any more. */
+  status(): List<StatusChange> {
+    const { paths, ops, kinds, stats } = this.#columns;
+    const sizes = new Float64Array(paths.length);
+    for (let i = 0; i < sizes.length; i++) sizes[i] = stats[i * STAT_NUMBERS + 2]!;
+    return new LazyList(paths.length, (i) => {
+      const op = CHANGE_OPS[ops[i]!]!;
+      const kind = KINDS[kinds[i]!];
+      return kind === undefined ? { op, path: paths[i]! } : { op, path: paths[i]!, kind, size: sizes[i]! };
+    });
+  }
+}
+
+interface Columns {
+  readonly paths: readonly TreePath[];
+  /** Index into CHANGE_OPS. */
+  readonly ops: Uint8Array;
+  /** Index into KINDS, -1 when nothing is there now. */
+  readonly kinds: Int8Array;
+  /** Four numbers each: see ScanBatch. */
+  readonly stats: Float64Array;
+}
+
+/**
+ * In path order: an array, or columns where there are very many. `index`: the one that was scanned, which must not
+ * be written over while the list is used.
+ */
 export function changesOf(
   batches: readonly FoundChanges[],
   index: WorkspaceIndex,
@@ -54,7 +90,7 @@ export function changesOf(
     for (const [i, id] of batch.ids) ids.set(placeOf === undefined ? first + i : placeOf[first + i]!, id);
     first += batch.ops.length;
   }
-  return listOf(count, (i) => {
+  const change = (i: number): WorkspaceChange => {
     const path = paths[i]!;
     const op = CHANGE_OPS[ops[i]!]!;
     const file = files[i]!;
@@ -66,7 +102,9 @@ export function changesOf(
     const base = { kind, size: stat.size, stat: trustedStat(stat, stampMs) };
     const after = id === undefined ? base : { ...base, id };
     return before === undefined ? { op, path, after } : { op, path, before, after };
-  });
+  };
+  if (count < LAZY_ITEMS_MIN) return listOf(count, change);
+  return new ChangeColumns({ paths, ops, kinds, stats }, change);
 }
 
 /** The numbers of the paths in path order; undefined when they are in it already. */

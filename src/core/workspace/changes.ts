@@ -1,14 +1,13 @@
 /** The workspace's unlanded changes: what the scan finds, with what `track` and `untrack` asked for. */
 import { MicError } from "../base/errors.ts";
-import { type List, listOf } from "../base/list.ts";
+import type { List } from "../base/list.ts";
 import { comparePaths, type TreePath } from "../base/path.ts";
 import type { ContentSide } from "../codec/content-side.ts";
-import type { EntryKind } from "../codec/tree-entry.ts";
+import { ChangeColumns } from "./change-columns.ts";
 import { DirectoryGuard, inspectPath } from "./disk-state.ts";
 import { withinPaths } from "./plan.ts";
 import type { StatusChange } from "./results.ts";
 import { type ScanResult, scanWorkspace, type WorkspaceChange } from "./scan.ts";
-import { CHANGE_OPS } from "./scan-batch.ts";
 import { coverDirectories } from "./scan-tasks.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -72,25 +71,12 @@ export function withTrackLists(ws: Workspace, scanned: List<WorkspaceChange>): L
   return [...byPath.values()].sort((a, b) => comparePaths(a.path, b.path));
 }
 
-const STATUS_KINDS: readonly EntryKind[] = ["file", "executable", "symlink"];
-
-/** All of them, in memory of its own: `changes` is not needed for it any more. */
+/** All of them, without keeping `changes` alive. */
 export function toStatusChanges(changes: List<WorkspaceChange>): List<StatusChange> {
-  const paths: TreePath[] = [];
-  const ops = new Uint8Array(changes.length);
-  const kinds = new Int8Array(changes.length);
-  const sizes = new Float64Array(changes.length);
-  for (const { op, path, after } of changes) {
-    const i = paths.push(path) - 1;
-    ops[i] = CHANGE_OPS.indexOf(op);
-    kinds[i] = after === undefined ? -1 : STATUS_KINDS.indexOf(after.kind);
-    sizes[i] = after?.size ?? 0;
-  }
-  return listOf(paths.length, (i) => {
-    const op = CHANGE_OPS[ops[i]!]!;
-    const kind = STATUS_KINDS[kinds[i]!];
-    return kind === undefined ? { op, path: paths[i]! } : { op, path: paths[i]!, kind, size: sizes[i]! };
-  });
+  if (changes instanceof ChangeColumns) return changes.status();
+  return changes.map(({ op, path, after }) =>
+    after === undefined ? { op, path } : { op, path, kind: after.kind, size: after.size },
+  );
 }
 
 export function baseSide(ws: Workspace, path: TreePath): ContentSide | undefined {

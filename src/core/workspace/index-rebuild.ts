@@ -3,12 +3,14 @@
  * directories without edits are copied in bulk.
  */
 import { asBuffer } from "../base/bytes.ts";
+import { GarbagePace } from "../base/garbage.ts";
 import { objectIdToBytes } from "../base/ids.ts";
 import type { List } from "../base/list.ts";
 import { comparePaths, type TreePath } from "../base/path.ts";
 import type { IndexColumns } from "../codec/workspace-index.ts";
 import type { IndexChange, IndexEntry, WorkspaceIndex } from "./index.ts";
 import { type RowColumns, writeRow } from "./index-row.ts";
+import { pathsOf } from "./index-rows.ts";
 import type { FileStat } from "./stat.ts";
 
 /** Edits of one directory: the number of an upsert, or ~ the number of a remove. */
@@ -23,7 +25,12 @@ export function rebuildColumns(
 ) {
   const builder = new ColumnsBuilder(old, change.upserts ?? [], change.removes ?? []);
   const plan = planDirectories(index, edits);
-  for (const dir of plan) builder.directory(dir.path, dir.old, edits.get(dir.path));
+  const pace = new GarbagePace();
+  for (const dir of plan) {
+    const numbers = edits.get(dir.path);
+    builder.directory(dir.path, dir.old, numbers);
+    if (numbers !== undefined) pace.passed(numbers.length);
+  }
   return builder.finish(change);
 }
 
@@ -72,6 +79,8 @@ class ColumnsBuilder {
   readonly #removes: readonly TreePath[];
 
   readonly #nameParts: string[] = [];
+  /** Parts that are not of single files. */
+  #joined = 0;
   #nameLength = 0;
   readonly #nameEnd: Uint32Array;
   readonly #kind: Uint8Array;
@@ -126,8 +135,12 @@ class ColumnsBuilder {
     this.#dirFirst.push(this.#files + this.#runEnd - this.#runStart);
     const first = oldDir === -1 ? 0 : this.#old.dirFirst[oldDir]!;
     const after = oldDir === -1 ? 0 : this.#old.dirFirst[oldDir + 1]!;
-    if (edits === undefined) this.#copy(first, after);
-    else this.#merge(first, after, edits);
+    if (edits === undefined) {
+      this.#copy(first, after);
+      return;
+    }
+    this.#merge(first, after, edits);
+    this.#joinNames();
   }
 
   #merge(first: number, after: number, edits: DirectoryEdits): void {
@@ -172,6 +185,13 @@ class ColumnsBuilder {
       this.#runStart = start;
     }
     this.#runEnd = end;
+  }
+
+  /** The names since the last time become one string. */
+  #joinNames(): void {
+    const { length } = this.#nameParts;
+    if (length - this.#joined > 1) this.#nameParts.push(this.#nameParts.splice(this.#joined).join(""));
+    this.#joined = this.#nameParts.length;
   }
 
   #flush(): void {
@@ -316,7 +336,7 @@ class ColumnsBuilder {
     const removes = change.removes ?? [];
     if (untracked.length + removes.length > 0) {
       const upserted = new Set<string>();
-      for (const { path } of change.upserts ?? []) upserted.add(path);
+      for (const path of pathsOf(change.upserts ?? [])) upserted.add(path);
       const deleted = new Set<string>(change.scan?.deleted ?? []);
       for (const path of untracked) if (!upserted.has(path)) distrust(path);
       for (const path of removes) if (!upserted.has(path) && !deleted.has(path)) distrust(path);

@@ -6,6 +6,7 @@ import type { IndexColumns } from "../codec/workspace-index.ts";
 import type { IndexChange, WorkspaceIndex } from "./index.ts";
 import { patchColumns, patchDirectories } from "./index-patch.ts";
 import { type DirectoryEdits, rebuildColumns } from "./index-rebuild.ts";
+import { pathsOf } from "./index-rows.ts";
 
 /** `reuse`: the old index is not needed any more, and its columns may be written over. */
 export function updateColumns(index: WorkspaceIndex, change: IndexChange, reuse = false): IndexColumns {
@@ -53,6 +54,6 @@ function groupEdits(change: IndexChange): Map<string, DirectoryEdits> {
   let removed = 0;
   for (const path of change.removes ?? []) add(path, ~removed++);
   let upserted = 0;
-  for (const { path } of change.upserts ?? []) add(path, upserted++);
+  for (const path of pathsOf(change.upserts ?? [])) add(path, upserted++);
   return edits;
 }

@@ -1,5 +1,6 @@
 /** Lands the workspace's changes, then brings the workspace to the landed position. */
 import { type ErrorCode, isMicError, MicError } from "../base/errors.ts";
+import { collectAfter } from "../base/garbage.ts";
 import type { SessionId } from "../base/ids.ts";
 import { CHUNK_THRESHOLD_BYTES, LARGE_FILE_BYTES, TEXT_BYTES_MAX } from "../base/limits.ts";
 import type { List } from "../base/list.ts";
@@ -85,6 +86,8 @@ async function landOnce(
   await using upload = new ContentUpload(ws, forge);
   const packed = await packChanges(ws, landed, lists, upload);
   await upload.finish();
+  const { packs, inline } = upload;
+  collectAfter(landed.length);
   const pending: PendingLanding = {
     landingId: mintLandingId(ws.context.random),
     basePosition: base.position,
@@ -94,10 +97,10 @@ async function landOnce(
     author: ws.context.author,
     agent: ws.context.agent,
     decisions: options.decisions ?? [],
-    packs: ws.inDirectory ? [] : upload.packs,
+    packs: ws.inDirectory ? [] : packs,
     operations: ws.inDirectory ? [] : packed.pending(),
     resendable: !ws.inDirectory,
-    hasContent: !ws.inDirectory && upload.inline.length > 0,
+    hasContent: !ws.inDirectory && inline.length > 0,
   };
   const request: LandRequest = {
     landingId: pending.landingId,
@@ -108,13 +111,14 @@ async function landOnce(
     operations: packed.operations(),
     decisions: pending.decisions,
     conversation: [],
-    packs: upload.packs,
-    frames: upload.inline,
+    packs,
+    frames: inline,
     ...(session === undefined ? {} : { session }),
   };
   // From here on a crash leaves a landing to be settled.
-  ws.savePending(pending, pending.hasContent ? encodePack(upload.inline).bytes : undefined);
+  ws.savePending(pending, pending.hasContent ? encodePack(inline).bytes : undefined);
   const result = await send(ws, forge, request);
+  collectAfter(landed.length);
   if (result.kind === "conflict") {
     ws.clearPending();
     return result;
@@ -202,6 +206,7 @@ async function selectChanges(ws: Workspace, options: LandOptions): Promise<Selec
     });
   }
   const landed = toStatusChanges(changes);
+  collectAfter(landed.length);
   if (options.allowLarge !== true) refuseLargeFiles(landed);
   await options.review?.(landed, (path) => readWorkspaceFile(ws.root, path, LARGE_FILE_BYTES));
   const lists = options.dryRun === true ? new Map() : await priorChunkLists(ws, changes, landed);

@@ -220,7 +220,7 @@ export class LocalPackWriter {
   }
 
   #flush(): void {
-    if (this.#pack.frames.length === 0) return;
+    if (this.#pack.isEmpty) return;
     const bytes = this.#pack.finish();
     ensureDirectory(this.#directory);
     const path = join(this.#directory, `${this.#purpose}-${packIdOf(bytes)}${SUFFIX}`);

@@ -8,6 +8,7 @@ import { Worker } from "node:worker_threads";
 import { EMPTY_BYTES, utf8 } from "../base/bytes.ts";
 import { throwIfAborted } from "../base/clock.ts";
 import { invariant, MicError } from "../base/errors.ts";
+import { GarbagePace } from "../base/garbage.ts";
 import type { ObjectId } from "../base/ids.ts";
 import { CHUNK_THRESHOLD_BYTES } from "../base/limits.ts";
 import type { List } from "../base/list.ts";
@@ -99,6 +100,7 @@ class PackRun {
   readonly #keepModes: boolean;
   readonly #control = newPackControl();
   readonly #packed: PackedFiles;
+  readonly #pace = new GarbagePace();
   #done = 0;
 
   readonly #inbox: PackMessage[] = [];
@@ -162,6 +164,7 @@ class PackRun {
   #store(from: number, results: PackedResults): void {
     this.#packed.store(from, results, (id) => this.#hintOf(id));
     this.#done += results.kinds.length;
+    this.#pace.passed(results.kinds.length);
   }
 
   async #between(): Promise<void> {

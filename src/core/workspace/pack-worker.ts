@@ -1,6 +1,7 @@
 /** The second packing thread: takes batches from the shared counter, and waits when it gets too far ahead. */
 import { parentPort, workerData } from "node:worker_threads";
 import { fromUtf8 } from "../base/bytes.ts";
+import { GarbagePace } from "../base/garbage.ts";
 import type { Frame } from "../objects/frame.ts";
 import { IdTable } from "./id-table.ts";
 import { FilePacker } from "./pack-batch.ts";
@@ -48,6 +49,7 @@ async function main(): Promise<void> {
       emit(control, frames);
     },
   });
+  const pace = new GarbagePace();
   while (Atomics.load(control, STOP) === 0) {
     const batch = Atomics.add(control, NEXT, 1);
     if (batch * 2 >= batches.length) break;
@@ -56,6 +58,7 @@ async function main(): Promise<void> {
       .split("\0")
       .map((path, i) => ({ path, kind: FILE_KINDS[data.kinds[from + i]!]! }));
     post({ kind: "results", from, results: packResults(await packer.pack(files)) });
+    pace.passed(files.length);
   }
   post({ kind: "done" });
 }

@@ -4,6 +4,7 @@ import type { TreePath } from "../base/path.ts";
 import type { PendingOperation } from "../codec/pending-landing.ts";
 import type { Operation, PositionRef } from "../forge/forge.ts";
 import type { IndexEntry } from "./index.ts";
+import { IndexRows } from "./index-rows.ts";
 import type { PackedFiles, SizedFile } from "./packed-files.ts";
 import type { StatusChange } from "./results.ts";
 
@@ -79,11 +80,11 @@ export class PackedChanges {
     for (let i = 0; i < this.#fileOf.length; i++) {
       if (this.#fileOf[i] === -1) removes.push(this.#changes.at(i)!.path);
     }
-    const upserts = listOf(files.length, (file) => {
-      const { path } = this.#changes.at(this.#written[file]!)!;
+    const path = (file: number): TreePath => this.#changes.at(this.#written[file]!)!.path;
+    const upserts = new IndexRows(files.length, path, (file) => {
       const hint = files.hint(file);
       return {
-        path,
+        path: path(file),
         entry: files.entry(file),
         hint: hint === 0 ? landed.position : hint,
         stat: files.stat(file),
