@@ -15,6 +15,8 @@ const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 1000;
 /** Sessions looked at for one page, so that a filter that few of very many match does not hold a call up. */
 const SCAN_MAX = 1000;
+/** Names listed at once for a page. */
+const LIST_TOGETHER = 256;
 /** Sessions read at once. */
 const READ_TOGETHER = 32;
 
@@ -164,6 +166,7 @@ export async function* sessionIds(
   let next = after === undefined ? undefined : sessionKey(project, after);
   for (;;) {
     const page = await context.store.list(prefix, {
+      limit: LIST_TOGETHER,
       ...(next === undefined ? {} : { after: next }),
       ...options,
     });
