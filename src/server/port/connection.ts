@@ -17,6 +17,8 @@ export class Connection {
   request: IncomingMessage | undefined;
   /** The answer to `request`. */
   response: ServerResponse | undefined;
+  /** The connection ends with the answer that is being made. */
+  isLast = false;
   /** A head is being read since then. */
   headSince: number | undefined;
   /** The last call ended, or the connection began. */

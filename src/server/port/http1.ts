@@ -72,6 +72,8 @@ export class Http1 {
       request.socket.destroy();
       return;
     }
+    // Behind the connection's last answer nothing is run: its caller will never know.
+    if (connection.isLast) return;
     connection.calls++;
     connection.headSince = undefined;
     connection.request = request;
@@ -84,6 +86,7 @@ export class Http1 {
     });
     const problem = findAmbiguity(request);
     if (problem !== undefined) {
+      connection.isLast = true;
       const body = `${JSON.stringify({ type: "about:blank", title: "Bad Request", status: 400, detail: problem, code: "usage" })}\n`;
       response.writeHead(400, {
         "content-type": "application/problem+json",
@@ -93,7 +96,10 @@ export class Http1 {
       response.end(body);
       return;
     }
-    if (this.#options.isDraining()) response.setHeader("connection", "close");
+    if (this.#options.isDraining()) {
+      connection.isLast = true;
+      response.setHeader("connection", "close");
+    }
     this.#options.handler(request, response);
   }
 

@@ -1,0 +1,67 @@
+/** Bytes as they are, to a port on this machine. */
+import { connect, type Socket } from "node:net";
+
+export interface Exchange {
+  /** What came back, one character for each byte. */
+  readonly text: string;
+  /** `end`: closed by the other side in order; `reset`: cut; `open`: still open after the wait. */
+  readonly state: "end" | "reset" | "open";
+  /** Status codes of the HTTP/1.1 answers in it. */
+  readonly statuses: readonly number[];
+}
+
+export interface ExchangeOptions {
+  /** How long an open connection is watched. */
+  readonly waitMs?: number;
+}
+
+/** Sends everything, and reports what came until the connection was closed, or until the wait is over. */
+export function exchange(
+  port: number,
+  bytes: string | Uint8Array,
+  options: ExchangeOptions = {},
+): Promise<Exchange> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    let text = "";
+    let state: Exchange["state"] = "open";
+    const finish = (): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      const statuses = [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map((match) => Number(match[1]));
+      resolve({ text, state, statuses });
+    };
+    const timer = setTimeout(finish, options.waitMs ?? 400);
+    socket.on("data", (part) => {
+      text += part.toString("latin1");
+    });
+    socket.on("end", () => {
+      state = "end";
+    });
+    socket.on("error", () => {
+      if (state === "open") state = "reset";
+    });
+    socket.on("close", () => {
+      if (state === "open") state = "end";
+      finish();
+    });
+    socket.write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes);
+  });
+}
+
+export function connected(port: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("error", reject);
+    socket.once("connect", () => resolve(socket));
+  });
+}
+
+export function closed(socket: Socket): Promise<void> {
+  if (socket.closed) return Promise.resolve();
+  return new Promise((resolve) => {
+    socket.on("error", () => undefined);
+    socket.once("close", () => resolve());
+    socket.resume();
+  });
+}
