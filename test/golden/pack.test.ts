@@ -25,7 +25,7 @@ describe.each(vectors)("pack version $version: $name", (vector) => {
 
   test("its frames encode to the same bytes", () => {
     const { frames } = verifyPack(hexToBytes(vector.hex), { trusted: false });
-    const { id, bytes } = encodePack(frames);
+    const { id, bytes } = encodePack([...frames]);
     expect(bytesToHex(bytes)).toBe(vector.hex);
     expect(id).toBe(vector.id);
   });

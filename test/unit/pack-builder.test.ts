@@ -34,7 +34,7 @@ describe("PackBuilder", () => {
       const bytes = builder.finish();
       memory.add(bytes.buffer);
       expect(Buffer.compare(bytes, encodePack(frames).bytes)).toBe(0);
-      expect(verifyPack(bytes, { trusted: false }).frames).toEqual(frames);
+      expect([...verifyPack(bytes, { trusted: false }).frames]).toEqual(frames);
       builder.clear();
       expect(builder.frames).toEqual([]);
     }

@@ -258,6 +258,16 @@ export class PackIndex {
     return this.#tail.getUint32(at, true) + this.#tail.getUint32(at + 4, true);
   }
 
+  /** Bytes of content. */
+  lengthOfRow(row: number): number {
+    return this.#tail.getUint32(this.#objectsAt + row * OBJECT_ROW_BYTES, true);
+  }
+
+  /** Of a row that has been checked. */
+  kindOfRow(row: number): ObjectKind {
+    return OBJECT_KINDS[this.#tail.getUint8(this.#objectsAt + row * OBJECT_ROW_BYTES + 8)]!;
+  }
+
   idOfRow(row: number): ObjectId {
     return objectIdFromBytes(this.#tailBytes, this.#idsAt + this.#rankOfRow()[row]! * ID_BYTES);
   }

@@ -6,7 +6,7 @@ import { decodeTreeEntry, type TreeEntry } from "../codec/tree-entry.ts";
 import type { ObjectKind } from "../objects/frame.ts";
 import { fileContent } from "./content.ts";
 import type { Findings } from "./fsck-findings.ts";
-import { isHintRight, type ObjectTable } from "./fsck-packs.ts";
+import type { ObjectTable } from "./object-table.ts";
 import { PathDecoder } from "./path-decoder.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -63,13 +63,15 @@ export class ContentCheck {
 
   /** Length of the object. Errors: `not-found`, `corrupt` for another kind. */
   #require(id: ObjectId, kind: ObjectKind, hint: number, position: Position): number {
-    const facts = this.#table.get(id);
-    if (facts === undefined) throw new MicError("not-found", `content ${id} is in no pack`);
-    if (facts.kind !== kind) throw corrupt(`content ${id}`, `is a ${facts.kind}, not a ${kind}`);
-    if (!isHintRight(facts, hint)) {
+    const table = this.#table;
+    const number = table.findId(id);
+    if (number === -1) throw new MicError("not-found", `content ${id} is in no pack`);
+    const found = table.kind(number);
+    if (found !== kind) throw corrupt(`content ${id}`, `is a ${found}, not a ${kind}`);
+    if (!table.isHintRight(number, hint)) {
       const message = `content ${id} was not introduced at ${hint}`;
       this.#findings.warning("wrong-hint", message, { object: id, position });
     }
-    return facts.length;
+    return table.contentLength(number);
   }
 }

@@ -5,17 +5,19 @@
  */
 import { throwIfAborted } from "../base/clock.ts";
 import { corrupt, isMicError, MicError } from "../base/errors.ts";
+import { collectAfter, GarbagePace } from "../base/garbage.ts";
 import { EMPTY_ROOT, type LandingId, type ObjectId, type Position } from "../base/ids.ts";
 import type { LandingRecord } from "../codec/landing-record.ts";
 import { editTreeInSlices } from "../prolly/edit.ts";
+import type { TreeEdit } from "../prolly/types.ts";
 import { OperationCheck } from "./check-request.ts";
 import { type Edits, EditsWriter } from "./edits.ts";
 import type { Progress } from "./forge.ts";
 import { ContentCheck } from "./fsck-content.ts";
 import type { Findings } from "./fsck-findings.ts";
-import type { ObjectTable } from "./fsck-packs.ts";
 import { TreeCheck } from "./fsck-tree.ts";
 import { checkNeighbours } from "./neighbours.ts";
+import type { ObjectTable } from "./object-table.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 export async function checkHistory(
@@ -85,9 +87,18 @@ async function replayOperations(snapshot: Snapshot, record: LandingRecord): Prom
     const existing = await before.getMany(edits.keys(from, to));
     for (let i = 0; i < existing.length; i++) if (existing[i] !== undefined) isKnown[from + i] = 1;
   }
-  const after = await editTreeInSlices(before, edits.slices(), { position, emit: () => undefined });
+  const after = await editTreeInSlices(before, pacedSlices(edits), { position, emit: () => undefined });
   if (after.root !== record.root) throw corrupt(what, "its operations make another tree");
   await asDamage(position, () => checkNeighbours(before, after, edits, isKnown));
+  collectAfter(edits.length);
+}
+
+function* pacedSlices(edits: Edits): Generator<readonly TreeEdit[], void, undefined> {
+  const pace = new GarbagePace();
+  for (const slice of edits.slices()) {
+    yield slice;
+    pace.passed(slice.length);
+  }
 }
 
 /** The operations of a record, which have its digest, as edits. */
@@ -96,6 +107,7 @@ async function readEdits(snapshot: Snapshot, record: LandingRecord): Promise<Edi
   const what = `landing ${position}`;
   const writer = new EditsWriter(base, operationCount);
   const check = new OperationCheck();
+  const pace = new GarbagePace();
   let count = 0;
   for await (const operations of snapshot.operationPages(record)) {
     count += operations.length;
@@ -106,6 +118,7 @@ async function readEdits(snapshot: Snapshot, record: LandingRecord): Promise<Edi
         writer.add(operation);
       }
     });
+    pace.passed(operations.length);
   }
   if (count !== operationCount) {
     throw corrupt(what, `${count} operations, its record says ${operationCount}`);

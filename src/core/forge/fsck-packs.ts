@@ -1,4 +1,5 @@
 /** Every pack and page of a project, by hash, and which objects they hold. */
+import { releaseBytes } from "../base/bytes.ts";
 import { corrupt, MicError } from "../base/errors.ts";
 import { hashObject, verifyObject } from "../base/hash.ts";
 import type { ObjectId, ProjectId } from "../base/ids.ts";
@@ -6,7 +7,6 @@ import { decodeLooseObject } from "../codec/loose-object.ts";
 import { decodeManifestPage } from "../codec/manifest-page.ts";
 import type { ManifestPack } from "../codec/pack-entry.ts";
 import type { PageRef } from "../codec/page-ref.ts";
-import type { ObjectKind } from "../objects/frame.ts";
 import {
   headKey,
   metaKey,
@@ -21,27 +21,8 @@ import { verifyPack } from "../objects/verify-pack.ts";
 import type { ForgeContext } from "./context.ts";
 import type { Progress } from "./forge.ts";
 import type { Findings } from "./fsck-findings.ts";
+import { ObjectTable } from "./object-table.ts";
 import type { Snapshot } from "./snapshot.ts";
-
-export interface StoredFacts {
-  readonly kind: ObjectKind;
-  /** Bytes of content. */
-  readonly length: number;
-  /** First and last position of each pack that holds it, in pairs. */
-  readonly ranges: number[];
-}
-
-/** Every object that the head leads to. */
-export type ObjectTable = ReadonlyMap<ObjectId, StoredFacts>;
-
-/** Whether a hint leads to a pack that has the object; 0 says that nothing is known. */
-export function isHintRight({ ranges }: StoredFacts, hint: number): boolean {
-  if (hint === 0) return true;
-  for (let i = 0; i < ranges.length; i += 2) {
-    if (ranges[i]! <= hint && hint <= ranges[i + 1]!) return true;
-  }
-  return false;
-}
 
 export interface CheckedPacks {
   readonly table: ObjectTable;
@@ -57,7 +38,7 @@ export async function checkPacks(
   findings: Findings,
   onProgress: (progress: Progress) => void,
 ): Promise<CheckedPacks> {
-  const table = new Map<ObjectId, StoredFacts>();
+  const table = new ObjectTable();
   const entries: ManifestPack[] = [];
   await findings.attempt({ object: headKey(snapshot.project) }, async () => {
     for await (const page of snapshot.directory.newestFirst()) entries.push(...page);
@@ -80,24 +61,18 @@ async function checkPack(
   context: ForgeContext,
   key: string,
   entry: ManifestPack,
-  table: Map<ObjectId, StoredFacts>,
+  table: ObjectTable,
 ): Promise<void> {
   const stored = await context.store.get(key);
   if (stored === undefined) throw new MicError("not-found", `the pack ${entry.pack} is missing`);
   const { bytes } = stored;
   verifyObject(entry.pack as string as ObjectId, bytes, key);
-  const { frames, indexLength } = verifyPack(bytes, { trusted: false });
+  const { index, indexLength } = verifyPack(bytes, { trusted: false });
   if (bytes.length !== entry.size || indexLength !== entry.indexLength) {
     throw corrupt(`pack ${entry.pack}`, `${bytes.length} bytes, its entry says ${entry.size}`);
   }
-  for (const frame of frames) {
-    for (const { id, kind, length } of frame.objects) {
-      const known = table.get(id);
-      if (known === undefined) table.set(id, { kind, length, ranges: [entry.first, entry.last] });
-      else if (known.kind === kind) known.ranges.push(entry.first, entry.last);
-      else throw corrupt(`object ${id}`, `is a ${known.kind} and a ${kind}`);
-    }
-  }
+  table.addPack(index, entry);
+  releaseBytes(bytes);
 }
 
 /** Objects that the head does not lead to: harmless left-overs, but they must be what their name says. */

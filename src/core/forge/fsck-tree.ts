@@ -2,13 +2,14 @@
 
 import { hexToBytes } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
+import { GarbagePace } from "../base/garbage.ts";
 import { EMPTY_ROOT, type ObjectId, objectIdFromBytes, type Position } from "../base/ids.ts";
 import type { LandingRecord } from "../codec/landing-record.ts";
 import { PackNodeSource } from "../objects/node-source.ts";
 import { decodeNode, HASH_BYTES } from "../prolly/node.ts";
 import type { ContentCheck } from "./fsck-content.ts";
 import type { Findings } from "./fsck-findings.ts";
-import { isHintRight, type ObjectTable } from "./fsck-packs.ts";
+import type { ObjectTable } from "./object-table.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 export class TreeCheck {
@@ -18,6 +19,7 @@ export class TreeCheck {
   readonly #nodes: PackNodeSource;
   readonly #salt: Uint8Array;
   readonly #seen = new Set<ObjectId>();
+  readonly #pace = new GarbagePace();
 
   constructor(snapshot: Snapshot, table: ObjectTable, findings: Findings, content: ContentCheck) {
     this.#table = table;
@@ -36,9 +38,11 @@ export class TreeCheck {
     this.#seen.add(id);
     const where = { object: id, position };
     await this.#findings.attempt(where, async () => {
-      const facts = this.#table.get(id);
-      if (facts?.kind !== "node") throw new MicError("not-found", `tree node ${id} is in no pack`);
-      if (!isHintRight(facts, hint)) {
+      const number = this.#table.findId(id);
+      if (number === -1 || this.#table.kind(number) !== "node") {
+        throw new MicError("not-found", `tree node ${id} is in no pack`);
+      }
+      if (!this.#table.isHintRight(number, hint)) {
         this.#findings.warning("wrong-hint", `tree node ${id} was not introduced at ${hint}`, where);
       }
       const loaded = this.#nodes.load(hexToBytes(id), hint);
@@ -54,6 +58,7 @@ export class TreeCheck {
         const child = objectIdFromBytes(node.bytes.subarray(at, at + HASH_BYTES));
         if (!this.#seen.has(child)) await this.#visit(child, node.hints[i]!, position);
       }
+      this.#pace.passed(node.count);
     });
   }
 }

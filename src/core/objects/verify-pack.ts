@@ -1,8 +1,10 @@
 /** What a forge does with content from somebody else before it stores it. */
 import { asPlainBytes } from "../base/bytes.ts";
 import { corrupt, MicError } from "../base/errors.ts";
+import { GarbagePace } from "../base/garbage.ts";
 import type { PackId } from "../base/ids.ts";
 import { PACK_BYTES_MAX } from "../base/limits.ts";
+import { LazyList, type List } from "../base/list.ts";
 import { decodeChunkList } from "../codec/chunk-list.ts";
 import { checkPackHeader, decodePackIndex, decodePackTrailer, packIdOf } from "../codec/pack.ts";
 import type { PackIndex } from "../codec/pack-index.ts";
@@ -19,8 +21,8 @@ export interface VerifyPackOptions {
 export interface VerifiedPack {
   readonly id: PackId;
   readonly index: PackIndex;
-  /** In file order; `stored` are views of the pack's bytes. */
-  readonly frames: readonly Frame[];
+  /** In file order, each made when it is asked for; `stored` are views of the pack's bytes. */
+  readonly frames: List<Frame>;
   readonly indexLength: number;
 }
 
@@ -41,20 +43,22 @@ export function verifyPack(bytes: Uint8Array, options: VerifyPackOptions): Verif
   if (index.packSize !== bytes.length) {
     throw corrupt("pack", `is ${bytes.length} bytes long, its index says ${index.packSize}`);
   }
-  const frames: Frame[] = [];
-  let rawBytes = 0;
-  for (let i = 0; i < index.frameCount; i++) {
-    const location = index.frame(i);
-    rawBytes += location.rawLength;
-    frames.push(index.frameWith(i, plain.subarray(location.offset, location.offset + location.storedLength)));
-  }
+  const frames = new LazyList(index.frameCount, (i) => {
+    const { offset, storedLength } = index.frame(i);
+    return index.frameWith(i, plain.subarray(offset, offset + storedLength));
+  });
   if (!options.trusted) {
+    let rawBytes = 0;
+    for (let i = 0; i < index.frameCount; i++) rawBytes += index.frame(i).rawLength;
     if (rawBytes > (options.rawBytesMax ?? Number.POSITIVE_INFINITY)) {
       throw new MicError("too-large", `the pack expands to ${rawBytes} bytes`);
     }
+    const pace = new GarbagePace();
     for (let i = 0; i < frames.length; i++) {
-      checkFrameBytes(index.frame(i), frames[i]!.stored);
-      verifyFrame(frames[i]!);
+      const frame = frames.at(i)!;
+      checkFrameBytes(index.frame(i), frame.stored);
+      verifyFrame(frame);
+      pace.passed(frame.objects.length);
     }
   }
   return { id: packIdOf(bytes), index, frames, indexLength: tailLength };
