@@ -181,6 +181,19 @@ describe("methods and headers", () => {
     }
   });
 
+  test("a refusal keeps the connection, a body that nobody reads closes it", async () => {
+    const head = `host: x\r\nauthorization: Bearer ${TOKEN}\r\n`;
+    const refused = await raw(`GET ${P}/nope HTTP/1.1\r\n${head}\r\n`, /\}$/);
+    expect(refused.toLowerCase()).toContain("connection: keep-alive");
+    const smuggled = `GET ${P}/nope HTTP/1.1\r\nhost: x\r\n\r\n`;
+    for (const path of ["head", "nope"]) {
+      const declared = `content-length: ${smuggled.length + 10}\r\n\r\n${smuggled}`;
+      const answer = await raw(`GET ${P}/${path} HTTP/1.1\r\n${head}${declared}`, /\r\n\r\n\{.*\}$/s);
+      expect(answer.match(/^HTTP/gm)).toHaveLength(1);
+      expect(answer.toLowerCase()).toContain("connection: close");
+    }
+  });
+
   test("10,000 values in headers are answered", async () => {
     const answer = await rawGet(
       `${P}/head`,
@@ -391,6 +404,33 @@ describe("failures inside", () => {
       expect(JSON.stringify(broken.log.at(-1))).toContain("secret");
       failures.shift();
     }
+  });
+
+  test("content that turns out to be corrupt is cut, never passed for the whole", async () => {
+    const forge = new ForgeService({
+      store: new MemoryStore(systemClock),
+      address: "memory",
+      clock: systemClock,
+      random: systemRandom,
+      trustWriters: false,
+    });
+    async function* corrupted(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from("01234");
+      throw new MicError("corrupt", "a chunk is not what it is named");
+    }
+    const failing = new Proxy(forge, {
+      get(target, name) {
+        if (name === "readFile") return corrupted;
+        const value: unknown = Reflect.get(target, name);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    await using broken = await RestServer.start({ forge: failing });
+    const own = broken.client();
+    await own.post("/api/mic/projects", { name: "acme/app" });
+    const blob = await own.call("POST", `${P}/blobs`, { bytes: "0123456789" });
+    await expect(own.get(blob.headers.get("location")!)).rejects.toThrow();
+    expect(broken.log.at(-1)).toMatchObject({ event: "request-failed", fields: { code: "corrupt" } });
   });
 
   test("no token is ever logged", () => {

@@ -106,13 +106,15 @@ async function serve(
       mark === -1 && endpoint.defaults !== undefined
         ? endpoint.defaults
         : readQuery(endpoint, mark === -1 ? "" : url.slice(mark + 1));
+    if (route.body === undefined && hasUnreadBody(request)) response.setHeader("connection", "close");
     if (route.body?.kind === "json") call.body = await readBody(route.body, request);
     const handled = route.handle(call);
     answer = handled instanceof Promise ? await handled : handled;
     const sent = sendAnswer(response, answer, call.sending);
     if (sent !== undefined) await sent;
   } catch (error) {
-    fail(state, request, response, error, isHead);
+    // Nobody is there to be told.
+    if (call?.isGone !== true) fail(state, request, response, error, isHead);
   } finally {
     call?.finish();
     leaveBody(request, response);
@@ -198,17 +200,23 @@ function fail(
     response.destroy();
     return;
   }
-  if (!request.complete) response.setHeader("connection", "close");
+  if (hasUnreadBody(request)) response.setHeader("connection", "close");
   void sendAnswer(response, answer, { method: isHead ? "HEAD" : "GET", signal: NEVER_ASKED });
 }
 
 /** Answers that are one text need no signal. */
 const NEVER_ASKED = (): AbortSignal => AbortSignal.abort();
 
-/** A body that nobody read would otherwise be taken for the next request. */
+/** What nobody reads would otherwise be taken for the next request. */
 function leaveBody(request: IncomingMessage, response: ServerResponse): void {
-  if (request.complete || response.destroyed) return;
-  request.resume();
+  if (!response.destroyed && hasUnreadBody(request)) request.resume();
+}
+
+function hasUnreadBody(request: IncomingMessage): boolean {
+  if (request.complete) return false;
+  const { headers } = request;
+  const length = headers["content-length"];
+  return headers["transfer-encoding"] !== undefined || (length !== undefined && length !== "0");
 }
 
 class RestCall implements Call<unknown, unknown, unknown> {
@@ -251,6 +259,10 @@ class RestCall implements Call<unknown, unknown, unknown> {
       else this.response.once("close", this.#onClose);
     }
     return this.#gone.signal;
+  }
+
+  get isGone(): boolean {
+    return this.#gone?.signal.aborted === true;
   }
 
   readonly #onClose = (): void => {

@@ -4,9 +4,14 @@ import { bytesToHex } from "../../core/base/bytes.ts";
 import { type ErrorCode, isMicError, MicError, type MicErrorOptions } from "../../core/base/errors.ts";
 import type { ServerContext } from "../context.ts";
 import { httpStatusOf } from "../http-status.ts";
-import type { Answer } from "./answer.ts";
+import type { Answer, HeaderFields } from "./answer.ts";
 
 export const PROBLEM_TYPE = "application/problem+json";
+const PROBLEM_HEADERS: HeaderFields = {
+  "content-type": PROBLEM_TYPE,
+  "cache-control": "no-store",
+  "x-content-type-options": "nosniff",
+};
 const REQUEST_ID_BYTES = 8;
 /** Members that a problem document has of itself; an error's details may not replace them. */
 const OWN_MEMBERS = new Set(["type", "title", "status", "detail", "code", "hint", "requestId"]);
@@ -36,7 +41,8 @@ export function problemAnswer(
 ): Answer {
   if (!isMicError(error) || error.code === "internal") return internalProblem(error, context, request);
   const status = error instanceof HttpError ? error.status : httpStatusOf(error.code);
-  if (status >= 500) context.log.warn("request-failed", { ...about(request), code: error.code });
+  if (status >= 500)
+    context.log.warn("request-failed", { ...about(request), code: error.code, message: error.message });
   const members: Record<string, unknown> = {
     type: `/SKILL.md#${error.code}`,
     title: STATUS_CODES[status] ?? "Client Closed Request",
@@ -51,7 +57,7 @@ export function problemAnswer(
   return {
     kind: "text",
     status,
-    headers: { "content-type": PROBLEM_TYPE, "cache-control": "no-store", ...headersOf(error) },
+    headers: { ...PROBLEM_HEADERS, ...headersOf(error) },
     text: JSON.stringify(members, plainNumbers),
   };
 }
@@ -80,7 +86,7 @@ function internalProblem(
   return {
     kind: "text",
     status: 500,
-    headers: { "content-type": PROBLEM_TYPE, "cache-control": "no-store" },
+    headers: PROBLEM_HEADERS,
     text: JSON.stringify(members),
   };
 }

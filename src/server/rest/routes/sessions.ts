@@ -1,14 +1,14 @@
 /** Sessions: work recorded step by step, and landed. */
 import { z } from "zod";
 import { isMicError, MicError } from "../../../core/base/errors.ts";
-import type { LandingId, ProjectId } from "../../../core/base/ids.ts";
+import type { LandingId, Position, ProjectId } from "../../../core/base/ids.ts";
 import { mintLandingId, mintSessionId } from "../../../core/base/random.ts";
 import type { Forge, LandResult, LandSession, Operation, PositionRef } from "../../../core/forge/forge.ts";
 import { jsonAnswer } from "../answer.ts";
 import { recordedDocument, sessionDocument, sessionSummaryDocument } from "../documents.ts";
 import { defineRoute, type Route } from "../route.ts";
 import * as shapes from "../schemas.ts";
-import { pageRequest, positionOf } from "./support.ts";
+import { pageRequest, positionRefOf } from "./support.ts";
 
 const SESSIONS = "/api/mic/projects/{project}/sessions";
 const SESSION = `${SESSIONS}/{session}`;
@@ -219,9 +219,8 @@ async function baseOf(
   body: z.output<typeof shapes.startSessionBody>,
 ): Promise<{ readonly base?: PositionRef }> {
   if (body.base === "latest" && body.tree === undefined) return {};
-  const position = await positionOf(forge, project, body.base as PositionRef["position"] | "latest");
-  const known = await forge.getPosition(project, position);
-  return { base: body.tree === undefined ? known : { position, root: body.tree } };
+  const known = await positionRefOf(forge, project, body.base as Position | "latest");
+  return { base: { position: known.position, root: body.tree ?? known.root } };
 }
 
 type GivenOperation = z.output<typeof shapes.operationsBody>["operations"][number];

@@ -10,7 +10,7 @@ import { BYTES_TYPE, CONTENT_HEADERS, contentAnswer, IMMUTABLE, REVALIDATED } fr
 import { itemDocument, type JsonObject, locatedDocument, streamedArray } from "../documents.ts";
 import { defineRoute, type Route } from "../route.ts";
 import * as shapes from "../schemas.ts";
-import { pageRequest, positionOf } from "./support.ts";
+import { pageRequest, positionOf, positionRefOf } from "./support.ts";
 
 const PROJECT = "/api/mic/projects/{project}";
 const tag = "files";
@@ -42,8 +42,7 @@ export const treeRoutes: readonly Route[] = [
     async (call) => {
       const { forge, query, signal } = call;
       const project = await call.project();
-      const position = await positionOf(forge, project, query.at);
-      const { root } = await forge.getPosition(project, position);
+      const { position, root } = await positionRefOf(forge, project, query.at);
       const { dir } = query;
       const members = { position, tree: root, dir };
       const cache = { "cache-control": query.at === "latest" ? REVALIDATED : IMMUTABLE };
@@ -124,7 +123,7 @@ export const treeRoutes: readonly Route[] = [
     async (call) => {
       const { forge, query, signal } = call;
       const project = await call.project();
-      const position = await positionOf(forge, project, query.at);
+      const { position } = await positionRefOf(forge, project, query.at);
       const { dir } = query;
       await requireDirectory(forge, project, position, dir);
       const timeMs = position === 0 ? 0 : (await forge.getLanding(project, position)).timeMs;
@@ -154,10 +153,7 @@ async function requireDirectory(
   at: Position,
   dir: TreePath | "",
 ): Promise<void> {
-  if (dir === "") {
-    await forge.getPosition(project, at);
-    return;
-  }
+  if (dir === "") return;
   const found = await forge.getPath(project, at, dir);
   if (found?.kind === "directory") return;
   const what = found === undefined ? "does not exist" : "is a file, not a directory";
