@@ -85,7 +85,7 @@ export function listCredentials(world: CommandLineWorld): readonly string[] {
 function fileOf(world: CommandLineWorld, origin: string): string {
   const { hostname, port, protocol } = new URL(origin);
   const name = `${hostname}_${port === "" ? (protocol === "https:" ? "443" : "80") : port}`;
-  return path.join(credentialsDirectory(world), `${name.replace(/[^a-z0-9._-]/g, "-")}.json`);
+  return path.join(credentialsDirectory(world), `${name.replace(/[^a-z0-9._-]/g, "_")}.json`);
 }
 
 function readCredential(file: string): Credential | undefined {

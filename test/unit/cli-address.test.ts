@@ -60,10 +60,23 @@ describe("resolveProject()", () => {
     ["ada/x", "usage"],
     ["./forge", "usage"],
     ["./missing/ada/x", "not-found"],
-    ["https://h/ada/x", "unsupported"],
+    ["https://h", "usage"],
+    ["https://h/ada", "usage"],
+    ["https://h/ada/x/y", "usage"],
+    ["https://good@evil/ada/x", "usage"],
+    ["https://h/ada/x?y", "usage"],
     ["s3://bucket/ada/x", "unsupported"],
   ])("%s without more is %s", async (text, code) => {
     await expect(resolveProject(text, context())).rejects.toMatchObject({ code });
+  });
+
+  it("takes a server's URL with /org/project after it, and servers for plain names", async () => {
+    const expected = { forge: "https://h:8443", project: "ada/x" };
+    expect(await resolveProject("HTTPS://H:8443/ada/x/", context())).toEqual(expected);
+    expect(await resolveProject("ada/x", context("https://h:8443/"))).toEqual(expected);
+    expect(await resolveProject("ada/x", context("work", { work: "https://h:8443" }))).toEqual(expected);
+    await expect(resolveForge("https://h/ada/x", context())).rejects.toMatchObject({ code: "usage" });
+    await expect(resolveForge("s3://bucket", context())).rejects.toMatchObject({ code: "unsupported" });
   });
 
   it("refuses an option in a name's place, and aliases that lead in a circle", async () => {

@@ -17,7 +17,11 @@ test("an upload to a slow reader waits in the network, not in memory", async () 
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   try {
-    const [line] = (await once(child.stdout, "data")) as [Buffer];
+    const ended = once(child, "exit").then(([code]) => {
+      throw new Error(`the server ended with ${code}`);
+    });
+    const [line] = (await Promise.race([once(child.stdout, "data"), ended])) as [Buffer];
+    ended.catch(() => undefined);
     const call = request({ port: Number(String(line)), host: "127.0.0.1", method: "POST" });
     const answered = once(call, "response");
     const part = Buffer.alloc(MEBIBYTE);
