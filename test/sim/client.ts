@@ -240,6 +240,15 @@ export class Client {
       const receiver = random.below(2) === 0 ? project : this.#world.agent().project;
       const pack: PackId = await receiver.putPack(encodePack(request.frames).bytes);
       request = { ...request, frames: [], packs: [pack] };
+    } else if (random.below(4) === 0) {
+      const receiver = random.below(2) === 0 ? project : this.#world.agent().project;
+      for (const { id, bytes } of CONTENTS) {
+        const isNamed = [...request.operations].some(
+          (operation) => "entry" in operation && operation.entry.id === id,
+        );
+        if (isNamed) await receiver.putBlob(inOnePiece(bytes));
+      }
+      request = { ...request, frames: [] };
     }
     if (controller === undefined) return await project.land(request);
     void clock.sleep(hangUpMs).then(() => controller.abort());
@@ -288,6 +297,10 @@ export class Client {
     task.catch(() => undefined);
     return await Promise.race([task, this.#world.clock.sleep(timeoutMs).then(() => undefined)]);
   }
+}
+
+async function* inOnePiece(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  yield bytes;
 }
 
 function framesOf(operations: readonly Operation[]): Frame[] {

@@ -5,13 +5,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { FAULT_KINDS } from "../../src/core/store/faults.ts";
-import { MUTANTS, type Mutant, SHORT_RING } from "./mutants.ts";
+import { INDEX_AT_ONCE, MUTANTS, type Mutant, SHORT_RING } from "./mutants.ts";
 import { simulate } from "./simulate.ts";
 
 /** `MIC_SIM_SEEDS` runs more of them. */
 const SEEDS = Number(process.env["MIC_SIM_SEEDS"] ?? 2000);
 const MUTANT_SEEDS = 1500;
-const SHORT_RING_SEEDS = 200;
+const VARIANT_SEEDS = 200;
 const FAULTS_LEAST = 5;
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -53,10 +53,10 @@ describe("the simulator's teeth", () => {
     rmSync(copies, { recursive: true, force: true });
   });
 
-  test.concurrent("are not set off by a short ring", async () => {
-    const directory = join(copies, "short-ring");
-    makeMutant(directory, SHORT_RING);
-    const { code, output } = await run(directory, SHORT_RING_SEEDS);
+  test.concurrent.each([SHORT_RING, INDEX_AT_ONCE])("are not set off by: $name", async (variant) => {
+    const directory = join(copies, variant.name.replaceAll(" ", "-"));
+    makeMutant(directory, variant);
+    const { code, output } = await run(directory, VARIANT_SEEDS);
     expect(code, output).toBe(0);
   });
 

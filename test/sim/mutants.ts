@@ -15,6 +15,7 @@ const PUBLISHER = "src/core/forge/publisher.ts";
 const PENDING = "src/core/forge/pending.ts";
 const SNAPSHOT = "src/core/forge/snapshot.ts";
 const BATCH = "src/core/forge/batch.ts";
+const TOUCHED = "src/core/forge/touched-paths.ts";
 const CONFLICTS = "src/core/forge/conflicts.ts";
 
 export const MUTANTS: readonly Mutant[] = [
@@ -51,25 +52,37 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the same id twice in one batch",
     file: BATCH,
-    from: "landing.request.landingId === request.landingId ||",
+    from: "if (this.#ids.has(request.landingId)) return true;",
     to: "",
   },
   {
     name: "the landing right after the base is not looked at",
     file: CONFLICTS,
-    from: "snapshot.records(base, snapshot.head.position, options)",
-    to: "snapshot.records(Math.min(base + 1, snapshot.head.position) as Position, snapshot.head.position, options)",
+    from: "snapshot.records(base, upTo, options)",
+    to: "snapshot.records(Math.min(base + 1, upTo) as Position, upTo, options)",
   },
   {
     name: "only the newest landing is looked at",
     file: CONFLICTS,
-    from: "snapshot.records(base, snapshot.head.position, options)",
-    to: "snapshot.records((snapshot.head.position - 1) as Position, snapshot.head.position, options)",
+    from: "snapshot.records(base, upTo, options)",
+    to: "snapshot.records((upTo - 1) as Position, upTo, options)",
   },
   {
     name: "a file that is somebody's directory is no conflict",
     file: CONFLICTS,
     from: 'if (below.kind === "put") report(below.path);',
+    to: "",
+  },
+  {
+    name: "a batch-mate's directory is not in the way of a file",
+    file: TOUCHED,
+    from: "if (isAfter(this.#below.get(path), base)) return true;",
+    to: "",
+  },
+  {
+    name: "a batch-mate's file is not in the way of what goes below it",
+    file: TOUCHED,
+    from: "for (const directory of ancestorsOf(path)) if (isAfter(this.#touched.get(directory), base)) return true;",
     to: "",
   },
   {
@@ -103,6 +116,14 @@ export const MUTANTS: readonly Mutant[] = [
     to: "",
   },
 ];
+
+/** Not a mutant: the index of the recent log is asked about every landing, not only about those from far back. */
+export const INDEX_AT_ONCE: Mutant = {
+  name: "the index of the recent log for every landing",
+  file: "src/core/forge/recent-log.ts",
+  from: "const WALKED_MAX = 32;",
+  to: "const WALKED_MAX = 0;",
+};
 
 /** Not a mutant: with a ring of four ids, most look-ups need the log behind it. */
 export const SHORT_RING: Mutant = {

@@ -30,6 +30,7 @@ import { checkNeighbours } from "./neighbours.ts";
 import type { GivenPlace, PreparedLanding } from "./prepared-landing.ts";
 import { recordOperations, type StoredSegment } from "./record-operations.ts";
 import type { Snapshot } from "./snapshot.ts";
+import { TouchedPaths } from "./touched-paths.ts";
 import type { UploadedPack, UploadedPacks } from "./uploaded-packs.ts";
 
 /** Landings whose ids the head remembers. */
@@ -39,6 +40,8 @@ export const BATCH_LANDINGS_MAX = RING_SIZE / 2;
 /** Bytes of content, nodes and operations after which a batch takes no further landing. */
 const BATCH_BYTES_MAX = 64 << 20;
 const NONCE_BYTES = 16;
+/** A larger landing is compared with, not indexed. */
+const INDEXED_OPERATIONS_MAX = 1024;
 
 export interface BatchContext {
   readonly snapshot: Snapshot;
@@ -77,6 +80,8 @@ export interface SealedBatch {
 export class Batch {
   readonly #context: BatchContext;
   readonly #members: BatchMember[] = [];
+  readonly #ids = new Set<LandingId>();
+  readonly #touched = new TouchedPaths();
   readonly #operations = new FrameBuilder({ rawTarget: BLOB_FRAME_RAW_BYTES });
   readonly #operationIds = new Set<ObjectId>();
   readonly #uploads = new Map<string, ManifestPack>();
@@ -107,12 +112,10 @@ export class Batch {
    * is a conflict only once that one is committed.
    */
   mustWait({ request, session, isOnly }: PreparedLanding): boolean {
-    return this.#members.some(
-      ({ landing }) =>
-        landing.request.landingId === request.landingId ||
-        (isOnly === true && landing.session === session) ||
-        doClash(landing.request.operations, request.operations),
-    );
+    if (this.#ids.has(request.landingId)) return true;
+    if (isOnly === true && this.#members.some(({ landing }) => landing.session === session)) return true;
+    if (!this.#touched.mayClash(request.operations, 0)) return false;
+    return this.#members.some(({ landing }) => doClash(landing.request.operations, request.operations));
   }
 
   /**
@@ -228,6 +231,9 @@ export class Batch {
     this.#tree = member.tree;
     this.#rootHint = member.record.rootHint;
     this.#members.push(member);
+    const { landingId, operations } = member.landing.request;
+    this.#ids.add(landingId);
+    this.#touched.add(position, operations.length <= INDEXED_OPERATIONS_MAX ? operations : undefined);
     for (const { id, bytes } of segments) {
       if (this.#operationIds.has(id)) continue;
       this.#operationIds.add(id);

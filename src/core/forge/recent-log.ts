@@ -5,16 +5,17 @@
  */
 import type { LandingId, Position } from "../base/ids.ts";
 import type { List } from "../base/list.ts";
-import { ancestorsOf, type TreePath } from "../base/path.ts";
 import type { LandingRecord } from "../codec/landing-record.ts";
 import type { Operation } from "./forge.ts";
 import type { Snapshot } from "./snapshot.ts";
+import { TouchedPaths } from "./touched-paths.ts";
 
 /** Ids, paths and directories of one span. Two spans are kept. */
 const SPAN_ENTRIES_MAX = 100_000;
 /** Landings since a base from which on asking the index is cheaper than walking them. */
-const WALKED_MAX = 256;
-/** Landings that are read to begin with. */
+const WALKED_MAX = 32;
+/** Landings that are read to begin with: few, or many once somebody is based further back. */
+const COVERED_MIN = 2_000;
 const COVERED_MAX = 50_000;
 const READ_TOGETHER = 512;
 
@@ -23,12 +24,7 @@ class Span {
   readonly low: Position;
   high: Position;
   readonly ids = new Map<LandingId, Position>();
-  /** Newest landing that touched a path. */
-  readonly touched = new Map<TreePath, Position>();
-  /** Newest landing that put something below a directory. */
-  readonly below = new Map<TreePath, Position>();
-  /** Newest landing whose operations are not here, because there were too many. */
-  unread = 0;
+  readonly touched = new TouchedPaths();
 
   constructor(low: Position) {
     this.low = low;
@@ -36,32 +32,13 @@ class Span {
   }
 
   get isFull(): boolean {
-    return this.ids.size + this.touched.size + this.below.size >= SPAN_ENTRIES_MAX;
+    return this.ids.size + this.touched.size >= SPAN_ENTRIES_MAX;
   }
 
   add(record: LandingRecord, operations: readonly Operation[] | undefined): void {
-    const { position } = record;
-    this.high = position;
-    this.ids.set(record.landingId, position);
-    if (operations === undefined) {
-      this.unread = position;
-      return;
-    }
-    for (const { kind, path } of operations) {
-      this.touched.set(path, position);
-      if (kind === "put") for (const directory of ancestorsOf(path)) this.below.set(directory, position);
-    }
-  }
-
-  mayClash(operations: List<Operation>, base: Position): boolean {
-    if (this.unread > base) return true;
-    for (const { kind, path } of operations) {
-      if (isAfter(this.touched.get(path), base)) return true;
-      if (kind === "delete") continue;
-      if (isAfter(this.below.get(path), base)) return true;
-      for (const directory of ancestorsOf(path)) if (isAfter(this.touched.get(directory), base)) return true;
-    }
-    return false;
+    this.high = record.position;
+    this.ids.set(record.landingId, record.position);
+    this.touched.add(record.position, operations);
   }
 }
 
@@ -69,6 +46,8 @@ class Span {
 export class RecentLog {
   #older: Span | undefined;
   #newer: Span | undefined;
+  /** It held more than it holds now. */
+  hasDropped = false;
 
   /** The landings after this, up to `high`, are known. */
   get low(): Position | undefined {
@@ -83,11 +62,13 @@ export class RecentLog {
   restart(after: Position): void {
     this.#older = undefined;
     this.#newer = new Span(after);
+    this.hasDropped = false;
   }
 
   /** The landing at `high + 1`. `operations`: undefined when there are too many to be kept. */
   add(record: LandingRecord, operations: readonly Operation[] | undefined): void {
     if (this.#newer!.isFull) {
+      this.hasDropped = this.#older !== undefined;
       this.#older = this.#newer;
       this.#newer = new Span(this.#newer!.high);
     }
@@ -101,13 +82,10 @@ export class RecentLog {
 
   /** False: no landing in (max(base, low), high] clashes with these operations. */
   mayClash(operations: List<Operation>, base: Position): boolean {
-    if (this.#newer?.mayClash(operations, base) === true) return true;
-    return this.#older !== undefined && this.#older.high > base && this.#older.mayClash(operations, base);
+    if (this.#newer?.touched.mayClash(operations, base) === true) return true;
+    const older = this.#older;
+    return older !== undefined && older.high > base && older.touched.mayClash(operations, base);
   }
-}
-
-function isAfter(position: Position | undefined, base: Position): boolean {
-  return position !== undefined && position > base;
 }
 
 /** Keeps one index of the log of a project up to date with its snapshots. */
@@ -120,21 +98,26 @@ export class RecentLogKeeper {
   /** The index up to this snapshot's head or beyond; undefined where the landings since `after` are few. */
   async upTo(snapshot: Snapshot, after: Position): Promise<RecentLog | undefined> {
     if (snapshot.head.position - after <= WALKED_MAX) return undefined;
-    const covered = this.#covering.then(() => this.#cover(snapshot));
+    const covered = this.#covering.then(() => this.#cover(snapshot, after));
     this.#covering = covered.catch(() => undefined);
     await covered;
     return this.#log;
   }
 
-  async #cover(snapshot: Snapshot): Promise<void> {
+  async #cover(snapshot: Snapshot, after: Position): Promise<void> {
     const head = snapshot.head.position;
     const last = this.#last;
     const isSame =
       last === undefined ||
       last.position > head ||
       (await snapshot.record(last.position)).landingId === last.landingId;
-    const least = Math.max(0, head - COVERED_MAX) as Position;
-    if (!isSame || this.#log.high === undefined || this.#log.high < least) this.#log.restart(least);
+    const isFar = after < head - COVERED_MIN;
+    const least = Math.max(0, head - (isFar ? COVERED_MAX : COVERED_MIN)) as Position;
+    const { low, high } = this.#log;
+    const isKnown = isSame && low !== undefined && high !== undefined && high >= least;
+    // What was dropped because there was too much of it is not read again.
+    const isTooShort = isKnown && low > Math.max(after, least) && !this.#log.hasDropped;
+    if (!isKnown || isTooShort) this.#log.restart(least);
     for (let next = this.#log.high!; next < head; next = this.#log.high!) {
       const upTo = Math.min(head, next + READ_TOGETHER) as Position;
       const records: LandingRecord[] = [];
