@@ -33,16 +33,34 @@ export async function eventStreamAnswer(
   options: { readonly isOver?: boolean } = {},
 ): Promise<Answer> {
   if (call.isHead) return { kind: "empty", status: 200, headers: HEADERS };
-  const { response, state } = call;
-  const { draining } = state.context;
-  const signal = AbortSignal.any([call.signal, draining]);
-  const events = open(signal)[Symbol.asyncIterator]();
-  // The first event is read ahead only where it comes, or does not, at once.
-  let first: IteratorResult<StreamEvent> | undefined;
-  if (options.isOver === true) {
-    first = await events.next();
-    if (first.done === true) return { kind: "empty", status: 204, headers: { "cache-control": "no-store" } };
+  const { draining } = call.state.context;
+  // By hand: the server's signal outlives every stream, and must not collect them.
+  const over = new AbortController();
+  const end = (): void => over.abort();
+  if (draining.aborted || call.signal.aborted) end();
+  draining.addEventListener("abort", end);
+  call.signal.addEventListener("abort", end);
+  const events = open(over.signal)[Symbol.asyncIterator]();
+  try {
+    // Read ahead only where an event comes, or none does, at once.
+    const first = options.isOver === true ? await events.next() : undefined;
+    if (first?.done === true) return { kind: "empty", status: 204, headers: { "cache-control": "no-store" } };
+    await writeEvents(call, events, first);
+    return { kind: "taken" };
+  } catch (error) {
+    if (!over.signal.aborted || !call.response.headersSent) throw error;
+    return { kind: "taken" };
+  } finally {
+    draining.removeEventListener("abort", end);
+    await events.return?.();
   }
+}
+
+async function writeEvents(
+  { response, state, signal }: Call<unknown, unknown, unknown>,
+  events: AsyncIterator<StreamEvent>,
+  first: IteratorResult<StreamEvent> | undefined,
+): Promise<void> {
   response.writeHead(200, HEADERS);
   response.write(`retry: ${RETRY_MS}\n\n`);
   const heartbeat = setInterval(() => {
@@ -50,19 +68,15 @@ export async function eventStreamAnswer(
   }, state.heartbeatMs);
   try {
     for (let next = first ?? (await events.next()); next.done !== true; next = await events.next()) {
-      if (call.signal.aborted) break;
-      if (!response.write(formatEvent(next.value))) await drained(response, call.signal, state.stalledMs);
+      if (signal.aborted) return;
+      if (!response.write(formatEvent(next.value))) await drained(response, signal, state.stalledMs);
     }
-    if (draining.aborted && !call.signal.aborted) response.write(": the server is stopping\n\n");
-  } catch (error) {
-    if (!signal.aborted) throw error;
-    if (!call.signal.aborted) response.write(": the server is stopping\n\n");
   } finally {
     clearInterval(heartbeat);
-    await events.return?.();
-    if (!response.destroyed) response.end();
+    if (!signal.aborted && !response.destroyed) {
+      response.end(state.context.draining.aborted ? ": the server is stopping\n\n" : undefined);
+    }
   }
-  return { kind: "taken" };
 }
 
 /** JSON has no line breaks of its own, so one `data` line holds it. */

@@ -2,9 +2,10 @@
 import { z } from "zod";
 import type { ErrorCode } from "../../core/base/errors.ts";
 import { httpStatusOf } from "../http-status.ts";
+import { parameterSchemas } from "./parameters.ts";
 import { PROBLEM_TYPE } from "./problem.ts";
 import type { AnswerDefinition, Route } from "./route.ts";
-import { components, parameterSchemas, problem } from "./schemas.ts";
+import { components, problem } from "./schemas.ts";
 
 type Json = Record<string, unknown>;
 

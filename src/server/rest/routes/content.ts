@@ -6,13 +6,14 @@ import type { Forge } from "../../../core/forge/forge.ts";
 import { jsonAnswer } from "../answer.ts";
 import { bodyOf, readBytes } from "../body.ts";
 import { BYTES_TYPE, bytesAnswer, CONTENT_HEADERS, contentAnswer, IMMUTABLE } from "../content-answer.ts";
+import * as parameters from "../parameters.ts";
 import { HttpError } from "../problem.ts";
 import { defineRoute, type Route } from "../route.ts";
 import * as shapes from "../schemas.ts";
 
 const PROJECT = "/api/mic/projects/{project}";
 const tag = "content";
-const projectParams = z.object({ project: shapes.projectParameter });
+const projectParams = z.object({ project: parameters.projectParameter });
 /** A pack is in memory while it is checked; clients close theirs at 8 MiB. */
 const PACK_BODY_BYTES_MAX = 32 << 20;
 
@@ -60,9 +61,9 @@ export const contentRoutes: readonly Route[] = [
       id: "getBlob",
       tag,
       summary: "Content by its hash, landed or not",
-      params: z.object({ project: shapes.projectParameter, hash: shapes.objectParameter }),
+      params: z.object({ project: parameters.projectParameter, hash: parameters.objectParameter }),
       query: z.strictObject({
-        chunks: shapes.objectParameter
+        chunks: parameters.objectParameter
           .optional()
           .describe("Chunk list, where the content is stored in chunks"),
       }),
@@ -122,7 +123,7 @@ export const contentRoutes: readonly Route[] = [
       id: "getPack",
       tag,
       summary: "A pack that was uploaded or landed",
-      params: z.object({ project: shapes.projectParameter, pack: shapes.packParameter }),
+      params: z.object({ project: parameters.projectParameter, pack: parameters.packParameter }),
       answers: READ_ANSWERS,
       errors: ["not-found", "out-of-range"],
     },

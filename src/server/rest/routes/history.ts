@@ -5,6 +5,7 @@ import type { HeadInfo, ListLandings } from "../../../core/forge/forge.ts";
 import { chooseType } from "../accept.ts";
 import { jsonAnswer } from "../answer.ts";
 import { blameDocument, headDocument, landingDocument, landingSummaryDocument } from "../documents.ts";
+import * as parameters from "../parameters.ts";
 import { changeDocuments, patchOf, readChanges } from "../project-changes.ts";
 import { isNotModified } from "../range.ts";
 import type { RenderedHead } from "../rest-state.ts";
@@ -14,7 +15,7 @@ import { positionOf } from "./support.ts";
 
 const PROJECT = "/api/mic/projects/{project}";
 const tag = "history";
-const projectParams = z.object({ project: shapes.projectParameter });
+const projectParams = z.object({ project: parameters.projectParameter });
 const PATCH_TYPE = "text/x-diff";
 
 export const historyRoutes: readonly Route[] = [
@@ -56,13 +57,13 @@ export const historyRoutes: readonly Route[] = [
       summary: "Landings, newest first",
       params: projectParams,
       query: z.strictObject({
-        path: shapes.pathsParameter,
+        path: parameters.pathsParameter,
         author: z.string().optional().describe("Part of the author, in any case"),
-        before: shapes.optionalPosition.describe(
+        before: parameters.optionalPosition.describe(
           "Only landings below this position: `before` of the next page",
         ),
-        since: shapes.optionalPosition.describe("Only landings above this position"),
-        limit: shapes.limitParameter(100, 1000),
+        since: parameters.optionalPosition.describe("Only landings above this position"),
+        limit: parameters.limitParameter(100, 1000),
       }),
       answers: [
         {
@@ -101,7 +102,7 @@ export const historyRoutes: readonly Route[] = [
       id: "getLanding",
       tag,
       summary: "A landing with its decisions, conversation and operations",
-      params: z.object({ project: shapes.projectParameter, position: shapes.positionParameter }),
+      params: z.object({ project: parameters.projectParameter, position: parameters.positionParameter }),
       answers: [{ status: 200, description: "The landing", schema: shapes.landing }],
       errors: ["not-found", "out-of-range"],
     },
@@ -121,10 +122,10 @@ export const historyRoutes: readonly Route[] = [
       description: "As JSON, or as a patch for `git apply` (`format=patch`, or `Accept: text/x-diff`).",
       params: projectParams,
       query: z.strictObject({
-        from: shapes.positionParameter,
-        to: shapes.atParameter,
-        path: shapes.pathsParameter,
-        stat: shapes.flagParameter.describe("With counts of lines, in JSON"),
+        from: parameters.positionParameter,
+        to: parameters.atParameter,
+        path: parameters.pathsParameter,
+        stat: parameters.flagParameter.describe("With counts of lines, in JSON"),
         format: z.enum(["json", "patch"]).optional(),
       }),
       answers: [
@@ -159,8 +160,8 @@ export const historyRoutes: readonly Route[] = [
       id: "blame",
       tag,
       summary: "Which landing each line of a file comes from",
-      params: z.object({ project: shapes.projectParameter, path: shapes.pathParameter }),
-      query: z.strictObject({ at: shapes.atParameter }),
+      params: z.object({ project: parameters.projectParameter, path: parameters.pathParameter }),
+      query: z.strictObject({ at: parameters.atParameter }),
       answers: [{ status: 200, description: "The lines", schema: shapes.blame }],
       errors: ["not-found", "out-of-range", "unsupported", "too-large", "unsafe-path"],
     },

@@ -7,8 +7,8 @@ import { parseSessionCursor } from "../../live/session-feed.ts";
 import { checked } from "../checked.ts";
 import { landingSummaryDocument, operationDocument, sessionSummaryDocument } from "../documents.ts";
 import { EVENT_STREAM_TYPE, eventStreamAnswer, type StreamEvent } from "../event-stream.ts";
+import * as parameters from "../parameters.ts";
 import { type Call, defineRoute, type Route } from "../route.ts";
-import * as shapes from "../schemas.ts";
 
 const PROJECT = "/api/mic/projects/{project}";
 const tag = "live";
@@ -25,9 +25,11 @@ export const liveRoutes: readonly Route[] = [
       tag,
       summary: "Landings as they happen",
       description: `${HOW} Every \`landing\` has a LandingSummary as its data. Without a cursor: from now on.`,
-      params: z.object({ project: shapes.projectParameter }),
+      params: z.object({ project: parameters.projectParameter }),
       query: z.strictObject({
-        after: shapes.optionalPosition.describe("Only landings above this position, those of the past first"),
+        after: parameters.optionalPosition.describe(
+          "Only landings above this position, those of the past first",
+        ),
       }),
       answers: [{ status: 200, description: "The stream", type: EVENT_STREAM_TYPE }],
       errors: ["not-found", "out-of-range"],
@@ -38,7 +40,7 @@ export const liveRoutes: readonly Route[] = [
       const head = await forge.getHead(project);
       const cursor = lastEventId(call);
       const after =
-        cursor === undefined ? query.after : checked(shapes.optionalPosition, cursor, "Last-Event-ID");
+        cursor === undefined ? query.after : checked(parameters.optionalPosition, cursor, "Last-Event-ID");
       if (after !== undefined) await forge.getPosition(project, after);
       return await eventStreamAnswer(call, (signal) =>
         landingEvents(state.context.events, project, after ?? head.position, signal),
@@ -56,7 +58,7 @@ export const liveRoutes: readonly Route[] = [
         `${HOW} \`session\` has a SessionSummary, \`operations\` an array of Operation, \`decision\` a text, ` +
         "`message` a Message, `state` the state and where it landed; the stream ends with the session. Without a " +
         "cursor: from its beginning.",
-      params: z.object({ project: shapes.projectParameter, session: shapes.sessionParameter }),
+      params: z.object({ project: parameters.projectParameter, session: parameters.sessionParameter }),
       query: z.strictObject({ after: z.string().max(1024).optional().describe("The id of an event") }),
       answers: [
         { status: 200, description: "The stream", type: EVENT_STREAM_TYPE },

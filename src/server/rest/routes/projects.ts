@@ -2,7 +2,9 @@
 import { z } from "zod";
 import { mintProjectId } from "../../../core/base/random.ts";
 import { jsonAnswer } from "../answer.ts";
+import * as bodies from "../bodies.ts";
 import { organizationDocument, projectDocument } from "../documents.ts";
+import * as parameters from "../parameters.ts";
 import { defineRoute, type Route } from "../route.ts";
 import * as shapes from "../schemas.ts";
 import { pageRequest } from "./support.ts";
@@ -11,8 +13,8 @@ const PROJECTS = "/api/mic/projects";
 const ORGANIZATIONS = "/api/mic/organizations";
 const tag = "projects";
 
-const page = { after: shapes.afterParameter, limit: shapes.limitParameter(100, 1000) };
-const projectParams = z.object({ project: shapes.projectParameter });
+const page = { after: parameters.afterParameter, limit: parameters.limitParameter(100, 1000) };
+const projectParams = z.object({ project: parameters.projectParameter });
 const LOCATION = { location: "Where it is" };
 
 export const projectRoutes: readonly Route[] = [
@@ -24,7 +26,7 @@ export const projectRoutes: readonly Route[] = [
       tag,
       summary: "Projects in the order of their names",
       query: z.strictObject({
-        org: shapes.projectParameter.optional().describe("Only of this organization"),
+        org: parameters.projectParameter.optional().describe("Only of this organization"),
         ...page,
       }),
       answers: [{ status: 200, description: "A page", schema: shapes.pageOf("ProjectPage", shapes.project) }],
@@ -46,7 +48,7 @@ export const projectRoutes: readonly Route[] = [
       tag,
       summary: "Creates a project, and its organization when that is missing",
       description: "Sent again with the same `id`, it answers with the project that it made.",
-      body: { kind: "json", schema: shapes.createProjectBody },
+      body: { kind: "json", schema: bodies.createProjectBody },
       answers: [{ status: 201, description: "The project", schema: shapes.project, headers: LOCATION }],
       errors: ["already-exists"],
     },
@@ -83,7 +85,7 @@ export const projectRoutes: readonly Route[] = [
       tag,
       summary: "Renames a project, or changes its description or visibility",
       params: projectParams,
-      body: { kind: "json", schema: shapes.updateProjectBody },
+      body: { kind: "json", schema: bodies.updateProjectBody },
       answers: [{ status: 200, description: "The project as it is now", schema: shapes.project }],
       errors: ["not-found", "already-exists"],
     },
@@ -141,7 +143,7 @@ export const projectRoutes: readonly Route[] = [
       id: "createOrganization",
       tag,
       summary: "Creates an organization",
-      body: { kind: "json", schema: shapes.createOrganizationBody },
+      body: { kind: "json", schema: bodies.createOrganizationBody },
       answers: [
         { status: 201, description: "The organization", schema: shapes.organization, headers: LOCATION },
       ],

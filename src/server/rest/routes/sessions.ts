@@ -5,7 +5,9 @@ import type { LandingId, Position, ProjectId } from "../../../core/base/ids.ts";
 import { mintLandingId, mintSessionId } from "../../../core/base/random.ts";
 import type { Forge, LandResult, LandSession, Operation, PositionRef } from "../../../core/forge/forge.ts";
 import { jsonAnswer } from "../answer.ts";
+import * as bodies from "../bodies.ts";
 import { recordedDocument, sessionDocument, sessionSummaryDocument } from "../documents.ts";
+import * as parameters from "../parameters.ts";
 import { defineRoute, type Route } from "../route.ts";
 import * as shapes from "../schemas.ts";
 import { pageRequest, positionRefOf } from "./support.ts";
@@ -14,8 +16,11 @@ const SESSIONS = "/api/mic/projects/{project}/sessions";
 const SESSION = `${SESSIONS}/{session}`;
 const tag = "sessions";
 
-const projectParams = z.object({ project: shapes.projectParameter });
-const sessionParams = z.object({ project: shapes.projectParameter, session: shapes.sessionParameter });
+const projectParams = z.object({ project: parameters.projectParameter });
+const sessionParams = z.object({
+  project: parameters.projectParameter,
+  session: parameters.sessionParameter,
+});
 const recorded = {
   status: 200,
   description: "The session after it, with how much it holds",
@@ -32,7 +37,7 @@ export const sessionRoutes: readonly Route[] = [
       summary: "Starts a session",
       description: "Sent again with the same `id`, goal and owner, it answers with the session that it made.",
       params: projectParams,
-      body: { kind: "json", schema: shapes.startSessionBody },
+      body: { kind: "json", schema: bodies.startSessionBody },
       answers: [
         {
           status: 201,
@@ -67,8 +72,8 @@ export const sessionRoutes: readonly Route[] = [
       query: z.strictObject({
         state: shapes.sessionState.optional(),
         owner: z.string().optional(),
-        after: shapes.afterParameter,
-        limit: shapes.limitParameter(100, 1000),
+        after: parameters.afterParameter,
+        limit: parameters.limitParameter(100, 1000),
       }),
       answers: [
         { status: 200, description: "A page", schema: shapes.pageOf("SessionPage", shapes.sessionSummary) },
@@ -113,7 +118,7 @@ export const sessionRoutes: readonly Route[] = [
         "Upload the content first (`POST …/blobs`), then put what that answered: `hash`, `size` and, where " +
         "there is one, `chunks`.",
       params: sessionParams,
-      body: { kind: "json", schema: shapes.operationsBody },
+      body: { kind: "json", schema: bodies.operationsBody },
       answers: [recorded],
       errors: ["not-found", "landed", "unsafe-path"],
     },
@@ -132,7 +137,7 @@ export const sessionRoutes: readonly Route[] = [
       tag,
       summary: "Records a decision",
       params: sessionParams,
-      body: { kind: "json", schema: shapes.decisionBody },
+      body: { kind: "json", schema: bodies.decisionBody },
       answers: [recorded],
       errors: ["not-found", "landed"],
     },
@@ -150,7 +155,7 @@ export const sessionRoutes: readonly Route[] = [
       tag,
       summary: "Records messages of the conversation",
       params: sessionParams,
-      body: { kind: "json", schema: shapes.conversationBody },
+      body: { kind: "json", schema: bodies.conversationBody },
       answers: [recorded],
       errors: ["not-found", "landed"],
     },
@@ -169,7 +174,7 @@ export const sessionRoutes: readonly Route[] = [
       tag,
       summary: "Abandons a session; twice is harmless",
       params: sessionParams,
-      body: { kind: "json", schema: shapes.abandonBody, optional: true },
+      body: { kind: "json", schema: bodies.abandonBody, optional: true },
       answers: [recorded],
       errors: ["not-found", "landed"],
     },
@@ -190,7 +195,7 @@ export const sessionRoutes: readonly Route[] = [
         "others changed since the session's base. After 503 `outcome-unknown` land again with the `landingId` " +
         "of the problem.",
       params: sessionParams,
-      body: { kind: "json", schema: shapes.landBody, optional: true },
+      body: { kind: "json", schema: bodies.landBody, optional: true },
       answers: [{ status: 200, description: "It landed", schema: shapes.landed }],
       errors: ["not-found", "conflict", "nothing-to-land", "landing-id-reused", "outcome-unknown"],
     },
@@ -216,14 +221,14 @@ export const sessionRoutes: readonly Route[] = [
 async function baseOf(
   forge: Forge,
   project: ProjectId,
-  body: z.output<typeof shapes.startSessionBody>,
+  body: z.output<typeof bodies.startSessionBody>,
 ): Promise<{ readonly base?: PositionRef }> {
   if (body.base === "latest" && body.tree === undefined) return {};
   const known = await positionRefOf(forge, project, body.base as Position | "latest");
   return { base: { position: known.position, root: body.tree ?? known.root } };
 }
 
-type GivenOperation = z.output<typeof shapes.operationsBody>["operations"][number];
+type GivenOperation = z.output<typeof bodies.operationsBody>["operations"][number];
 
 async function toOperations(
   forge: Forge,

@@ -8,13 +8,14 @@ import { jsonAnswer } from "../answer.ts";
 import { tarOf } from "../archive.ts";
 import { BYTES_TYPE, CONTENT_HEADERS, contentAnswer, IMMUTABLE, REVALIDATED } from "../content-answer.ts";
 import { itemDocument, type JsonObject, locatedDocument, streamedArray } from "../documents.ts";
+import * as parameters from "../parameters.ts";
 import { defineRoute, type Route } from "../route.ts";
 import * as shapes from "../schemas.ts";
 import { pageRequest, positionOf, positionRefOf } from "./support.ts";
 
 const PROJECT = "/api/mic/projects/{project}";
 const tag = "files";
-const projectParams = z.object({ project: shapes.projectParameter });
+const projectParams = z.object({ project: parameters.projectParameter });
 const TAR_TYPE = "application/x-tar";
 const JSON_STREAM = { "content-type": "application/json", "x-content-type-options": "nosniff" };
 
@@ -30,11 +31,11 @@ export const treeRoutes: readonly Route[] = [
         "Files and directories by name, in pages; with `recursive` every file below the directory in one answer.",
       params: projectParams,
       query: z.strictObject({
-        at: shapes.atParameter,
-        dir: shapes.directoryParameter,
-        after: shapes.afterParameter,
-        limit: shapes.limitParameter(1000, 10_000),
-        recursive: shapes.flagParameter,
+        at: parameters.atParameter,
+        dir: parameters.directoryParameter,
+        after: parameters.afterParameter,
+        limit: parameters.limitParameter(1000, 10_000),
+        recursive: parameters.flagParameter,
       }),
       answers: [{ status: 200, description: "A page", schema: shapes.tree }],
       errors: ["not-found", "out-of-range", "unsafe-path"],
@@ -70,8 +71,8 @@ export const treeRoutes: readonly Route[] = [
       id: "getFile",
       tag,
       summary: "The content of a file; of a symlink, its target",
-      params: z.object({ project: shapes.projectParameter, path: shapes.pathParameter }),
-      query: z.strictObject({ at: shapes.atParameter }),
+      params: z.object({ project: parameters.projectParameter, path: parameters.pathParameter }),
+      query: z.strictObject({ at: parameters.atParameter }),
       answers: [
         {
           status: 200,
@@ -109,7 +110,7 @@ export const treeRoutes: readonly Route[] = [
       tag,
       summary: "Every file as one tar archive: `curl … | tar x`",
       params: projectParams,
-      query: z.strictObject({ at: shapes.atParameter, dir: shapes.directoryParameter }),
+      query: z.strictObject({ at: parameters.atParameter, dir: parameters.directoryParameter }),
       answers: [
         {
           status: 200,
