@@ -109,45 +109,32 @@ function pathOf(url: string): string {
   return mark === -1 ? url : url.slice(0, mark);
 }
 
-const PROJECT_TOPICS = new Set([
-  "abandon",
-  "blame",
-  "blobs",
-  "conversation",
-  "decisions",
-  "diff",
-  "events",
-  "files",
-  "head",
-  "land",
-  "landings",
-  "operations",
-  "packs",
-  "sessions",
-  "tree",
-]);
-const OWN_PATHS = new Set([
-  "/SKILL.md",
-  "/api/mic/projects",
-  "/api/openapi.json",
-  "/healthz",
-  "/llms.txt",
-  "/metrics",
-  "/readyz",
-]);
+const OWN_PATHS = new Set(["/healthz", "/metrics", "/readyz"]);
+const OTHER = "/other";
+const REMEMBERED_MAX = 4096;
 
-/** The endpoint as it is counted: ids and names left out, and one name for whatever does not exist. */
-export function endpointOf(url: string): string {
-  const path = pathOf(url);
-  if (OWN_PATHS.has(path)) return path;
-  if (path.startsWith("/mic.v1.")) return /^\/mic\.v1\.\w{1,40}\/\w{1,40}$/.test(path) ? path : "/other";
-  const [, api, mic, resource, , topic, , action] = path.split("/", 9);
-  if (api !== "api" || mic !== "mic") return "/other";
-  if (resource !== "projects" || topic === undefined)
-    return `/api/mic/${resource === "orgs" ? "orgs" : "projects"}/{id}`;
-  if (!PROJECT_TOPICS.has(topic)) return "/other";
-  if (topic !== "sessions" || action === undefined || !PROJECT_TOPICS.has(action)) {
-    return `/api/mic/projects/{id}/${topic}`;
-  }
-  return `/api/mic/projects/{id}/sessions/{sid}/${action}`;
+/**
+ * Names the endpoint of a call as it is counted: ids and names left out, and one name for whatever does not exist.
+ * `findRoute` knows the REST routes.
+ */
+export function createEndpointNames(
+  findRoute: (method: string, path: string) => { readonly path: string } | undefined,
+): (method: string, url: string) => string {
+  const remembered = new Map<string, string>();
+  const name = (method: string, path: string): string => {
+    if (OWN_PATHS.has(path)) return path;
+    if (path.startsWith("/mic.v1.")) return /^\/mic\.v1\.\w{1,40}\/\w{1,40}$/.test(path) ? path : OTHER;
+    return findRoute(method, path)?.path ?? OTHER;
+  };
+  return (method, url) => {
+    const path = pathOf(url);
+    const key = `${method} ${path}`;
+    let known = remembered.get(key);
+    if (known === undefined) {
+      known = name(method, path);
+      if (remembered.size >= REMEMBERED_MAX) remembered.clear();
+      if (key.length <= 256) remembered.set(key, known);
+    }
+    return known;
+  };
 }

@@ -109,6 +109,10 @@ export function labelText(labels: Labels): string {
     .join(",");
 }
 
+/** More than there are: whoever finds a way to make names fills this and nothing else. */
+const ENDPOINTS_MAX = 500;
+const OTHER = "/other";
+
 /** What the server measures. */
 export class ServerMetrics {
   readonly requests = new Counter("mic_requests_total", "Calls answered, by endpoint and code");
@@ -147,6 +151,10 @@ export class ServerMetrics {
   request(endpoint: string, code: string, seconds: number): void {
     let byCode = this.#labels.get(endpoint);
     if (byCode === undefined) {
+      if (this.#labels.size >= ENDPOINTS_MAX && endpoint !== OTHER) {
+        this.request(OTHER, code, seconds);
+        return;
+      }
       byCode = new Map();
       this.#labels.set(endpoint, byCode);
     }

@@ -11,7 +11,7 @@ import { createAuthenticate, openOwnerToken } from "./auth/owner-token.ts";
 import { createContentHandler } from "./content/handler.ts";
 import type { ServerContext, ServerLog } from "./context.ts";
 import { addGrpcServices } from "./grpc/services.ts";
-import { createHttpHandler, endpointOf } from "./http.ts";
+import { createEndpointNames, createHttpHandler } from "./http.ts";
 import { createLiveEvents } from "./live/events.ts";
 import { notifyingForge } from "./live/notifying-forge.ts";
 import { createLog, formatJsonRecord, formatTextRecord } from "./log.ts";
@@ -19,7 +19,7 @@ import { ServerMetrics } from "./metrics.ts";
 import { GrpcPort, grpcServerOptions } from "./port/grpc-port.ts";
 import { PORT_LIMITS, type PortLimits } from "./port/limits.ts";
 import { Port, type TlsFiles } from "./port/port.ts";
-import { createRestHandler } from "./rest/handler.ts";
+import { createRestHandler, createRouteFinder } from "./rest/handler.ts";
 import { readServeOptions, type ServeFlags, type ServeOptions, type ServeWorld } from "./serve-options.ts";
 
 export interface StartServer {
@@ -86,6 +86,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     draining: draining.signal,
     version,
   };
+  const endpointOf = createEndpointNames(createRouteFinder());
   const grpc = new GrpcServer(grpcServerOptions(limits, metrics));
   addGrpcServices(grpc, context);
   const port: Port | undefined = await Port.listen({
@@ -102,7 +103,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     }),
     http2: new GrpcPort(grpc, limits, metrics),
     onAnswered: ({ method, url }, { statusCode }, seconds) => {
-      const endpoint = endpointOf(url!);
+      const endpoint = endpointOf(method!, url!);
       metrics.request(endpoint, String(statusCode), seconds);
       if (request.verbose === true || statusCode >= 500) {
         log.info("call", { method, endpoint, status: statusCode, ms: Math.round(seconds * 1000) });

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { endpointOf } from "../../src/server/http.ts";
+import { createEndpointNames } from "../../src/server/http.ts";
 import { createLog, formatJsonRecord, formatTextRecord, type LogRecord } from "../../src/server/log.ts";
 import { Counter, Histogram, labelText, ServerMetrics } from "../../src/server/metrics.ts";
+import { createRouteFinder } from "../../src/server/rest/handler.ts";
 
 const clock = { nowMs: () => Date.UTC(2026, 10, 21), sleep: async () => undefined };
 
@@ -91,18 +92,30 @@ describe("metrics", () => {
   });
 
   test.each([
-    ["/healthz", "/healthz"],
-    ["/api/mic/projects?limit=1", "/api/mic/projects"],
-    ["/api/mic/projects/org%2Fname", "/api/mic/projects/{id}"],
-    ["/api/mic/projects/org%2Fname/head?at=1", "/api/mic/projects/{id}/head"],
-    ["/api/mic/projects/a/files/b/c/d", "/api/mic/projects/{id}/files"],
-    ["/api/mic/projects/a/sessions/b", "/api/mic/projects/{id}/sessions"],
-    ["/api/mic/projects/a/sessions/b/land", "/api/mic/projects/{id}/sessions/{sid}/land"],
-    ["/api/mic/projects/a/sessions/b/whatever", "/api/mic/projects/{id}/sessions"],
-    ["/mic.v1.ContentService/GetHead", "/mic.v1.ContentService/GetHead"],
-    ["/mic.v1.A/B/C", "/other"],
-    ["/nothing/here", "/other"],
-    ["/api/mic/projects/a/whatever", "/other"],
-    ["", "/other"],
-  ])("endpointOf(%j)", (url, endpoint) => expect(endpointOf(url)).toBe(endpoint));
+    ["GET", "/healthz", "/healthz"],
+    ["GET", "/SKILL.md", "/SKILL.md"],
+    ["GET", "/api/mic/projects?limit=1", "/api/mic/projects"],
+    ["GET", "/api/mic/projects/org%2Fname", "/api/mic/projects/{project}"],
+    ["HEAD", "/api/mic/projects/org%2Fname/head?at=1", "/api/mic/projects/{project}/head"],
+    ["GET", "/api/mic/projects/a/files/b/c/d", "/api/mic/projects/{project}/files/{+path}"],
+    ["POST", "/api/mic/projects/a/sessions/b/land", "/api/mic/projects/{project}/sessions/{session}/land"],
+    ["POST", "/mic.v1.ContentService/GetHead", "/mic.v1.ContentService/GetHead"],
+    ["POST", "/mic.v1.A/B/C", "/other"],
+    ["POST", "/mic.v1.A/B\u001b", "/other"],
+    ["GET", "/nothing/here", "/other"],
+    ["BREW", "/api/mic/projects", "/other"],
+    ["GET", "", "/other"],
+  ])("%s %j is counted as %s", (method, url, endpoint) => {
+    const endpointOf = createEndpointNames(createRouteFinder());
+    expect(endpointOf(method, url)).toBe(endpoint);
+    expect(endpointOf(method, url)).toBe(endpoint);
+  });
+
+  test("names that callers make up do not add up", () => {
+    const metrics = new ServerMetrics({ connections: () => 0, calls: () => 0 }, 0);
+    for (let i = 0; i < 5000; i++) metrics.request(`/mic.v1.A/B${i}`, "200", 0);
+    expect(metrics.render().length).toBeLessThan(1 << 20);
+    expect(metrics.render()).toContain('mic_requests_total{endpoint="/mic.v1.A/B0",code="200"} 1');
+    expect(metrics.render()).toContain('mic_requests_total{endpoint="/other",code="200"} 4500');
+  });
 });
