@@ -55,7 +55,8 @@ export function createReflection(
         const loaded = await loadDescriptors();
         // A file is sent once in a stream.
         const sent = new Set<string>();
-        for await (const bytes of call) {
+        // Plain iteration would destroy the stream at its end, and with it the answers.
+        for await (const bytes of call.iterator({ destroyOnReturn: false })) {
           const request = decodeMessage(ServerReflectionRequest, bytes as Buffer);
           const messageResponse = answerTo(request, loaded, services, sent);
           const response = { validHost: request.host, originalRequest: request, messageResponse };
