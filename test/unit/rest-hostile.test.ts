@@ -406,6 +406,27 @@ describe("failures inside", () => {
     }
   });
 
+  test("a forge that does not hand out packs says so", async () => {
+    const forge = new ForgeService({
+      store: new MemoryStore(systemClock),
+      address: "memory",
+      clock: systemClock,
+      random: systemRandom,
+      trustWriters: false,
+    });
+    const without = new Proxy(forge, {
+      get(target, name) {
+        if (name === "getPack") return undefined;
+        const value: unknown = Reflect.get(target, name);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    await using other = await RestServer.start({ forge: without });
+    await other.client().post("/api/mic/projects", { name: "acme/app" });
+    const answer = await other.client().get(`${P}/packs/${"1".repeat(64)}`);
+    expect(answer).toMatchObject({ status: 501, json: { code: "unsupported" } });
+  });
+
   test("content that turns out to be corrupt is cut, never passed for the whole", async () => {
     const forge = new ForgeService({
       store: new MemoryStore(systemClock),

@@ -125,7 +125,7 @@ export const contentRoutes: readonly Route[] = [
       summary: "A pack that was uploaded or landed",
       params: z.object({ project: parameters.projectParameter, pack: parameters.packParameter }),
       answers: READ_ANSWERS,
-      errors: ["not-found", "out-of-range"],
+      errors: ["not-found", "out-of-range", "too-large", "unsupported"],
     },
     async (call) => {
       const { pack } = call.params;
