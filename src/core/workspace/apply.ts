@@ -27,6 +27,7 @@ import { type ContentSide, sameSide } from "../codec/content-side.ts";
 import type { TransitionStep } from "../codec/transition.ts";
 import type { Frame, ObjectRef } from "../objects/frame.ts";
 import { ensureDirectory } from "./atomic-file.ts";
+import { streamChangedChunks } from "./changed-chunks.ts";
 import { eachObject, streamContent } from "./content.ts";
 import { DirectoryGuard, type DiskState, inspectPath } from "./disk-state.ts";
 import { errorCode, isMissing, metaPath, TEMPORARY_DIR } from "./layout.ts";
@@ -261,7 +262,7 @@ class Applier implements Disposable {
     try {
       const hasher = new StreamHasher();
       let size = 0;
-      for await (const part of streamContent(this.#ws, side)) {
+      for await (const part of this.#chunksOf(step, side)) {
         hasher.update(part);
         size += part.length;
         writeAll(file, part);
@@ -273,6 +274,13 @@ class Applier implements Disposable {
     } finally {
       closeSync(file);
     }
+  }
+
+  #chunksOf(step: TransitionStep, side: ContentSide): AsyncIterable<Uint8Array> {
+    const { diskBefore, path } = step;
+    const located = this.#ws.inDirectory ? undefined : this.#paths.locate(path, false);
+    if (located === undefined || diskBefore?.entry.chunks === undefined) return streamContent(this.#ws, side);
+    return streamChangedChunks(this.#ws, located, diskBefore, side);
   }
 
   #enqueue(waiting: Waiting): void {

@@ -15,9 +15,9 @@ import { type ContentSide, sameSide } from "../codec/content-side.ts";
 import type { TransitionStep } from "../codec/transition.ts";
 import { readContent } from "./content.ts";
 import { DirectoryGuard, type DiskState, inspectPath, readWorkspaceFile } from "./disk-state.ts";
-import type { IndexEntry } from "./index.ts";
 import { MERGE_BYTES_MAX, type MergeLabels, mergePath } from "./merge-path.ts";
 import { packFiles } from "./pack-files.ts";
+import { prefetch } from "./prefetch.ts";
 import type { FileStat } from "./stat.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -78,15 +78,19 @@ export async function planMove(
   // Before any of them is looked at: a path from outside must not lead outside.
   for (const change of changes) parseTreePath(change.path);
   const guard = new DirectoryGuard(ws.root);
-  const obstructed: { change: PathChange; indexed: IndexEntry | undefined; state: DiskState }[] = [];
-  for (const change of changes) {
+  const inspected = changes.map((change) => {
     const indexed = ws.index.find(change.path);
-    const state = inspectPath(ws.root, change.path, indexed, guard);
+    return { change, state: inspectPath(ws.root, change.path, indexed, guard) };
+  });
+  if (policy === "merge") await prefetch(ws, sidesToMerge(draft, inspected));
+  const obstructed: typeof inspected = [];
+  for (const each of inspected) {
+    const { change, state } = each;
     if (state.kind === "absent" || state.kind === "content") {
       throwIfAborted(ws.context.signal);
       await planPath(ws, draft, change, state, policy, labels);
     } else {
-      obstructed.push({ change, indexed, state });
+      obstructed.push(each);
     }
   }
   // What stands in the way may itself be removed by the move (a file that becomes a directory, or the reverse).
@@ -99,6 +103,25 @@ export async function planMove(
     conflicts: [...draft.conflicts.values()].sort((a, b) => comparePaths(a.path, b.path)),
     merged: draft.merged,
   };
+}
+
+/** What merging will read of the project's content. */
+function sidesToMerge(
+  draft: Draft,
+  inspected: readonly { readonly change: PathChange; readonly state: DiskState }[],
+): ContentSide[] {
+  const sides: ContentSide[] = [];
+  for (const { change, state } of inspected) {
+    const { path, before, after } = change;
+    if (state.kind !== "content" && state.kind !== "absent") continue;
+    const disk = state.kind === "content" ? state.side : undefined;
+    const earlier = draft.conflicts.get(path);
+    if (sameSide(disk, after) || (earlier === undefined && sameSide(disk, before))) continue;
+    for (const side of [earlier === undefined ? before : earlier.base, after]) {
+      if (side !== undefined && side.entry.size <= MERGE_BYTES_MAX) sides.push(side);
+    }
+  }
+  return sides;
 }
 
 function addStep(

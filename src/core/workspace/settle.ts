@@ -2,7 +2,7 @@
  * Settles what an earlier command left unfinished, before anything else changes: a move that stopped half way
  * is finished, a landing whose outcome is unknown is found, dropped, or sent again.
  */
-import { invariant, MicError } from "../base/errors.ts";
+import { type ErrorCode, invariant, isMicError, MicError } from "../base/errors.ts";
 import type { Position } from "../base/ids.ts";
 import type { List } from "../base/list.ts";
 import type { TreePath } from "../base/path.ts";
@@ -10,7 +10,7 @@ import type { ContentSide } from "../codec/content-side.ts";
 import { decodePackIndex, decodePackTrailer } from "../codec/pack.ts";
 import type { PendingLanding, PendingOperation } from "../codec/pending-landing.ts";
 import type { TransitionStep } from "../codec/transition.ts";
-import type { Forge, LandRequest, Operation, PositionRef } from "../forge/forge.ts";
+import type { Forge, LandRequest, LandResult, Operation, PositionRef } from "../forge/forge.ts";
 import type { Frame } from "../objects/frame.ts";
 import { callOptions, changesBetween } from "./base-changes.ts";
 import { baseSide } from "./changes.ts";
@@ -83,6 +83,7 @@ async function settlePending(ws: Workspace): Promise<void> {
     return;
   }
   const result = await sendAgain(ws, forge, pending);
+  if (result === undefined) return;
   if (result.kind === "conflict") {
     ws.clearPending();
     ws.context.warn?.(`the landing ${pending.landingId} conflicts with others and did not land`);
@@ -92,7 +93,25 @@ async function settlePending(ws: Workspace): Promise<void> {
   ws.context.warn?.(`the landing ${pending.landingId} landed at @${result.position}`);
 }
 
-async function sendAgain(ws: Workspace, forge: Forge, pending: PendingLanding) {
+/** What will be said of this landing however often it is sent: it is given up, and its files are as they were. */
+const HOPELESS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "usage",
+  "unsafe-path",
+  "too-large",
+  "out-of-range",
+  "unsupported",
+  "corrupt",
+  "history-changed",
+  "landing-id-reused",
+  "different-lineage",
+]);
+
+/** Undefined when it never can land. */
+async function sendAgain(
+  ws: Workspace,
+  forge: Forge,
+  pending: PendingLanding,
+): Promise<LandResult | undefined> {
   const content = pending.hasContent ? ws.loadPendingContent() : undefined;
   if (pending.hasContent && content === undefined) {
     throw new MicError("outcome-unknown", `the content of landing ${pending.landingId} is gone`, {
@@ -100,7 +119,14 @@ async function sendAgain(ws: Workspace, forge: Forge, pending: PendingLanding) {
       data: { landing: pending.landingId },
     });
   }
-  return forge.land(ws.settings.project, requestOf(pending, content), callOptions(ws));
+  try {
+    return await forge.land(ws.settings.project, requestOf(pending, content), callOptions(ws));
+  } catch (error) {
+    if (!isMicError(error) || !HOPELESS.has(error.code)) throw error;
+    ws.clearPending();
+    ws.context.warn?.(`the landing ${pending.landingId} was given up: ${error.message}`);
+    return undefined;
+  }
 }
 
 function requestOf(pending: PendingLanding, content: Uint8Array | undefined): LandRequest {
