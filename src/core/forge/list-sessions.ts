@@ -13,8 +13,8 @@ import type { Snapshot } from "./snapshot.ts";
 
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 1000;
-/** Sessions looked at for one page, so that a filter that few of very many match does not hold a call up. */
-const SCAN_MAX = 1000;
+/** Sessions passed over for one page, so that a filter that few of very many match does not hold a call up. */
+const SKIPPED_MAX = 256;
 /** Names listed at once for a page. */
 const LIST_TOGETHER = 256;
 /** Sessions read at once. */
@@ -58,7 +58,7 @@ class PageInTheMaking {
   readonly #request: ListSessions;
   readonly #limit: number;
   readonly #items: SessionSummary[] = [];
-  #scanned = 0;
+  #skipped = 0;
   /** The last session that was looked at. */
   last: SessionSummary | undefined;
 
@@ -72,16 +72,15 @@ class PageInTheMaking {
     const { state, owner } = this.#request;
     const matches =
       (state === undefined || session.state === state) && (owner === undefined || session.owner === owner);
-    if (matches && this.#items.length === this.#limit) return false;
-    if (!this.skip()) return false;
+    if (matches ? this.#items.length === this.#limit : !this.skip()) return false;
     if (matches) this.#items.push(session);
     this.last = session;
     return true;
   }
 
-  /** Counts something that is no session of this page. False: the page ends before it. */
+  /** Passes over something that is no session of this page. False: the page ends before it. */
   skip(): boolean {
-    return this.#scanned++ < SCAN_MAX;
+    return this.#skipped++ < SKIPPED_MAX;
   }
 
   upTo(next: string): Page<SessionSummary> {
