@@ -17,9 +17,15 @@ if (isPlainVersionRequest(args)) {
   ]);
   const interrupt = new AbortController();
   listenForInterrupts(interrupt);
-  const world = readWorld(isatty, interrupt.signal);
-  process.on("uncaughtException", (error) => process.exit(reportCrash(error, args, world)));
-  process.on("unhandledRejection", (error) => process.exit(reportCrash(error, args, world)));
+  let onCrash = (error: unknown): void => process.exit(reportCrash(error, args, world));
+  const world: CommandLineWorld = {
+    ...readWorld(isatty, interrupt.signal),
+    surviveCrashes: (listener) => {
+      onCrash = listener;
+    },
+  };
+  process.on("uncaughtException", (error) => onCrash(error));
+  process.on("unhandledRejection", (error) => onCrash(error));
   process.exitCode = await runCommandLine(args, world);
   // A worker or a child that still holds the event loop must not keep the shell waiting.
   process.exit();

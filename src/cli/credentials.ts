@@ -9,7 +9,7 @@ import { MicError } from "../core/base/errors.ts";
 import { homeDirectory } from "./config.ts";
 import { usageError } from "./errors.ts";
 import { replaceFile } from "./replace-file.ts";
-import { isServerUrl, parseServerUrl } from "./server-url.ts";
+import { parseServerUrl } from "./server-url.ts";
 import type { CommandLineWorld } from "./world.ts";
 
 export interface Credential {
@@ -35,17 +35,17 @@ export function checkToken(token: string, what: string): string {
 }
 
 /**
- * MIC_TOKEN wins over what `mic auth login` stored. With MIC_SERVER set to a URL it is that server's alone;
- * otherwise it is for the server that the command names.
+ * MIC_TOKEN wins over what `mic auth login` stored. It is for the server that MIC_SERVER means (`meant`), else for
+ * the one that the command names.
  */
 export function findToken(
   world: CommandLineWorld,
   origin: string,
+  meant: string | undefined,
 ): { readonly token: string; readonly source: TokenSource } | undefined {
-  const { MIC_TOKEN: given, MIC_SERVER: server } = world.env;
-  if (given !== undefined && given !== "") {
-    const isMeant = server === undefined || !isServerUrl(server) || parseServerUrl(server).origin === origin;
-    if (isMeant) return { token: checkToken(given.trim(), "MIC_TOKEN"), source: "MIC_TOKEN" };
+  const given = world.env["MIC_TOKEN"];
+  if (given !== undefined && given !== "" && (meant === undefined || meant === origin)) {
+    return { token: checkToken(given.trim(), "MIC_TOKEN"), source: "MIC_TOKEN" };
   }
   const stored = readCredential(fileOf(world, origin));
   if (stored === undefined || stored.origin !== origin) return undefined;

@@ -133,7 +133,7 @@ export class Invocation implements AsyncDisposable {
 
   async #openServer(address: string): Promise<Forge> {
     const { origin } = parseServerUrl(address);
-    const found = findToken(this.world, origin);
+    const found = await this.findToken(origin);
     if (found !== undefined && !isPrivateOrigin(origin)) {
       this.output.warn(`${origin} is not encrypted: the token can be read on the way`);
     }
@@ -144,12 +144,23 @@ export class Invocation implements AsyncDisposable {
     return resolveProject(address, this.#addressContext());
   }
 
-  /** The server of `--server`, MIC_SERVER or the configuration. Errors: `usage` when it is a directory. */
+  /** The token that a server is sent. */
+  async findToken(origin: string): Promise<ReturnType<typeof findToken>> {
+    const named = nonEmpty(this.world.env["MIC_SERVER"]);
+    const meant = named === undefined ? undefined : await resolveForge(named, this.#addressContext());
+    return findToken(this.world, origin, meant !== undefined && isServerUrl(meant) ? meant : undefined);
+  }
+
+  /**
+   * The server of `--server`, MIC_SERVER or the configuration; undefined where that is a directory. Errors: `usage`
+   * when `--server` names one.
+   */
   async serverOrigin(): Promise<string | undefined> {
     const context = this.#addressContext();
     if (context.server === undefined) return undefined;
     const forge = await resolveForge(context.server, context);
     if (isServerUrl(forge)) return forge;
+    if (this.options.server === undefined) return undefined;
     throw usageError(`${forge} is a directory, not a server`, "give --server http(s)://host");
   }
 

@@ -32,6 +32,7 @@ export interface RunningServerHandle {
   readonly dataDirectory: string;
   /** Present when this start made it. */
   readonly newOwnerToken: string | undefined;
+  readonly log: { error(event: string, fields?: Readonly<Record<string, unknown>>): void };
   /** Finishes running calls, takes no more, and closes the store. */
   drain(): Promise<void>;
 }

@@ -15,6 +15,8 @@ export interface CommandLineWorld {
   readStdin(bytesMax: number): Promise<Uint8Array>;
   /** Fires at SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
+  /** From then on, what nobody caught is told to `listener` and does not end the process. */
+  surviveCrashes?(listener: (error: unknown) => void): void;
   /** For `mic serve`; loaded only then. */
   loadServer?(): Promise<ServerProgram>;
 }

@@ -29,8 +29,8 @@ const world = (env: Readonly<Record<string, string>> = {}): CommandLineWorld => 
   readStdin: async () => new Uint8Array(),
   signal: new AbortController().signal,
 });
-const tokenFor = (origin: string, env?: Readonly<Record<string, string>>) =>
-  findToken(world(env), origin)?.token;
+const tokenFor = (origin: string, env?: Readonly<Record<string, string>>, meant?: string) =>
+  findToken(world(env), origin, meant)?.token;
 
 describe("a stored token", () => {
   it("is for its exact origin only", () => {
@@ -90,19 +90,22 @@ describe("a stored token", () => {
 describe("MIC_TOKEN", () => {
   it("wins over what is stored", () => {
     storeCredential(world(), { origin: "https://x", token: "stored" });
-    expect(findToken(world({ MIC_TOKEN: "given" }), "https://x")).toEqual({
+    expect(findToken(world({ MIC_TOKEN: "given" }), "https://x", undefined)).toEqual({
       token: "given",
       source: "MIC_TOKEN",
     });
-    expect(findToken(world({ MIC_TOKEN: "" }), "https://x")).toEqual({ token: "stored", source: "login" });
+    expect(findToken(world({ MIC_TOKEN: "" }), "https://x", undefined)).toEqual({
+      token: "stored",
+      source: "login",
+    });
   });
 
-  it("goes to MIC_SERVER alone where that is set", () => {
-    const env = { MIC_TOKEN: "given", MIC_SERVER: "https://X:443" };
-    expect(tokenFor("https://x", env)).toBe("given");
-    expect(tokenFor("https://evil", env)).toBeUndefined();
-    expect(tokenFor("http://x", env)).toBeUndefined();
-    expect(tokenFor("https://anywhere", { MIC_TOKEN: "given" })).toBe("given");
+  it("goes to the server that MIC_SERVER means, alone", () => {
+    const env = { MIC_TOKEN: "given" };
+    expect(tokenFor("https://x", env, "https://x")).toBe("given");
+    expect(tokenFor("https://evil", env, "https://x")).toBeUndefined();
+    expect(tokenFor("http://x", env, "https://x")).toBeUndefined();
+    expect(tokenFor("https://anywhere", env)).toBe("given");
   });
 
   it.each(["a b", "a\nb", "a\r\nx: y", "ü", "x".repeat(5000)])("%j cannot be sent", (token) => {

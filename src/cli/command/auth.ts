@@ -4,7 +4,6 @@ import { type DefineCommand, examples } from "../command-definition.ts";
 import { configPath, storeConfigValue } from "../config.ts";
 import {
   checkToken,
-  findToken,
   listCredentials,
   removeCredential,
   storeCredential,
@@ -83,7 +82,7 @@ function describe({ source, valid, problem }: ServerStatus): string {
 }
 
 async function checkServer(invocation: Invocation, server: string): Promise<ServerStatus> {
-  const found = findToken(invocation.world, server);
+  const found = await invocation.findToken(server);
   if (found === undefined) return { server, source: null, valid: false };
   const { token, source } = found;
   try {

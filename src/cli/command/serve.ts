@@ -60,6 +60,8 @@ async function serve(invocation: Invocation, flags: ServeFlags): Promise<void> {
     },
     verbose: options.verbose === true,
   });
+  // One call's mistake must not cut off everybody else; what is stored survives any crash.
+  world.surviveCrashes?.((error) => server.log.error("uncaught", { error }));
   for (const line of json ? announceJson(server) : announceText(server)) writeLine(line);
   started = true;
   for (const line of early) writeLine(line);
