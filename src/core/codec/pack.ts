@@ -31,8 +31,8 @@
  * be written down. The same object may stand in a pack more than once (two threads packed equal files): the
  * first copy is the one that is found.
  */
-import { asBuffer, asPlainBytes, equalBytes, hexToBytes } from "../base/bytes.ts";
-import { corrupt, invariant, MicError } from "../base/errors.ts";
+import { asBuffer, asPlainBytes, equalBytes } from "../base/bytes.ts";
+import { corrupt, MicError } from "../base/errors.ts";
 import { hashBytes, hashObject } from "../base/hash.ts";
 import type { PackId } from "../base/ids.ts";
 import { FRAME_RAW_BYTES_MAX, PACK_BYTES_MAX } from "../base/limits.ts";

@@ -2,8 +2,11 @@
  * One stream for clone, checkout, sync and goto: first every change, so that a client can refuse the whole
  * before it writes anything, then the content of what is new, in path order.
  */
-import type { ObjectId, ProjectId } from "../base/ids.ts";
+import { asBuffer } from "../base/bytes.ts";
+import { OBJECT_ID_BYTES, objectIdFromBytes, type ProjectId } from "../base/ids.ts";
+import { LazyList, type List } from "../base/list.ts";
 import type { ObjectRef } from "../objects/frame.ts";
+import { IdNumbers } from "../objects/id-numbers.ts";
 import { changesBetween } from "./changes.ts";
 import type { ForgeContext } from "./context.ts";
 import type { DiffRequest, FetchItem, FetchOptions, TreeChange } from "./forge.ts";
@@ -33,25 +36,35 @@ export async function* fetchChanges(
       yield { kind: "changes", changes };
     }
   }
-  yield { kind: "content", objects: wanted.refs.length, bytes: wanted.bytes };
-  const frames = snapshot.reader.frames(wanted.refs, { ...options, distinct: true });
+  const { refs } = wanted;
+  yield { kind: "content", objects: refs.length, bytes: wanted.bytes };
+  const frames = snapshot.reader.frames(refs, { ...options, distinct: true });
   for await (const frame of frames) yield { kind: "frame", frame };
 }
 
 /** Each object once, in the order of the paths that need it first. */
 class WantedContent {
-  readonly refs: ObjectRef[] = [];
+  readonly #ids = new IdNumbers();
+  readonly #hints: number[] = [];
   /** Of the files; chunked ones count whole. */
   bytes = 0;
-  readonly #seen = new Set<ObjectId>();
 
   add(change: TreeChange): void {
     const { before, after } = change;
     if (after === undefined || after.entry.id === before?.entry.id) return;
-    const id = after.entry.chunks ?? after.entry.id;
-    if (this.#seen.has(id)) return;
-    this.#seen.add(id);
-    this.refs.push({ id, hint: after.hint });
+    scratch.write(after.entry.chunks ?? after.entry.id, 0, OBJECT_ID_BYTES, "hex");
+    const known = this.#ids.count;
+    if (this.#ids.add(scratch) < known) return;
+    this.#hints.push(after.hint);
     this.bytes += after.entry.size;
   }
+
+  get refs(): List<ObjectRef> {
+    return new LazyList(this.#ids.count, (i) => ({
+      id: objectIdFromBytes(this.#ids.bytesOf(i)),
+      hint: this.#hints[i]!,
+    }));
+  }
 }
+
+const scratch = asBuffer(new Uint8Array(OBJECT_ID_BYTES));

@@ -7,6 +7,7 @@ import { releaseBytes } from "../base/bytes.ts";
 import { throwIfAborted } from "../base/clock.ts";
 import { OBJECT_ID_BYTES, type ObjectId, objectIdToBytes, type PackId } from "../base/ids.ts";
 import { BLOB_FRAME_RAW_BYTES } from "../base/limits.ts";
+import type { List } from "../base/list.ts";
 import type { Frame, ObjectRef } from "./frame.ts";
 import { FrameBuilder } from "./frame-builder.ts";
 import { type ObjectLookup, objectNotFound, type PackRow } from "./object-lookup.ts";
@@ -67,7 +68,7 @@ interface RangeRead {
 
 export async function* streamFrames(
   lookup: ObjectLookup,
-  refs: readonly ObjectRef[],
+  refs: List<ObjectRef>,
   options: FramesOptions,
 ): AsyncGenerator<Frame, void, undefined> {
   const planned = options.distinct ? undefined : new Set<ObjectId>();

@@ -1,5 +1,6 @@
 /** Reads objects through the packs of one head snapshot. Cheap to make; what is worth keeping is in the cache. */
 import { objectIdFromBytes, objectIdToBytes } from "../base/ids.ts";
+import type { List } from "../base/list.ts";
 import type { Frame, ObjectRef } from "./frame.ts";
 import { type FramesOptions, streamFrames } from "./frame-stream.ts";
 import { ObjectLookup, objectNotFound } from "./object-lookup.ts";
@@ -55,7 +56,7 @@ export class ObjectReader {
    * otherwise what is wanted of it is framed again. The bytes of a frame are the receiver's own. Stored frames match their checksum (unless
    * that is not asked for), but are for the receiver to verify; objects that are framed again have been verified.
    */
-  frames(refs: readonly ObjectRef[], options: FramesOptions = {}): AsyncGenerator<Frame, void, undefined> {
+  frames(refs: List<ObjectRef>, options: FramesOptions = {}): AsyncGenerator<Frame, void, undefined> {
     return streamFrames(this.#lookup, refs, options);
   }
 

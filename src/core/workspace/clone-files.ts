@@ -6,21 +6,18 @@ import { closeSync, fstatSync, openSync, rmSync, writeSync } from "node:fs";
 import { EMPTY_BYTES } from "../base/bytes.ts";
 import { throwIfAborted } from "../base/clock.ts";
 import { corrupt } from "../base/errors.ts";
+import { GarbagePace } from "../base/garbage.ts";
 import { StreamHasher } from "../base/hash.ts";
-import type { ObjectId } from "../base/ids.ts";
 import type { TreePath } from "../base/path.ts";
 import type { ContentSide } from "../codec/content-side.ts";
-import type { Frame, ObjectRef } from "../objects/frame.ts";
+import type { Frame } from "../objects/frame.ts";
+import type { CloneList } from "./clone-list.ts";
+import { ClonePlan } from "./clone-plan.ts";
 import type { CloneThreads } from "./clone-threads.ts";
-import { CLONE_KINDS, type CloneWriter, type FrameJob, ROW_FIELDS, STAT_FIELDS } from "./clone-writer.ts";
+import { type CloneWriter, ROW_FIELDS, STAT_FIELDS } from "./clone-writer.ts";
 import { framesOf, streamContent } from "./content.ts";
 import { DirectoryGuard, inspectPath } from "./disk-state.ts";
 import type { Workspace } from "./workspace.ts";
-
-export interface CloneFile {
-  readonly path: TreePath;
-  readonly side: ContentSide;
-}
 
 export interface StagedFiles {
   /** STAT_FIELDS numbers per file, in the order of `files`; NaN where the file is in its final place already. */
@@ -28,7 +25,7 @@ export interface StagedFiles {
 }
 
 export interface StageOptions {
-  readonly files: readonly CloneFile[];
+  readonly files: CloneList;
   /** Absolute; exists. */
   readonly stage: string;
   /** An earlier run may have left files, in the stage or in their final place. */
@@ -47,135 +44,55 @@ export async function stageFiles(ws: Workspace, options: StageOptions): Promise<
   const plan = planFiles(ws, options, stats);
   let done = files.length - plan.left;
   for (const file of plan.empty) {
-    const { path, side } = files[file]!;
-    writer.writeFile(path, CLONE_KINDS.indexOf(side.entry.kind), EMPTY_BYTES, file);
+    writer.writeFile(files.path(file), files.kind(file), EMPTY_BYTES, file);
   }
   done += plan.empty.length;
   const total = files.length;
+  const pace = new GarbagePace();
   const writeFrames = async (frames: AsyncIterable<Frame>): Promise<void> => {
     for await (const frame of frames) {
       throwIfAborted(signal);
       options.received(frame);
-      const job = plan.jobFor(frame, files);
+      const job = plan.jobFor(frame);
       if (job !== undefined) {
         done += job.rows.length / ROW_FIELDS;
         await threads.write(job);
       }
+      pace.passed(frame.objects.length);
       onProgress?.({ task: "writing", done, total, unit: "files" });
     }
   };
   if (options.frames !== undefined) await writeFrames(options.frames);
-  const rest = plan.missing(files);
+  const rest = plan.missing();
   if (rest.length > 0) await writeFrames(framesOf(ws, rest));
   await threads.finish();
-  for (const { id } of plan.missing(files)) {
+  for (const { id } of plan.missing()) {
     throw corrupt("the project's content", `the forge did not send object ${id}`);
   }
   for (const file of plan.chunked) {
     throwIfAborted(signal);
-    await writeChunked(ws, files[file]!, stage, writer, stats, file);
+    await writeChunked(ws, files, file, stage, writer, stats);
     onProgress?.({ task: "writing", done: ++done, total, unit: "files" });
   }
   return { stats };
 }
 
-/** What has to be written, and by which content. Files are numbers: their place in the clone's list. */
-class FilesPlan {
-  readonly empty: number[] = [];
-  readonly chunked: number[] = [];
-  /** Content → the files that have it. */
-  readonly #byContent = new Map<ObjectId, number | number[]>();
-  /** By file; of those with the same content only the first counts. */
-  readonly #isWritten: Uint8Array;
-  #writtenContents = 0;
-  left = 0;
-
-  constructor(files: number) {
-    this.#isWritten = new Uint8Array(files);
-  }
-
-  add(file: number, side: ContentSide): void {
-    this.left += 1;
-    if (side.entry.size === 0) this.empty.push(file);
-    else if (side.entry.chunks !== undefined) this.chunked.push(file);
-    else {
-      const known = this.#byContent.get(side.entry.id);
-      if (known === undefined) this.#byContent.set(side.entry.id, file);
-      else if (typeof known === "number") this.#byContent.set(side.entry.id, [known, file]);
-      else known.push(file);
-    }
-  }
-
-  missing(files: readonly CloneFile[]): ObjectRef[] {
-    const refs: ObjectRef[] = [];
-    if (this.#writtenContents === this.#byContent.size) return refs;
-    for (const [id, wanted] of this.#byContent) {
-      const file = typeof wanted === "number" ? wanted : wanted[0]!;
-      if (this.#isWritten[file] === 0) refs.push({ id, hint: files[file]!.side.hint });
-    }
-    return refs;
-  }
-
-  /** The files that this frame completes; undefined when there are none. They count as written. */
-  jobFor(frame: Frame, files: readonly CloneFile[]): FrameJob | undefined {
-    const wantedFiles: number[] = [];
-    const from: number[] = [];
-    for (let i = 0; i < frame.objects.length; i++) {
-      const wanted = this.#byContent.get(frame.objects[i]!.id);
-      if (wanted === undefined) continue;
-      const first = typeof wanted === "number" ? wanted : wanted[0]!;
-      if (this.#isWritten[first] === 1) continue;
-      this.#isWritten[first] = 1;
-      this.#writtenContents += 1;
-      if (typeof wanted === "number") {
-        wantedFiles.push(wanted);
-        from.push(i);
-      } else {
-        for (const file of wanted) {
-          wantedFiles.push(file);
-          from.push(i);
-        }
-      }
-    }
-    if (wantedFiles.length === 0) return undefined;
-    const rows = new Uint32Array(wantedFiles.length * ROW_FIELDS);
-    const ids = Buffer.allocUnsafeSlow(wantedFiles.length * 32);
-    const paths: string[] = new Array(wantedFiles.length);
-    for (let i = 0, at = 0; i < wantedFiles.length; i++, at += ROW_FIELDS) {
-      const object = frame.objects[from[i]!]!;
-      const file = wantedFiles[i]!;
-      const { path, side } = files[file]!;
-      if (object.length !== side.entry.size) {
-        throw corrupt("the project's tree", `${path} has ${object.length} bytes, not ${side.entry.size}`);
-      }
-      rows[at] = object.offset;
-      rows[at + 1] = object.length;
-      rows[at + 2] = CLONE_KINDS.indexOf(side.entry.kind);
-      rows[at + 3] = file;
-      ids.write(object.id, i * 32, 32, "hex");
-      paths[i] = path;
-    }
-    const { stored, rawLength, compressed } = frame;
-    return { stored, rawLength, compressed, rows, ids, paths: paths.join("\0") };
-  }
-}
-
-function planFiles(ws: Workspace, options: StageOptions, stats: Float64Array): FilesPlan {
-  const plan = new FilesPlan(options.files.length);
+function planFiles(ws: Workspace, options: StageOptions, stats: Float64Array): ClonePlan {
+  const plan = new ClonePlan(options.files);
   const { files, stage, resuming } = options;
   const final = new DirectoryGuard(ws.root);
   const staged = new DirectoryGuard(stage);
   for (let file = 0; file < files.length; file++) {
-    const { path, side } = files[file]!;
     if (resuming) {
+      const path = files.path(file);
       // Whatever stands in its final place was moved there complete; if it is something else, it is the user's.
       if (inspectFinal(ws, path, final)) {
         stats.fill(Number.NaN, file * STAT_FIELDS, (file + 1) * STAT_FIELDS);
         continue;
       }
-      if (isStaged(stage, path, side, staged, stats, file)) continue;
+      if (isStaged(stage, path, files.side(file), staged, stats, file)) continue;
     }
-    plan.add(file, side);
+    plan.add(file);
   }
   return plan;
 }
@@ -207,12 +124,14 @@ function isStaged(
 
 async function writeChunked(
   ws: Workspace,
-  { path, side }: CloneFile,
+  files: CloneList,
+  row: number,
   stage: string,
   writer: CloneWriter,
   stats: Float64Array,
-  row: number,
 ): Promise<void> {
+  const path = files.path(row);
+  const side = files.side(row);
   writer.makeParents(path);
   const file = openSync(`${stage}/${path}`, "wx", side.entry.kind === "executable" ? 0o777 : 0o666);
   try {

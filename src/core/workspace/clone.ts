@@ -6,6 +6,7 @@
 import { existsSync, lstatSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { MicError } from "../base/errors.ts";
+import { collectAfter, GarbagePace } from "../base/garbage.ts";
 import { EMPTY_ROOT, POSITION_ZERO, type Position } from "../base/ids.ts";
 import type { TreePath } from "../base/path.ts";
 import type { WorkspaceSettings } from "../codec/workspace-settings.ts";
@@ -14,17 +15,18 @@ import type { Frame } from "../objects/frame.ts";
 import { ensureDirectory } from "./atomic-file.ts";
 import { callOptions } from "./base-changes.ts";
 import { checkCollisions, checkTreePaths, nameRules } from "./checkout-guard.ts";
-import { type CloneFile, stageFiles } from "./clone-files.ts";
+import { stageFiles } from "./clone-files.ts";
+import { CloneList } from "./clone-list.ts";
 import { CloneThreads } from "./clone-threads.ts";
 import { CLONE_RESUME_HINT, STAT_FIELDS } from "./clone-writer.ts";
 import type { WorkspaceContext } from "./context.ts";
 import { fileError } from "./file-error.ts";
 import { probeFolding } from "./folding.ts";
-import { type IndexEntry, WorkspaceIndex } from "./index.ts";
+import { WorkspaceIndex } from "./index.ts";
 import { checkOutsideMeta, META_DIR, metaPath } from "./layout.ts";
 import { acquireWorkspaceLock } from "./lock.ts";
 import type { CloneResult } from "./results.ts";
-import { type FileStat, fileSystemTimeMs } from "./stat.ts";
+import { fileSystemTimeMs } from "./stat.ts";
 import { loadSettings, SETTINGS_FILE, Workspace, writeSettings } from "./workspace.ts";
 
 export interface CloneOptions {
@@ -185,10 +187,11 @@ async function finishClone(
     rmSync(stage, { recursive: true, force: true });
     const base = { position: target.position, root: target.root };
     const empty = WorkspaceIndex.empty({ position: POSITION_ZERO, root: EMPTY_ROOT });
-    ws.saveIndex(empty.update({ base, upserts: indexEntries(files, stats) }));
+    collectAfter(files.length);
+    ws.saveIndex(empty.update({ base, upserts: files.rows(stats) }));
     ws.noteLatest(target.position);
     ws.saveSettings({ ...settings, cloning: undefined });
-    const bytes = files.reduce((sum, { side }) => sum + side.entry.size, 0);
+    const bytes = files.totalBytes();
     const { project, projectName } = settings;
     return {
       project: projectName,
@@ -202,21 +205,22 @@ async function finishClone(
   }
 }
 
-async function readFileList(stream: AsyncIterator<FetchItem>, threads: CloneThreads): Promise<CloneFile[]> {
-  const files: CloneFile[] = [];
+async function readFileList(stream: AsyncIterator<FetchItem>, threads: CloneThreads): Promise<CloneList> {
+  const files = new CloneList();
+  const pace = new GarbagePace();
   for (;;) {
     const next = await stream.next();
     if (next.done === true || next.value.kind !== "changes") return files;
     for (const { path, after } of next.value.changes) {
-      if (after !== undefined) files.push({ path, side: after });
+      if (after !== undefined) files.add(path, after);
     }
+    pace.passed(next.value.changes.length);
     threads.expect(files.length);
   }
 }
 
 /** Before anything is written. */
-function checkFiles(files: readonly CloneFile[], settings: WorkspaceSettings): void {
-  const paths = files.map((file) => file.path);
+function checkFiles({ paths }: CloneList, settings: WorkspaceSettings): void {
   const rules = nameRules(settings.folding);
   checkTreePaths(paths, rules);
   checkCollisions(paths, rules);
@@ -254,19 +258,4 @@ function moveIntoPlace(from: string, to: string): void {
     if (existing === undefined) renameSync(source, target);
     else if (existing.isDirectory() && child.isDirectory()) moveIntoPlace(source, target);
   }
-}
-
-/** Renaming a top-level file changes its ctime, so its content will be compared once. */
-function indexEntries(files: readonly CloneFile[], stats: Float64Array): IndexEntry[] {
-  const entries: IndexEntry[] = new Array(files.length);
-  for (let file = 0; file < files.length; file++) {
-    const { path, side } = files[file]!;
-    const at = file * STAT_FIELDS;
-    const known = path.includes("/") && !Number.isNaN(stats[at]!);
-    const stat: FileStat | undefined = known
-      ? { mtimeMs: stats[at]!, ctimeMs: stats[at + 1]!, size: stats[at + 2]!, ino: stats[at + 3]! }
-      : undefined;
-    entries[file] = { path, entry: side.entry, hint: side.hint, stat };
-  }
-  return entries;
 }

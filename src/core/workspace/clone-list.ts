@@ -1,0 +1,113 @@
+/** The files of a clone, in path order: columns, since there may be millions of them. */
+import { asBuffer } from "../base/bytes.ts";
+import { OBJECT_ID_BYTES, type ObjectId, objectIdFromBytes } from "../base/ids.ts";
+import type { TreePath } from "../base/path.ts";
+import type { ContentSide } from "../codec/content-side.ts";
+import { CLONE_KINDS, STAT_FIELDS } from "./clone-writer.ts";
+import { IndexRows } from "./index-rows.ts";
+
+const CAPACITY_LEAST = 1024;
+
+export class CloneList {
+  readonly paths: TreePath[] = [];
+  /** Index into CLONE_KINDS. */
+  #kinds = new Uint8Array(CAPACITY_LEAST);
+  #sizes = new Float64Array(CAPACITY_LEAST);
+  #hints = new Float64Array(CAPACITY_LEAST);
+  #ids = new Uint8Array(CAPACITY_LEAST * OBJECT_ID_BYTES);
+  readonly #chunks = new Map<number, ObjectId>();
+
+  get length(): number {
+    return this.paths.length;
+  }
+
+  add(path: TreePath, { entry, hint }: ContentSide): void {
+    const file = this.paths.push(path) - 1;
+    if (file === this.#kinds.length) this.#grow();
+    this.#kinds[file] = CLONE_KINDS.indexOf(entry.kind);
+    this.#sizes[file] = entry.size;
+    this.#hints[file] = hint;
+    asBuffer(this.#ids).write(entry.id, file * OBJECT_ID_BYTES, OBJECT_ID_BYTES, "hex");
+    if (entry.chunks !== undefined) this.#chunks.set(file, entry.chunks);
+  }
+
+  path(file: number): TreePath {
+    return this.paths[file]!;
+  }
+
+  /** Index into CLONE_KINDS. */
+  kind(file: number): number {
+    return this.#kinds[file]!;
+  }
+
+  /** Bytes. */
+  size(file: number): number {
+    return this.#sizes[file]!;
+  }
+
+  hint(file: number): number {
+    return this.#hints[file]!;
+  }
+
+  id(file: number): ObjectId {
+    return objectIdFromBytes(this.#ids, file * OBJECT_ID_BYTES);
+  }
+
+  /** A view of 32 bytes, valid until the next `add`. */
+  idBytes(file: number): Uint8Array {
+    return this.#ids.subarray(file * OBJECT_ID_BYTES, (file + 1) * OBJECT_ID_BYTES);
+  }
+
+  isChunked(file: number): boolean {
+    return this.#chunks.has(file);
+  }
+
+  side(file: number): ContentSide {
+    const entry = { kind: CLONE_KINDS[this.kind(file)]!, size: this.size(file), id: this.id(file) };
+    const chunks = this.#chunks.get(file);
+    return { entry: chunks === undefined ? entry : { ...entry, chunks }, hint: this.hint(file) };
+  }
+
+  /** Bytes of all files. */
+  totalBytes(): number {
+    let total = 0;
+    for (let file = 0; file < this.length; file++) total += this.size(file);
+    return total;
+  }
+
+  /**
+   * For the index. `stats`: STAT_FIELDS numbers per file, NaN where they are not known. Renaming a top-level file
+   * changes its ctime, so its content will be compared once.
+   */
+  rows(stats: Float64Array): IndexRows {
+    return new IndexRows(
+      this.length,
+      (file) => this.path(file),
+      (file) => {
+        const path = this.path(file);
+        const at = file * STAT_FIELDS;
+        const isKnown = path.includes("/") && !Number.isNaN(stats[at]!);
+        const stat = isKnown
+          ? { mtimeMs: stats[at]!, ctimeMs: stats[at + 1]!, size: stats[at + 2]!, ino: stats[at + 3]! }
+          : undefined;
+        return { path, ...this.side(file), stat };
+      },
+    );
+  }
+
+  #grow(): void {
+    const capacity = this.#kinds.length * 2;
+    const kinds = new Uint8Array(capacity);
+    const sizes = new Float64Array(capacity);
+    const hints = new Float64Array(capacity);
+    const ids = new Uint8Array(capacity * OBJECT_ID_BYTES);
+    kinds.set(this.#kinds);
+    sizes.set(this.#sizes);
+    hints.set(this.#hints);
+    ids.set(this.#ids);
+    this.#kinds = kinds;
+    this.#sizes = sizes;
+    this.#hints = hints;
+    this.#ids = ids;
+  }
+}
