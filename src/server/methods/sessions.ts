@@ -18,6 +18,7 @@ import {
   stateFromWire,
   stateToWire,
 } from "../../core/wire/sessions.ts";
+import { nextLandingTurn } from "../landing-turn.ts";
 import type { SessionEvent } from "../live/live-events.ts";
 import { methodsOf, tunedUpload } from "./define-method.ts";
 import { untilDraining } from "./live.ts";
@@ -86,6 +87,7 @@ export function sessionMethods(): Method[] {
         author: principal.account,
       });
       const project = await call.project(request.project);
+      await nextLandingTurn();
       return landedToWire(await context.forge.landSession(project, wanted, { signal }), wanted.landingId);
     },
     land: tunedUpload({}, land),
@@ -103,6 +105,7 @@ async function land(requests: AsyncIterable<Uint8Array>, call: MethodCall): Prom
     author: principal.account,
   });
   const project = await call.project(reader.project ?? "");
+  await nextLandingTurn();
   return landedToWire(await context.forge.land(project, wanted, { signal }), wanted.landingId);
 }
 
