@@ -34,6 +34,7 @@ export class TouchedPaths {
   /** False: none of the landings after `base` clashes with these operations. */
   mayClash(operations: List<Operation>, base: Position | 0): boolean {
     if (this.#unread > base) return true;
+    if (this.size === 0) return false;
     for (const { kind, path } of operations) {
       if (isAfter(this.#touched.get(path), base)) return true;
       if (kind === "delete") continue;
