@@ -3,7 +3,7 @@ import { connect as connectHttp2 } from "node:http2";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { exchange } from "../support/raw-socket.ts";
+import { closed, connected, exchange } from "../support/raw-socket.ts";
 import { openTestClient, openTestPort, type TestPort } from "../support/test-port.ts";
 
 /** What reached the handler: `METHOD target body`. */
@@ -279,6 +279,23 @@ describe("TLS", () => {
       },
     );
     expect(answered.text).toContain("fine");
+  });
+
+  test("a handshake that never ends is cut, and counts as a connection", async () => {
+    const limits = { headMs: 300, connectionsMax: 2 };
+    await using secure = await openTestPort((_request, response) => void response.end("fine"), limits, {
+      cert,
+      key,
+    });
+    const { number } = secure.port;
+    const startedAt = performance.now();
+    const silent = await Promise.all([connected(number), connected(number)]);
+    await closed(await connected(number));
+    expect(performance.now() - startedAt).toBeLessThan(250);
+    await Promise.all(silent.map(closed));
+    expect(performance.now() - startedAt).toBeGreaterThan(200);
+    using client = openTestClient(number, cert);
+    expect(await client.call("Echo", "hello")).toBe("hello");
   });
 
   test("plain HTTP on it gets no answer, and the server goes on", async () => {

@@ -13,7 +13,7 @@ interface CloneOptions {
 
 export const define: DefineCommand = (command, bind) => {
   command
-    .argument("<address>", "a workspace, a forge directory with /org/project, or org/project")
+    .argument("<address>", "a URL, a workspace, a forge directory with /org/project, or org/project")
     .argument("[dir]", "where to (default: the project's name)")
     .option("--at <position>", "clone this position instead of the newest", parsePosition)
     .option("--path <path>", "only this path (repeatable)", collect)

@@ -10,7 +10,7 @@ interface LinkOptions {
 
 export const define: DefineCommand = (command, bind) => {
   command
-    .argument("<address>", "a workspace, a forge directory with /org/project, or org/project")
+    .argument("<address>", "a URL, a workspace, a forge directory with /org/project, or org/project")
     .option("--at <position>", "base of the workspace (default: the newest)", parsePosition)
     .addHelpText("after", examples(["mic link ../notes", "then `mic status` shows what differs"]))
     .action(bind(link));

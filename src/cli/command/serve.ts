@@ -21,13 +21,14 @@ export const define: DefineCommand = (command, bind) => {
     .addHelpText(
       "after",
       [
-        examples("mic serve --data /srv/mic", [
+        examples(
+          "mic serve --data /srv/mic",
           "mic serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem",
-          "for a team",
-        ]),
+        ),
         "",
-        "The first start makes the owner token and prints it once; MIC_OWNER_TOKEN sets one instead.",
-        "SIGTERM and SIGINT finish running calls before it ends; a second one ends it at once.",
+        "The first start makes the owner token and prints it once; MIC_OWNER_TOKEN",
+        "sets one instead. SIGTERM and SIGINT let running calls finish; a second one",
+        "ends the server at once.",
       ].join("\n"),
     )
     .action(bind(serve));

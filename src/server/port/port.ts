@@ -152,6 +152,8 @@ export class Port {
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_PROBE_MS,
     });
+    // Connections that shake hands count too; nothing can be said to them yet.
+    server.maxConnections = this.#options.limits.connectionsMax;
     server.on("secureConnection", (socket: TLSSocket) => {
       const connection = this.#accept(socket);
       if (connection === undefined) return;
