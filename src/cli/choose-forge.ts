@@ -22,7 +22,8 @@ export async function chooseForge(
   if (isNew && !create) {
     throw usageError(`there is no forge in ${forge}`, "`mic project create` makes one there");
   }
-  return await invocation.openForge(forge, isNew);
+  // Also where one is: its making may have been interrupted.
+  return await invocation.openForge(forge, create);
 }
 
 async function workspaceForge(invocation: Invocation): Promise<string> {

@@ -3,8 +3,8 @@
  * forge that a listing asks. As in `address.ts`, with two differences: the project may be left out, and a directory
  * that is missing or empty stands for a forge to be made there.
  */
-import { readdirSync } from "node:fs";
 import path from "node:path";
+import { isFreeForForge } from "../core/forge/forge-directory.ts";
 import {
   type AddressContext,
   isWorkspaceRoot,
@@ -64,7 +64,7 @@ async function resolveDirectory(
   const above = path.dirname(path.dirname(directory));
   if (await isForge(above, context)) return { ...(await resolveProject(directory, context)), isNew: false };
   if (namesForge) return newForge(directory, undefined);
-  if (!isVacant(above) && isVacant(directory)) {
+  if (!isFreeForForge(above) && isFreeForForge(directory)) {
     throw usageError(
       `there is no forge in ${directory} yet; which project?`,
       "put /org/project after it, and the forge is made there",
@@ -78,19 +78,9 @@ async function isForge(directory: string, context: AddressContext): Promise<bool
 }
 
 function newForge(directory: string, project: string | undefined): Target {
-  if (isVacant(directory)) return { forge: directory, project, isNew: true };
+  if (isFreeForForge(directory)) return { forge: directory, project, isNew: true };
   throw usageError(
     `there is no forge in ${directory}`,
     "name an existing forge, or a directory that is missing or empty to make one there",
   );
-}
-
-/** Missing, or an empty directory. */
-function isVacant(directory: string): boolean {
-  try {
-    return readdirSync(directory).length === 0;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return true;
-    throw error;
-  }
 }

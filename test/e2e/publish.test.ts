@@ -63,13 +63,13 @@ describe("mic publish", () => {
     let kills = 0;
     for (let waitMs = 4; ; waitMs *= 1.4) {
       const child = spawn(world.binary, args, { cwd: world.path("work"), env: world.env, stdio: "ignore" });
-      const ended = new Promise<NodeJS.Signals | null>((resolve) =>
-        child.on("exit", (_code, signal) => resolve(signal)),
+      const ended = new Promise<number | NodeJS.Signals | null>((resolve) =>
+        child.on("exit", (code, signal) => resolve(code ?? signal)),
       );
-      const isDone = await Promise.race([ended.then(() => true), delay(waitMs, false)]);
-      if (isDone) break;
-      child.kill("SIGKILL");
-      if ((await ended) !== "SIGKILL") break;
+      if (await Promise.race([ended.then(() => false), delay(waitMs, true)])) child.kill("SIGKILL");
+      const end = await ended;
+      expect([0, "SIGKILL"]).toContain(end);
+      if (end === 0) break;
       kills++;
       // Whatever was copied, the workspace still answers.
       expect(world.json(["status"], { in: "work" }).document.position).toBe(LANDINGS);

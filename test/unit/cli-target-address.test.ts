@@ -9,6 +9,7 @@ const cwd = mkdtempSync(path.join(tmpdir(), "mic-target-"));
 afterAll(() => rmSync(cwd, { recursive: true }));
 mkdirSync(path.join(cwd, "work/.mic"), { recursive: true });
 mkdirSync(path.join(cwd, "empty"));
+mkdirSync(path.join(cwd, "begun/large/writing"), { recursive: true });
 mkdirSync(path.join(cwd, "forge"));
 mkdirSync(path.join(cwd, "full"));
 writeFileSync(path.join(cwd, "full/file"), "");
@@ -42,6 +43,7 @@ describe("resolveTarget()", () => {
     ["./missing", { forge: at("missing"), project: undefined, isNew: true }],
     ["./missing/deep/down", { forge: at("missing/deep/down"), project: undefined, isNew: true }],
     ["./empty", { forge: at("empty"), project: undefined, isNew: true }],
+    ["./begun", { forge: at("begun"), project: undefined, isNew: true }],
   ])("%s, which names a forge to be made", async (text, expected) => {
     expect(await resolveTarget(text, context, { namesForge: true })).toEqual(expected);
   });

@@ -5,9 +5,12 @@ import { MicError } from "../../src/core/base/errors.ts";
 import type { Position } from "../../src/core/base/ids.ts";
 import { IMPORT_LANDINGS_MAX } from "../../src/core/base/limits.ts";
 import { mintLandingId, mintSessionId } from "../../src/core/base/random.ts";
-import { systemRandom } from "../../src/core/base/system.ts";
+import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import { BATCH_LANDINGS_MAX } from "../../src/core/forge/batch.ts";
 import type { Forge, Operation } from "../../src/core/forge/forge.ts";
+import { ForgeService } from "../../src/core/forge/service.ts";
+import { MemoryStore } from "../../src/core/store/memory-store.ts";
+import type { ObjectStore } from "../../src/core/store/object-store.ts";
 import { readContent } from "../../src/core/workspace/content.ts";
 import { publishWorkspace } from "../../src/core/workspace/publish.ts";
 import {
@@ -224,6 +227,66 @@ test("a publish that stops at any call is finished by the next", async () => {
     expect(stopped).toContain(call);
   }
 });
+
+test("a publish that stops before or after any request to the store is finished by the next", async () => {
+  const small = await all.init({ a: "1\n" });
+  await small.land("one");
+  small.write({ a: "2\n" });
+  await small.land("two");
+  await startSession(small.ws, "open");
+  const { project, projectName } = small.ws.settings;
+  const source = await all.openForge(join(small.dir, ".mic/forge"), false);
+  const expected = await history(source, project);
+  let stops = 0;
+  for (const moment of ["before", "after"] as const) {
+    for (let stopAt = 0; ; stopAt++) {
+      const store = new MemoryStore(systemClock);
+      const ports = { address: SERVER, clock: systemClock, random: systemRandom, trustWriters: false };
+      const stopping = new ForgeService({ store: stoppingStore(store, stopAt, moment), ...ports });
+      const target = new ForgeService({ store, ...ports });
+      const options = { address: SERVER, name: "acme/app" };
+      let isDone = true;
+      try {
+        await publishWorkspace(all.open(small.dir).ws, { ...options, target: stopping });
+      } catch (error) {
+        expect(error).toMatchObject({ message: "the process was stopped" });
+        isDone = false;
+        stops++;
+        expect(all.open(small.dir).ws.embedded).toBe(true);
+        await publishWorkspace(all.open(small.dir).ws, { ...options, target });
+      }
+      expect(await history(target, project)).toEqual(expected);
+      const { findings } = await target.fsck(project);
+      expect(findings.filter(({ code }) => code !== "unreferenced")).toEqual([]);
+      expect(await target.getProject("acme/app")).toMatchObject({ id: project });
+      expect((await target.listOrganizations({})).items).toMatchObject([{ name: "acme" }]);
+      const { ws } = all.open(small.dir);
+      ws.saveSettings({ ...ws.settings, address: ".mic/forge", projectName });
+      if (isDone) break;
+    }
+  }
+  expect(stops).toBeGreaterThan(20);
+});
+
+/** A store whose network goes away for good before or after one of its requests. */
+function stoppingStore(store: MemoryStore, stopAt: number, moment: "before" | "after"): ObjectStore {
+  let calls = 0;
+  const gone = (): never => {
+    throw new MicError("internal", "the process was stopped");
+  };
+  return new Proxy(store, {
+    get(inner, key) {
+      const value = Reflect.get(inner, key) as unknown;
+      if (typeof value !== "function") return value;
+      return async (...args: unknown[]) => {
+        const call = calls++;
+        if (call > stopAt || (call === stopAt && moment === "before")) gone();
+        const result = await (value as (...args: unknown[]) => Promise<unknown>).apply(inner, args);
+        return call === stopAt ? gone() : result;
+      };
+    },
+  });
+}
 
 test("a name of another project and another history are refused, and the workspace stays", async () => {
   await fill();

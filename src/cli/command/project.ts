@@ -64,7 +64,7 @@ export const define: DefineCommand = (command, bind) => {
     "after",
     examples(
       'mic project create ada/notes -d "what I know"',
-      ["mic project create /srv/forge/ada/notes", "in a directory, as `git init --bare`"],
+      ["mic project create /srv/forge/ada/notes", "as `git init --bare`"],
       "mic project list --server /srv/forge",
       ["mic project update ada/notes --name ada/log", "ada/notes still leads there"],
     ),
@@ -97,10 +97,10 @@ async function whereToCreate(
   if (PLAIN_NAME.test(address) && !address.includes(":")) {
     return { forge: await chooseForge(invocation, { create: true }), name: address };
   }
-  const { forge, project, isNew } = await resolveTarget(address, invocation.addresses, { namesForge: false });
+  const { forge, project } = await resolveTarget(address, invocation.addresses, { namesForge: false });
   if (project === undefined)
     throw usageError(`${address} is a forge; which project?`, "put /org/project after it");
-  return { forge: await invocation.openForge(forge, isNew), name: project };
+  return { forge: await invocation.openForge(forge, true), name: project };
 }
 
 async function list(invocation: Invocation, { org }: ListOptions): Promise<void> {

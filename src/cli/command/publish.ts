@@ -16,12 +16,9 @@ export const define: DefineCommand = (command, bind) => {
     .addHelpText(
       "after",
       [
-        examples("mic publish https://forge.example.org --as ada/notes", [
-          "mic publish /srv/forge/ada/notes",
-          "a directory that others can reach",
-        ]),
+        examples("mic publish https://forge.example.org --as ada/notes", "mic publish /srv/forge/ada/notes"),
         "",
-        "Positions, ids, times and sessions stay what they are. Interrupted, run it again.",
+        "A directory without a forge gets one. Interrupted, run it again.",
       ].join("\n"),
     )
     .action(bind(publish));
@@ -41,7 +38,8 @@ async function publish(invocation: Invocation, address: string, options: Publish
   const name = options.as ?? target.project;
   const result = await publishWorkspace(workspace, {
     address: target.forge,
-    target: await invocation.openForge(target.forge, target.isNew),
+    // Also where one is: a directory may hold one whose making was interrupted.
+    target: await invocation.openForge(target.forge, true),
     ...(name === undefined ? {} : { name }),
   });
   const { project, positions, from } = result;

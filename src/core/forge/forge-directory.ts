@@ -1,7 +1,7 @@
 /** The embedded forge: the service in this process, over a local directory. */
 import type { Clock } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
-import { isLocalStore } from "../store/is-local-store.ts";
+import { isFreeForStore, isLocalStore } from "../store/is-local-store.ts";
 import type { Forge } from "./forge.ts";
 
 export interface OpenDirectoryForge {
@@ -21,6 +21,11 @@ export interface OpenDirectoryForge {
 /** Cheap: looks for one file, and loads neither the database engine nor the forge. */
 export function isForgeDirectory(path: string): boolean {
   return isLocalStore(path);
+}
+
+/** Nothing is there that a new forge would disturb. */
+export function isFreeForForge(path: string): boolean {
+  return isFreeForStore(path);
 }
 
 /**

@@ -14,13 +14,8 @@ import { join } from "node:path";
 import { kill, pid } from "node:process";
 import { asPlainBytes, bytesToHex } from "../base/bytes.ts";
 import { corrupt } from "../base/errors.ts";
-import {
-  errorCode,
-  LARGE_DIRECTORY,
-  makeDirectories,
-  syncDirectory,
-  WRITING_DIRECTORY,
-} from "./local-database.ts";
+import { LARGE_DIRECTORY } from "./is-local-store.ts";
+import { errorCode, makeDirectories, syncDirectory, WRITING_DIRECTORY } from "./local-database.ts";
 
 /** A marker this old is swept even when a process with its pid lives: pids are used again. */
 const MARKER_AGE_MAX_MS = 60 * 60 * 1000;

@@ -7,9 +7,8 @@ import { mkdir, open, readFile, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
 import { isMicError, MicError } from "../base/errors.ts";
-import { LOCAL_STORE_FILE } from "./is-local-store.ts";
+import { LARGE_DIRECTORY, LOCAL_STORE_FILE } from "./is-local-store.ts";
 
-export const LARGE_DIRECTORY = "large";
 /** Below `large`: one empty file for each large file that is being written or removed. */
 export const WRITING_DIRECTORY = "writing";
 

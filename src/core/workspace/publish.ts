@@ -62,24 +62,11 @@ async function createOrFind(
   name: string | undefined,
   options: CallOptions,
 ): Promise<ProjectInfo> {
-  const found = await findProject(target, local, options);
-  if (found === undefined) {
-    const { id, salt, description, visibility } = local;
-    const request = { id, salt, name: name ?? local.name, description, visibility };
-    try {
-      return await target.createProject(request, options);
-    } catch (error) {
-      if (!isMicError(error, "already-exists")) throw error;
-      throw new MicError("already-exists", error.message, {
-        hint: "publishing makes the project there itself; choose another name for it with --as",
-        cause: error,
-        data: error.data,
-      });
-    }
-  }
+  const found = await findProject(target, local.id, options);
+  if (found === undefined) return await createThere(target, local, name ?? local.name, options);
   if (name !== undefined && name !== found.name) {
     throw new MicError("already-exists", `the project is there already, as ${found.name}`, {
-      hint: `publish it as that, and rename it with \`mic project update\``,
+      hint: "publish it as that, and rename it with `mic project update`",
       data: { project: found.name },
     });
   }
@@ -88,16 +75,36 @@ async function createOrFind(
       hint: "publish to another forge",
     });
   }
-  return found;
+  // A creation that was stopped before the name led to the project is finished by the same call again.
+  const isNamed = (await findProject(target, found.name, options)) !== undefined;
+  return isNamed ? found : await createThere(target, found, found.name, options);
+}
+
+async function createThere(
+  target: Forge,
+  { id, salt, description, visibility }: ProjectInfo,
+  name: string,
+  options: CallOptions,
+): Promise<ProjectInfo> {
+  try {
+    return await target.createProject({ id, salt, name, description, visibility }, options);
+  } catch (error) {
+    if (!isMicError(error, "already-exists")) throw error;
+    throw new MicError("already-exists", error.message, {
+      hint: "publishing makes the project there itself; choose another name for it with --as",
+      cause: error,
+      data: error.data,
+    });
+  }
 }
 
 async function findProject(
   target: Forge,
-  local: ProjectInfo,
+  nameOrId: string,
   options: CallOptions,
 ): Promise<ProjectInfo | undefined> {
   try {
-    return await target.getProject(local.id, options);
+    return await target.getProject(nameOrId, options);
   } catch (error) {
     if (!isMicError(error, "not-found")) throw error;
     return undefined;
