@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { utf8 } from "../../src/core/base/bytes.ts";
 import type { Position } from "../../src/core/base/ids.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
 import { FaultWorld } from "../../src/core/store/fault-store.ts";
@@ -28,6 +29,8 @@ interface Scenario {
   readonly earlier: number;
   /** Content in a pack that was uploaded two days before, through another process. */
   readonly hasUpload?: boolean;
+  /** Content that was stored by itself the day before. */
+  readonly isStored?: boolean;
 }
 
 const SCENARIOS: readonly Scenario[] = [
@@ -36,9 +39,16 @@ const SCENARIOS: readonly Scenario[] = [
   { name: "with others landing meanwhile", atomicCommit: false, others: 2, earlier: 1 },
   { name: "while the head spills a page", atomicCommit: false, others: 0, earlier: 200 },
   { name: "while it copies an old upload", atomicCommit: false, others: 1, earlier: 1, hasUpload: true },
+  { name: "while it takes stored content along", atomicCommit: false, others: 1, earlier: 1, isStored: true },
 ];
 
-describe.each(SCENARIOS)("a lander that dies $name", ({ atomicCommit, others, earlier, hasUpload }) => {
+async function* inOnePiece(text: string): AsyncIterable<Uint8Array> {
+  yield utf8(text);
+}
+
+describe.each(SCENARIOS)("a lander that dies $name", (scenario) => {
+  const { atomicCommit, others, earlier, hasUpload, isStored } = scenario;
+
   test("before or after any of its requests leaves one position or none, and a retry settles it", async () => {
     let crashes = 0;
     let wasLanded = 0;
@@ -57,6 +67,11 @@ describe.each(SCENARIOS)("a lander that dies $name", ({ atomicCommit, others, ea
           const pack = await steady.putPack(encodePack(request.frames).bytes);
           request = { ...request, frames: [], packs: [pack] };
           clock.ms += 2 * DAY_MS;
+        }
+        if (isStored === true) {
+          for (const text of ["1", "2"]) await steady.putBlob(inOnePiece(text));
+          request = { ...request, frames: [] };
+          clock.ms += DAY_MS;
         }
 
         const actor = world.actor();

@@ -12,6 +12,7 @@ import { systemRandom } from "../../src/core/base/system.ts";
 import { encodeChunkList } from "../../src/core/codec/chunk-list.ts";
 import { decodeLooseObject, encodeLooseObject, type LooseObject } from "../../src/core/codec/loose-object.ts";
 import { SEAL_BYTES, seal } from "../../src/core/codec/sealed.ts";
+import type { StoredContent } from "../../src/core/forge/forge.ts";
 import { ForgeService } from "../../src/core/forge/service.ts";
 import { blobKey, blobsPrefix, packsPrefix, parseBlobKey } from "../../src/core/objects/keys.ts";
 import { FaultWorld } from "../../src/core/store/fault-store.ts";
@@ -275,6 +276,47 @@ describe("a landing of stored content", () => {
     expect(ahead).toBeLessThan(24 << 20);
   });
 });
+
+test.each([
+  ["small", 1_000],
+  ["large", 12_000_000],
+])(
+  "a writer that dies while it stores %s content leaves all of it or nothing that can be named",
+  async (_, size) => {
+    const content = noise(size);
+    const id = hashObject(content);
+    let crashes = 0;
+    let stored: StoredContent | undefined;
+    for (let step = 0; stored === undefined; step++) {
+      for (const moment of ["before", "after"] as const) {
+        const clock = new VirtualClock();
+        const inner = new MemoryStore(clock);
+        const world = new FaultWorld(inner, { clock, random: new SeededRandom(1), rates: {} });
+        const open = (store: ObjectStore): ForgeService =>
+          new ForgeService({ store, address: "m", clock, random: systemRandom, trustWriters: false });
+        const steady = open(inner);
+        const project = await TestProject.create(steady, "acme/app");
+        const actor = world.actor();
+        const dying = open(actor);
+        const crashed = actor.crashAt(step, moment);
+        const putting = dying.putBlob(project.id, inPieces(content));
+        const ended = await Promise.race([crashed.then(() => undefined), putting]);
+        if (ended !== undefined) {
+          stored = ended;
+          break;
+        }
+        crashes++;
+        const again = await steady.putBlob(project.id, inPieces(content));
+        expect(again).toMatchObject({ id, size });
+        expect(await steady.findContent(project.id, again)).toEqual(again);
+        await project.land({ request: { operations: [putOf("f", again)] } });
+        expect((await readAll(project, "f", 1)).equals(content)).toBe(true);
+      }
+    }
+    expect(stored).toMatchObject({ id, size });
+    expect(crashes).toBeGreaterThan(1);
+  },
+);
 
 /** Damage and a full disk are definite answers; everything else is worth another try. */
 const DEFINITE = new Set(["read-flipped", "read-cut", "put-full", "clock-jump"]);

@@ -94,14 +94,11 @@ class OwnContent {
   async locate(operation: PutOperation): Promise<number> {
     const { entry, path, hint } = operation;
     const { snapshot, trustWriters } = this.#places;
-    const ref = { id: entry.chunks ?? entry.id, hint: hint <= snapshot.head.position ? hint : 0 };
+    const id = entry.chunks ?? entry.id;
+    const told = hint === 0 ? (this.#places.landing.located?.get(id) ?? 0) : hint;
+    const ref = { id, hint: told <= snapshot.head.position ? told : 0 };
     const found = await snapshot.reader.has(ref);
-    if (found === undefined) {
-      throw new MicError("not-found", `the content of ${JSON.stringify(path)} is missing`, {
-        hint: "store it first, as a blob or in a pack, or send it with the landing",
-        data: { paths: [path], object: ref.id },
-      });
-    }
+    if (found === undefined) throw contentMissing(path, id);
     const { first, last } = found.entry;
     const located = first <= ref.hint && ref.hint <= last ? ref.hint : last;
     if (!trustWriters) {
@@ -178,10 +175,17 @@ class OwnContent {
 }
 
 /** Equal from the size on: the kind may differ. */
-function sameContent(a: Uint8Array, b: Uint8Array): boolean {
+export function sameContent(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   for (let i = 1; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
+}
+
+export function contentMissing(path: TreePath, object: ObjectId): MicError {
+  return new MicError("not-found", `the content of ${JSON.stringify(path)} is missing`, {
+    hint: "store it first, as a blob or in a pack, or send it with the landing",
+    data: { paths: [path], object },
+  });
 }
 
 function wrongContent(path: TreePath, detail: string): MicError {

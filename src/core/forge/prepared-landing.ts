@@ -42,6 +42,8 @@ export interface PreparedLanding {
   readonly frameBytes: number;
   /** Chunk lists whose file need not be hashed again. */
   readonly vouched: ReadonlyMap<ObjectId, VouchedFile>;
+  /** Where the project has content that did not come with it and whose operations have no hint. */
+  readonly located?: ReadonlyMap<ObjectId, Position>;
   /** Its session lands only once: another landing of it refuses this one. */
   readonly isOnly?: boolean;
   /** Where another forge put it; absent for a landing that is made here. */

@@ -171,6 +171,7 @@ export class ProjectStore {
     const landing = await attachLoose(prepared, {
       loose: this.#loose,
       uploads: this.#uploads,
+      snapshot: () => this.snapshot(signal === undefined ? {} : { signal }),
       storeMs: () => store.nowMs(),
       ...(storedSinceMs === undefined ? {} : { sinceMs: storedSinceMs }),
       ...(signal === undefined ? {} : { signal }),
