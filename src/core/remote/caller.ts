@@ -10,6 +10,8 @@ import { timedOut } from "./connection-failure.ts";
 import { Watchdog } from "./watchdog.ts";
 
 const ATTEMPTS_MAX = 5;
+/** In a row: an answer that never says anything is none. */
+const EMPTY_MESSAGES_MAX = 1000;
 const BACKOFF_BASE_MS = 100;
 const BACKOFF_CAP_MS = 2_000;
 
@@ -91,9 +93,12 @@ export class Caller {
   async *stream<T>(spec: CallSpec, decode: (bytes: Uint8Array) => T): AsyncGenerator<T> {
     for (let attempt = 0; ; attempt++) {
       let started = false;
+      let empty = 0;
       try {
         for await (const message of this.#attempt(spec, MESSAGE_BYTES_MAX)) {
           started = true;
+          empty = message.length === 0 ? empty + 1 : 0;
+          if (empty > EMPTY_MESSAGES_MAX) throw wrongCount(spec.path, "messages without end and content");
           yield receive(spec.path, () => decode(message));
         }
         return;

@@ -49,6 +49,8 @@ export class HttpChannel implements Channel {
     this.#headers = {
       "content-type": CONTENT_TYPE,
       accept: CONTENT_TYPE,
+      // Frames are compressed already, and what expands here has no limit.
+      "accept-encoding": "identity",
       "user-agent": options.agent,
       ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
     };
@@ -108,7 +110,8 @@ export class HttpChannel implements Channel {
   async *#messages(call: Call, response: Response): AsyncGenerator<Uint8Array> {
     const { origin } = this.#options;
     const type = response.headers.get("content-type") ?? "";
-    if (response.status !== 200 || !type.startsWith("application/grpc-web")) {
+    const isEncoded = response.headers.has("content-encoding");
+    if (response.status !== 200 || isEncoded || !type.startsWith("application/grpc-web")) {
       throw await failureOfHttpStatus(origin, response);
     }
     const { headers, body } = response;

@@ -2,7 +2,7 @@
 import { hexToBytes } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
 import type { ObjectId } from "../base/ids.ts";
-import { findComponentProblem } from "../base/path.ts";
+import { parseTreePath } from "../base/path.ts";
 import type { BlameLine, DiffRequest, DirectoryItem, PathInfo, StoredContent } from "../forge/forge.ts";
 import {
   entryFromWire,
@@ -30,8 +30,9 @@ export function directoryItemToWire(item: DirectoryItem): WireDirectoryItem {
 }
 
 export function directoryItemFromWire({ name, entry, count }: WireDirectoryItem): DirectoryItem {
-  const problem = name.includes("/") || name.includes("\0") ? "is not one name" : findComponentProblem(name);
-  if (problem !== undefined) throw new MicError("unsafe-path", `name ${JSON.stringify(name)} ${problem}`);
+  if (name.includes("/")) throw new MicError("unsafe-path", `${JSON.stringify(name)} is not one name`);
+  // As part of a path: what may not begin one may stand further down.
+  parseTreePath(`d/${name}`);
   if (entry === undefined) return { kind: "directory", name, count: numberFromWire(count, "count") };
   return { kind: "entry", name, ...entryFromWire(entry) };
 }
