@@ -3,6 +3,7 @@
  * of chunks and a loose chunk list. A landing copies what it names (attach-loose.ts), so history never depends on
  * loose objects, and the collector may take those that nobody landed.
  */
+import { ByteWriter } from "../base/bytes.ts";
 import { throwIfAborted } from "../base/clock.ts";
 import { MicError } from "../base/errors.ts";
 import { hashObject } from "../base/hash.ts";
@@ -22,6 +23,8 @@ import type { ObjectStore } from "../store/object-store.ts";
 import type { CallOptions, StoredContent } from "./forge.ts";
 import { EPOCHS_SEARCHED, recentEpochs, type UploadedPacks } from "./uploaded-packs.ts";
 
+/** Memory to begin with. */
+const FIRST_BYTES = 4 << 10;
 /** Epochs asked at once: nearly everything is landed on the day it was stored, or the next. */
 const EPOCHS_TOGETHER = 2;
 /** Bytes of a large file that are framed before what is full is handed on. */
@@ -44,8 +47,7 @@ export class LooseContent {
 
   /** Bounded memory, durable on return. A call that fails leaves nothing that a landing could name. */
   async put(content: AsyncIterable<Uint8Array>, options: CallOptions = {}): Promise<StoredContent> {
-    const start = Buffer.allocUnsafeSlow(CHUNK_THRESHOLD_BYTES);
-    let length = 0;
+    const start = new ByteWriter(FIRST_BYTES);
     const pieces = content[Symbol.asyncIterator]();
     let isEnded = false;
     try {
@@ -54,15 +56,14 @@ export class LooseContent {
         const { done, value } = await pieces.next();
         if (done === true) {
           isEnded = true;
-          return await this.#putSmall(start.subarray(0, length), options);
+          return await this.#putSmall(start.view(), options);
         }
-        if (length + value.length > start.length) {
-          const stored = await this.#putLarge([start.subarray(0, length), value], pieces, options);
+        if (start.length + value.length > CHUNK_THRESHOLD_BYTES) {
+          const stored = await this.#putLarge([start.view(), value], pieces, options);
           isEnded = true;
           return stored;
         }
-        start.set(value, length);
-        length += value.length;
+        start.bytes(value);
       }
     } finally {
       if (!isEnded) await pieces.return?.();
