@@ -33,6 +33,8 @@ export async function startWatching(
     pid: 1,
     makeSource: () => new ChokidarSource(root),
     onEvent: (event) => events.push(event),
+    // However busy the machine is.
+    cookieTimeoutMs: 20_000,
     ...options,
   });
   return {

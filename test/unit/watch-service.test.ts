@@ -156,8 +156,27 @@ describe("an answer", () => {
     await expectSameStatus(workspace, watching);
   });
 
+  test("knows what an ignore file says of every directory below it", async () => {
+    workspace.write({ "d/x.o": "1", "d/e/x.o": "1", "new/deep/x.o": "1" });
+    await using watching = await startWatching(workspace);
+    for (const [name, text] of [
+      [".gitignore", "*.o\n"],
+      ["d/.micignore", "!x.o\n"],
+      [".gitignore", "new/\n"],
+      ["d/.micignore", "x.o\n"],
+      ["d/e/.gitignore", "!*.o\n"],
+    ] as const) {
+      workspace.write({ [name]: text });
+      await expectSameStatus(workspace, watching);
+    }
+    rmSync(path("d/.micignore"));
+    await expectSameStatus(workspace, watching);
+    renameSync(path(".gitignore"), path("elsewhere"));
+    await expectSameStatus(workspace, watching);
+  });
+
   test("is blind, not old, when events do not come", async () => {
-    const { watching, sources } = await watched({ cookieTimeoutMs: 50 });
+    const { watching, sources } = await watched({ cookieTimeoutMs: 500 });
     await using _ = watching;
     sources[0]!.drops = (changed) => changed.includes(COOKIE_PREFIX);
     expect(await watching.ask("status")).toEqual({ kind: "blind", reason: "its events are late" });

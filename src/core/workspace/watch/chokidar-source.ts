@@ -8,6 +8,8 @@
  * the whole tree, read in order by one thread, which watches a new directory before it reports it.
  */
 import { sep } from "node:path";
+import { MicError } from "../../base/errors.ts";
+import { errorCode } from "../layout.ts";
 import type { ChangeHandlers, ChangeSource } from "./change-source.ts";
 
 export class ChokidarSource implements ChangeSource {
@@ -40,8 +42,9 @@ export class ChokidarSource implements ChangeSource {
     });
     await new Promise<void>((resolve, reject) => {
       watcher.on("error", (error) => {
-        reject(error);
-        handlers.failed(error);
+        const told = explain(error, root);
+        reject(told);
+        handlers.failed(told);
       });
       watcher.on("ready", resolve);
       watcher.add(root);
@@ -53,4 +56,24 @@ export class ChokidarSource implements ChangeSource {
     this.#closed = true;
     await this.#close?.();
   }
+}
+
+/** chokidar stops watching at the first directory that cannot be watched; what that comes from, and what helps. */
+function explain(error: unknown, root: string): unknown {
+  const code = errorCode(error);
+  const path = (error as { path?: unknown }).path;
+  const where = typeof path === "string" ? path : root;
+  if (code === "ENOSPC" || code === "EMFILE") {
+    return new MicError("unsupported", "the system lets no more directories be watched", {
+      hint: "raise fs.inotify.max_user_watches and fs.inotify.max_user_instances",
+      cause: error,
+    });
+  }
+  if (code === "EACCES" || code === "EPERM") {
+    return new MicError("forbidden", `${where} cannot be read, so it cannot be watched`, {
+      hint: "change its permissions; `mic status` works without a watcher",
+      cause: error,
+    });
+  }
+  return error;
 }

@@ -11,6 +11,7 @@ import { type ScanResult, scanWorkspace, type WorkspaceChange } from "../scan.ts
 import type { NamedReason } from "../scan-batch.ts";
 import { IGNORE_FILE_NAMES } from "../scan-findings.ts";
 import { coverDirectories } from "../scan-tasks.ts";
+import { matchDirectories } from "./match-directories.ts";
 
 export interface WarmOptions {
   readonly root: string;
@@ -51,6 +52,8 @@ export class WarmChanges {
   #lastDirectory: { readonly path: string; readonly unit: number } | undefined;
   /** Counts up whenever what `changes` would return may be something else. */
   version = 0;
+  /** When everything was looked at last. */
+  lastFullMs = 0;
 
   constructor(options: WarmOptions) {
     this.#root = options.root;
@@ -66,11 +69,6 @@ export class WarmChanges {
   /** True when `refresh` has something to look at that an event has named. */
   get isStale(): boolean {
     return this.#everything || this.#dirty.size > 0;
-  }
-
-  /** True when some directory was not readable, and so may not be watched. */
-  get hasUnreadable(): boolean {
-    return this.#unreadable.size > 0;
   }
 
   markEverything(): void {
@@ -137,6 +135,7 @@ export class WarmChanges {
       throw error;
     }
     if (all) {
+      this.lastFullMs = startMs;
       this.#units.clear();
       this.#linked.clear();
     } else {
@@ -151,6 +150,55 @@ export class WarmChanges {
     }
     this.version++;
     return scan;
+  }
+
+  /**
+   * The same for the index that a command has put in the place of this one: directories of which both say the
+   * same keep what is known of them, the others are to be looked at.
+   */
+  carriedOver(index: WorkspaceIndex): WarmChanges {
+    const next = new WarmChanges({
+      root: this.#root,
+      index,
+      sparse: this.#sparse,
+      clock: this.#clock,
+    });
+    if (this.#everything) return next;
+    next.#everything = false;
+    next.lastFullMs = this.lastFullMs;
+    const matches = matchDirectories(this.#index, index);
+    const isKept = new Uint8Array(this.#index.directoryCount);
+    matches.forEach((old, unit) => {
+      if (old === -1) {
+        next.#dirty.set(unit, 0);
+        return;
+      }
+      isKept[old] = 1;
+      const known = this.#units.get(old);
+      const eventMs = this.#dirty.get(old);
+      if (known !== undefined) next.#units.set(unit, known);
+      if (eventMs !== undefined) next.#dirty.set(unit, eventMs);
+      if (this.#linked.has(old)) next.#linked.add(unit);
+    });
+    for (const old of this.#unreadable) {
+      next.#unreadable.add(next.#unitOf(this.#index.directoryPath(old)));
+    }
+    // What is tracked by one index only was, or will be, found from the nearest directory that is tracked.
+    matches.forEach((old, unit) => {
+      if (old !== -1) return;
+      const path = index.directoryPath(unit);
+      if (this.#index.directoryNumber(path) === -1) next.#markAbove(path);
+    });
+    isKept.forEach((kept, old) => {
+      if (kept === 1) return;
+      const path = this.#index.directoryPath(old);
+      if (index.directoryNumber(path) === -1) next.#markAbove(path);
+    });
+    return next;
+  }
+
+  #markAbove(path: string): void {
+    this.#dirty.set(this.#unitOf(path.slice(0, Math.max(0, path.lastIndexOf("/")))), 0);
   }
 
   #take(scan: ScanResult): void {

@@ -5,23 +5,17 @@
  * has then been heard of. Where that cannot be had, in time or at all, the answer is `blind`, and who asks
  * looks for himself.
  */
-import { closeSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { isMicError, MicError } from "../../base/errors.ts";
 import { withTrackLists } from "../changes.ts";
 import type { WorkspaceContext } from "../context.ts";
-import { errorCode, INDEX_FILE, META_DIR, metaPath } from "../layout.ts";
+import { errorCode, INDEX_FILE, META_DIR } from "../layout.ts";
 import type { ScanResult } from "../scan.ts";
 import { statusOf } from "../status.ts";
-import {
-  CONFLICTS_FILE,
-  LATEST_FILE,
-  PENDING_FILE,
-  SETTINGS_FILE,
-  TRANSITION_FILE,
-  Workspace,
-} from "../workspace.ts";
+import { Workspace } from "../workspace.ts";
 import type { ChangeSource } from "./change-source.ts";
-import { COOKIE_PREFIX, WATCH_PROTOCOL, type WatchAnswer, type WatchRequest } from "./protocol.ts";
+import { Cookies } from "./cookies.ts";
+import { WATCH_PROTOCOL, type WatchAnswer, type WatchRequest } from "./protocol.ts";
+import { identifyIndexFile, identifyMeta, identifyState } from "./state-files.ts";
 import { WarmChanges } from "./warm-changes.ts";
 
 export type WatchEvent =
@@ -51,13 +45,17 @@ const QUIET_MS = 100;
 const MOVED_CHECK_MS = 1000;
 /** Everything is looked at again this often while there are questions: changes without events come to light. */
 const VERIFY_MS = 60_000;
-const RETRY_MS = 10_000;
+/** After a failure; twice as long after each that follows at once. */
+const RETRY_MS = 5_000;
+const RETRY_DOUBLINGS_MAX = 6;
 /** A command at work replaces the state while an answer is made. */
 const ATTEMPTS_MAX = 5;
 /** More directories than these with changes: looking everywhere is as good. */
 const DIRECTORIES_MAX = 4096;
 
-const STATE_FILES = [SETTINGS_FILE, INDEX_FILE, CONFLICTS_FILE, PENDING_FILE, TRANSITION_FILE, LATEST_FILE];
+/** Of more changes than these only the number is compared, to say that they are others. */
+const COMPARED_MAX = 10_000;
+
 const META_PREFIX = `${META_DIR}/`;
 
 /** The workspace as it was loaded, and the file versions that it was loaded from. */
@@ -72,7 +70,7 @@ export class WatchService implements AsyncDisposable {
   readonly #options: WatchServiceOptions;
   readonly #metaIdentity: string;
   readonly #stop = new AbortController();
-  readonly #cookies = new Map<string, (seen: boolean) => void>();
+  readonly #cookies: Cookies;
   #end: (reason: string) => void = () => undefined;
   #source: ChangeSource | undefined;
   /** Why it cannot vouch for anything now. */
@@ -82,17 +80,19 @@ export class WatchService implements AsyncDisposable {
   #turn: Promise<unknown> = Promise.resolve();
   #lastEventMs = 0;
   #isWaking = false;
-  #cookieNumber = 0;
-  #lastFullMs = 0;
+  #failures = 0;
   #askedSince = false;
   /** The index that this service saved itself. */
   #savedIndex = "";
   #answer: { readonly key: string; readonly answer: WatchAnswer } | undefined;
-  #changesShown = -1;
+  /** The changes that were last told of. */
+  #shown: string | undefined;
 
   private constructor(options: WatchServiceOptions) {
     this.#options = options;
-    this.#metaIdentity = identify(options.root, "");
+    const { root, context, cookieTimeoutMs } = options;
+    this.#metaIdentity = identifyMeta(root);
+    this.#cookies = new Cookies(root, context.clock, cookieTimeoutMs ?? COOKIE_TIMEOUT_MS);
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -102,7 +102,7 @@ export class WatchService implements AsyncDisposable {
   static async start(options: WatchServiceOptions): Promise<WatchService> {
     const service = new WatchService(options);
     try {
-      removeCookies(options.root);
+      service.#cookies.removeLeftOver();
       await service.#open();
       await service.#inTurn(() => service.#warmUp());
     } catch (error) {
@@ -141,14 +141,14 @@ export class WatchService implements AsyncDisposable {
   async #vouch(request: WatchRequest): Promise<WatchAnswer> {
     try {
       if (this.#blind !== undefined || !this.#checkPlace()) return this.#blindAnswer();
-      if (!(await this.#hearEverything())) return this.#blindAnswer("its events are late");
+      if (!(await this.#cookies.wait())) return this.#blindAnswer("its events are late");
       for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         const { workspace, state } = this.#load();
         const warm = this.#warm!;
         await this.#refresh(warm);
         if (this.#blind !== undefined || !this.#checkPlace()) return this.#blindAnswer();
         const answer = this.#compose(request, workspace, warm, state);
-        if (this.#identifyState() === state) return answer;
+        if (identifyState(this.#options.root) === state) return answer;
       }
       return this.#blindAnswer("another command is at work");
     } catch (error) {
@@ -184,33 +184,27 @@ export class WatchService implements AsyncDisposable {
   /** Fresh when a command has changed the state since; keeps what is known when the index is the same. */
   #load(): Loaded {
     const { root, context } = this.#options;
-    const state = this.#identifyState();
+    const state = identifyState(this.#options.root);
     if (this.#loaded?.state === state) return this.#loaded;
     const workspace = Workspace.openRoot(root, context);
     workspace.requireComplete();
     const { index } = workspace;
     const before = this.#loaded?.workspace;
     const { sparse } = workspace.settings;
+    const warm = this.#warm;
+    if (warm === undefined || before?.settings.sparse.join("\0") !== sparse.join("\0")) {
+      this.#warm = new WarmChanges({ root, index, sparse, clock: context.clock });
+    } else if (before.indexIdentity !== workspace.indexIdentity) {
+      this.#warm = warm.carriedOver(index);
+    }
     this.#loaded = { workspace, state };
-    const isSame =
-      before !== undefined &&
-      before.indexIdentity === workspace.indexIdentity &&
-      before.settings.sparse.join("\0") === sparse.join("\0");
-    if (isSame && this.#warm !== undefined) return this.#loaded;
-    const warm = new WarmChanges({ root, index, sparse, clock: context.clock });
-    if (this.#warm?.hasUnreadable === true) void this.#reopen("a directory was not readable");
-    this.#warm = warm;
     return this.#loaded;
-  }
-
-  #identifyState(): string {
-    return STATE_FILES.map((name) => identify(this.#options.root, name)).join(" ");
   }
 
   /** Ends when `.mic` is not any more what and where it was. */
   #checkPlace(): boolean {
     if (this.#stop.signal.aborted) return false;
-    if (identify(this.#options.root, "") === this.#metaIdentity) return true;
+    if (identifyMeta(this.#options.root) === this.#metaIdentity) return true;
     this.#finish("the workspace was moved or deleted");
     return false;
   }
@@ -218,12 +212,20 @@ export class WatchService implements AsyncDisposable {
   async #refresh(warm: WarmChanges, all = false): Promise<ScanResult | undefined> {
     const scan = await warm.refresh({ all });
     if (scan === undefined) return undefined;
-    if (scan.scanned.files >= warm.index.count) this.#lastFullMs = this.#options.context.clock.nowMs();
-    const changes = warm.changes().length;
-    if (changes !== this.#changesShown && this.#changesShown !== -1)
-      this.#emit({ event: "changes", changes });
-    this.#changesShown = changes;
+    this.#showChanges(warm);
     return scan;
+  }
+
+  #showChanges(warm: WarmChanges): void {
+    const changes = warm.changes();
+    const shown =
+      changes.length > COMPARED_MAX
+        ? `${changes.length}`
+        : changes.map(({ op, path }) => `${op} ${path}`).join("\0");
+    if (this.#shown !== undefined && this.#shown !== shown) {
+      this.#emit({ event: "changes", changes: changes.length });
+    }
+    this.#shown = shown;
   }
 
   /** Outside of questions: has everything looked at, and saves what makes later scans cheaper. */
@@ -231,11 +233,12 @@ export class WatchService implements AsyncDisposable {
     if (this.#blind !== undefined || !this.#checkPlace()) return;
     const { workspace } = this.#load();
     const warm = this.#warm!;
+    const fullMs = warm.lastFullMs;
     const scan = await this.#refresh(warm);
-    if (scan?.worthSaving !== true || workspace.indexIdentity === this.#savedIndex) return;
-    if (scan.scanned.files < warm.index.count) return;
+    const wasFull = warm.lastFullMs !== fullMs;
+    if (scan?.worthSaving !== true || !wasFull || workspace.indexIdentity === this.#savedIndex) return;
     await workspace.saveFindings(warm.index, scan.findings);
-    this.#savedIndex = identify(this.#options.root, INDEX_FILE);
+    this.#savedIndex = identifyIndexFile(this.#options.root);
     this.#load();
     await this.#refresh(this.#warm!);
   }
@@ -254,29 +257,36 @@ export class WatchService implements AsyncDisposable {
         if (isCurrent()) void this.#reopen(reason);
       },
       failed: (error) => {
-        if (isCurrent()) void this.#reopen(messageOf(error), RETRY_MS);
+        if (isCurrent()) void this.#reopen(messageOf(error), this.#retryMs());
       },
     });
-    if (isCurrent()) this.#blind = undefined;
+    if (!isCurrent()) return;
+    // Nothing is known of the time before.
+    this.#warm?.markEverything();
+    this.#blind = undefined;
+    this.#failures = 0;
   }
 
   #changed(path: string): void {
     this.#lastEventMs = this.#options.context.clock.nowMs();
     if (path.startsWith(META_PREFIX)) {
       const name = path.slice(META_PREFIX.length);
-      if (name.startsWith(COOKIE_PREFIX)) this.#cookies.get(name)?.(true);
-      else if (name === INDEX_FILE) void this.#wake();
+      if (!this.#cookies.heard(name) && name === INDEX_FILE) void this.#wake();
       return;
     }
     this.#warm?.mark(path);
     void this.#wake();
   }
 
+  #retryMs(): number {
+    return RETRY_MS * 2 ** Math.min(this.#failures++, RETRY_DOUBLINGS_MAX);
+  }
+
   /** Starts watching anew: after a loss, new directories may go unwatched and any change unheard. */
   async #reopen(reason: string, afterMs = 0): Promise<void> {
     this.#blind = reason;
     this.#emit({ event: "blind", reason });
-    for (const seen of this.#cookies.values()) seen(false);
+    this.#cookies.lose();
     const old = this.#source;
     this.#source = undefined;
     await old?.[Symbol.asyncDispose]();
@@ -285,33 +295,11 @@ export class WatchService implements AsyncDisposable {
       if (this.#stop.signal.aborted || this.#source !== undefined) return;
       await this.#open();
       if (this.#blind !== undefined) return;
-      this.#warm?.markEverything();
       this.#emit({ event: "rescan", reason });
       await this.#inTurn(() => this.#warmUp());
     } catch (error) {
       if (this.#stop.signal.aborted) return;
-      if (this.#blind !== undefined) void this.#reopen(messageOf(error), RETRY_MS);
-    }
-  }
-
-  /** False when the cookie was not reported in time, or watching was interrupted. */
-  async #hearEverything(): Promise<boolean> {
-    const { root, context, cookieTimeoutMs } = this.#options;
-    const name = `${COOKIE_PREFIX}${++this.#cookieNumber}`;
-    const path = metaPath(root, name);
-    const timeout = new AbortController();
-    try {
-      const seen = new Promise<boolean>((resolve) => this.#cookies.set(name, resolve));
-      closeSync(openSync(path, "w", 0o600));
-      const late = context.clock.sleep(cookieTimeoutMs ?? COOKIE_TIMEOUT_MS, timeout.signal).then(
-        () => false,
-        () => false,
-      );
-      return await Promise.race([seen, late]);
-    } finally {
-      timeout.abort();
-      this.#cookies.delete(name);
-      rmSync(path, { force: true });
+      if (this.#blind !== undefined) void this.#reopen(messageOf(error), this.#retryMs());
     }
   }
 
@@ -339,7 +327,7 @@ export class WatchService implements AsyncDisposable {
       try {
         await clock.sleep(MOVED_CHECK_MS, this.#stop.signal);
         if (!this.#checkPlace()) return;
-        if (this.#askedSince && clock.nowMs() - this.#lastFullMs >= VERIFY_MS) {
+        if (this.#askedSince && clock.nowMs() - (this.#warm?.lastFullMs ?? 0) >= VERIFY_MS) {
           await this.#inTurn(() => this.#verify());
         }
       } catch (error) {
@@ -383,25 +371,9 @@ export class WatchService implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#finish("it was closed");
-    for (const seen of this.#cookies.values()) seen(false);
+    this.#cookies.lose();
     await this.#source?.[Symbol.asyncDispose]();
     await this.#turn;
-  }
-}
-
-/** Changes with every file that takes the name; `.mic` itself (empty name) by what it is, not what is in it. */
-function identify(root: string, name: string): string {
-  const path = name === "" ? metaPath(root) : metaPath(root, name);
-  const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
-  if (stats === undefined) return "";
-  if (name === "") return `${stats.dev} ${stats.ino}`;
-  return `${stats.ino} ${stats.mtimeNs} ${stats.ctimeNs} ${stats.size}`;
-}
-
-/** Those of a watcher that was killed. */
-function removeCookies(root: string): void {
-  for (const name of readdirSync(metaPath(root))) {
-    if (name.startsWith(COOKIE_PREFIX)) rmSync(metaPath(root, name), { force: true });
   }
 }
 
