@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { readTree, World } from "./support.ts";
+import { hasTmux, Terminal } from "./terminal.ts";
 
 const LANDINGS = 50;
 
@@ -10,7 +11,7 @@ const LANDINGS = 50;
 function makeHistory(world: World, dir: string): void {
   world.ok(["init", dir]);
   const inside = { in: dir };
-  world.write(`${dir}/large.bin`, randomBytes(20 << 20));
+  world.write(`${dir}/large.bin`, randomBytes(12 << 20));
   world.ok(["land", "something large"], inside);
   for (let i = 2; i <= LANDINGS; i++) {
     const isSession = i % 10 === 0;
@@ -61,7 +62,7 @@ describe("mic publish", () => {
     const args = ["publish", world.path("forge"), "--as", "acme/notes", "--json"];
 
     let kills = 0;
-    for (let waitMs = 4; ; waitMs *= 1.4) {
+    for (let waitMs = 4; ; waitMs *= 1.6) {
       const child = spawn(world.binary, args, { cwd: world.path("work"), env: world.env, stdio: "ignore" });
       const ended = new Promise<number | NodeJS.Signals | null>((resolve) =>
         child.on("exit", (code, signal) => resolve(code ?? signal)),
@@ -141,6 +142,25 @@ describe("mic project and mic org", () => {
     expect(deleted).toMatchObject({ code: 0, document: { name: "other/app", deleted: true } });
     const gone = world.json(["project", "get", "./srv/other/app"]);
     expect(gone).toMatchObject({ code: 1, document: { error: { code: "not-found" } } });
+  });
+
+  test.skipIf(!hasTmux)("a deletion on a terminal asks for the name", async () => {
+    const world = await World.create();
+    world.ok(["project", "create", "./srv/acme/app"]);
+    const remove = `"${world.binary}" project delete ./srv/acme/app`;
+    const size = { columns: 100, rows: 20 };
+    for (const [keys, code] of [
+      [["no", "Enter"], 130],
+      [["C-d"], 130],
+      [["C-c"], 130],
+      [["acme/app", "Enter"], 0],
+    ] as const) {
+      using terminal = new Terminal(world, ".", remove, size);
+      expect(await terminal.waitFor("Type acme/app to go on:")).toContain("its name stays taken");
+      terminal.press(...keys);
+      await terminal.waitFor(`exit code ${code}`);
+      expect(world.run(["project", "get", "./srv/acme/app"]).code).toBe(code === 0 ? 1 : 0);
+    }
   });
 
   test("a plain name needs a forge, and a directory with other files is not made one", async () => {
