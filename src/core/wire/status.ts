@@ -97,15 +97,10 @@ export function encodeStatus(
   const code = GRPC_OF_CODE[error.code];
   const message = shorten(error.code === "internal" ? "internal error" : error.message);
   const detail = detailOf(error);
-  let details = encodeDetail(code, message, detail);
-  if (details.length > detailBytesMax) {
-    details = encodeDetail(
-      code,
-      message,
-      shrink(detail, detailBytesMax - (details.length - pathBytes(detail))),
-    );
-  }
-  return { code, message, details };
+  const details = encodeDetail(code, message, detail);
+  if (details.length <= detailBytesMax) return { code, message, details };
+  const without = encodeDetail(code, message, shrink(detail, 0)).length;
+  return { code, message, details: encodeDetail(code, message, shrink(detail, detailBytesMax - without)) };
 }
 
 function shorten(text: string): string {
@@ -133,23 +128,23 @@ function encodeDetail(code: number, message: string, detail: ErrorDetail): Uint8
   return Status.encode({ code, message, details: [{ typeUrl: ERROR_DETAIL_TYPE, value }] }).finish();
 }
 
+/** Tag and length. */
 const PATH_OVERHEAD_BYTES = 4;
-
-function pathBytes(detail: ErrorDetail): number {
-  return detail.paths.reduce((sum, path) => sum + Buffer.byteLength(path) + PATH_OVERHEAD_BYTES, 0);
-}
+/** Lengths that are written before what they count grow with it. */
+const NESTING_BYTES = 16;
 
 /** Keeps the first paths that fit `bytes`. */
 function shrink(detail: ErrorDetail, bytes: number): ErrorDetail {
   const kept: string[] = [];
-  let rest = bytes - 64;
+  let rest = bytes - NESTING_BYTES;
   for (const path of detail.paths) {
     rest -= Buffer.byteLength(path) + PATH_OVERHEAD_BYTES;
     if (rest < 0) break;
     kept.push(path);
   }
   const pathsOmitted = detail.paths.length - kept.length;
-  const data = pathsOmitted === 0 ? {} : { ...parseData(detail.dataJson), pathsOmitted };
+  const known = detail.dataJson.length > MESSAGE_CHARS_MAX ? {} : parseData(detail.dataJson);
+  const data = pathsOmitted === 0 ? known : { ...known, pathsOmitted };
   return { ...detail, hint: shorten(detail.hint), paths: kept, dataJson: JSON.stringify(data) };
 }
 
