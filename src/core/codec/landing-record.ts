@@ -25,7 +25,7 @@
  * | … | v | string | agent |
  * | … | v | varint, strings | decisions |
  * | … | v | varint, pairs of strings | conversation: role, text |
- * | … | v | varint, 32 each | ids of the packs uploaded for it |
+ * | … | v | varint, 32 each | ids of the packs uploaded for it; none for a landing that was imported |
  * | … | v | varint + bytes | inline: the operations (codec/operations.ts) |
  * | … | v | varint, then each | segments: id 32, varint operations, varint + filter (codec/path-filter.ts) |
  *
