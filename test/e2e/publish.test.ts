@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
+import { Served } from "./served.ts";
 import { readTree, World } from "./support.ts";
 import { hasTmux, Terminal } from "./terminal.ts";
 
@@ -26,6 +27,19 @@ function makeHistory(world: World, dir: string): void {
   world.ok(["session", "abandon"], inside);
   world.ok(["session", "start", "still open"], inside);
   world.ok(["session", "say", "user", "go on"], inside);
+}
+
+/** A publish of `work` that is still running. */
+function start(world: World, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  const child = spawn(world.binary, args, {
+    cwd: world.path("work"),
+    env: { ...world.env, ...env },
+    stdio: "ignore",
+  });
+  const ended = new Promise<number | NodeJS.Signals | null>((resolve) =>
+    child.on("exit", (code, signal) => resolve(code ?? signal)),
+  );
+  return { child, ended };
 }
 
 interface Said {
@@ -63,10 +77,7 @@ describe("mic publish", () => {
 
     let kills = 0;
     for (let waitMs = 4; ; waitMs *= 1.6) {
-      const child = spawn(world.binary, args, { cwd: world.path("work"), env: world.env, stdio: "ignore" });
-      const ended = new Promise<number | NodeJS.Signals | null>((resolve) =>
-        child.on("exit", (code, signal) => resolve(code ?? signal)),
-      );
+      const { child, ended } = start(world, args);
       if (await Promise.race([ended.then(() => false), delay(waitMs, true)])) child.kill("SIGKILL");
       const end = await ended;
       expect([0, "SIGKILL"]).toContain(end);
@@ -91,6 +102,41 @@ describe("mic publish", () => {
     world.ok(["sync"], { in: "work" });
     expect(world.read("work/new.txt")).toBe("from the copy\n");
     expect(world.json(["session", "land", "--allow-empty"], { in: "work" }).document.position).toBe(52);
+  });
+
+  test("goes on after its server was killed in the middle", async () => {
+    const world = await World.create();
+    world.ok(["init", "work"]);
+    for (let i = 1; i <= 3; i++) {
+      world.write(`work/part-${i}`, randomBytes(5 << 20));
+      world.ok(["land", `part ${i}`], { in: "work" });
+    }
+    const log = world.ok(["log", "--json"], { in: "work" });
+    const env = { MIC_TOKEN: "token-of-the-end-to-end-tests" };
+    let server = await Served.start(world);
+    const { port, url } = server;
+    let kills = 0;
+    for (let waitMs = 40; ; waitMs *= 1.7) {
+      const { ended } = start(world, ["publish", url, "--as", "acme/app", "--timeout", "20"], env);
+      if (await Promise.race([ended.then(() => false), delay(waitMs, true)])) {
+        await server.end("SIGKILL");
+        kills++;
+      }
+      const end = await ended;
+      if (end === 0) break;
+      expect(end).toBe(5);
+      server = await Served.start(world, { port });
+    }
+    expect(kills).toBeGreaterThan(0);
+    await server.end("SIGKILL");
+    await Served.start(world, { port });
+    expect(world.ok(["log", "--json"], { in: "work", env })).toBe(log);
+    const fsck = world.json(["fsck"], { in: "work", env }).document.findings;
+    expect(fsck.filter(({ code }: { code: string }) => code !== "unreferenced")).toEqual([]);
+    expect(world.json(["status"], { in: "work" }).document).toMatchObject({
+      project: "acme/app",
+      changes: [],
+    });
   });
 
   test("goes back into the workspace with what was landed in between", async () => {
