@@ -3,6 +3,7 @@
  * with ours, without walking the log. A session that is based far back would otherwise cost the whole stretch since
  * its base, for every attempt. It answers "none" for certain and "perhaps" otherwise; then the log is walked.
  */
+import { setImmediate } from "node:timers/promises";
 import type { LandingId, Position } from "../base/ids.ts";
 import type { List } from "../base/list.ts";
 import type { LandingRecord } from "../codec/landing-record.ts";
@@ -17,7 +18,7 @@ const WALKED_MAX = 32;
 /** Landings that are read to begin with: few, or many once somebody is based further back. */
 const COVERED_MIN = 2_000;
 const COVERED_MAX = 50_000;
-const READ_TOGETHER = 512;
+const READ_TOGETHER = 1024;
 
 /** Landings (low, high]. */
 class Span {
@@ -95,22 +96,20 @@ export class RecentLogKeeper {
   #last: LandingRecord | undefined;
   #covering: Promise<unknown> = Promise.resolve();
 
-  /** The index up to this snapshot's head or beyond; undefined where the landings since `after` are few. */
+  /** The index up to this snapshot's head; undefined where the landings since `after` are few, or it does not fit. */
   async upTo(snapshot: Snapshot, after: Position): Promise<RecentLog | undefined> {
     if (snapshot.head.position - after <= WALKED_MAX) return undefined;
     const covered = this.#covering.then(() => this.#cover(snapshot, after));
     this.#covering = covered.catch(() => undefined);
-    await covered;
-    return this.#log;
+    return (await covered) ? this.#log : undefined;
   }
 
-  async #cover(snapshot: Snapshot, after: Position): Promise<void> {
+  /** False for a snapshot that ends before the index does: an older one, or a store that was put back in time. */
+  async #cover(snapshot: Snapshot, after: Position): Promise<boolean> {
     const head = snapshot.head.position;
     const last = this.#last;
-    const isSame =
-      last === undefined ||
-      last.position > head ||
-      (await snapshot.record(last.position)).landingId === last.landingId;
+    if (last !== undefined && last.position > head) return false;
+    const isSame = last === undefined || (await snapshot.record(last.position)).landingId === last.landingId;
     const isFar = after < head - COVERED_MIN;
     const least = Math.max(0, head - (isFar ? COVERED_MAX : COVERED_MIN)) as Position;
     const { low, high } = this.#log;
@@ -118,7 +117,10 @@ export class RecentLogKeeper {
     // What was dropped because there was too much of it is not read again.
     const isTooShort = isKnown && low > Math.max(after, least) && !this.#log.hasDropped;
     if (!isKnown || isTooShort) this.#log.restart(least);
-    for (let next = this.#log.high!; next < head; next = this.#log.high!) {
+    const start = this.#log.high!;
+    for (let next = start; next < head; next = this.#log.high!) {
+      // A long log is read in turns, between which others get theirs.
+      if (next > start) await setImmediate();
       const upTo = Math.min(head, next + READ_TOGETHER) as Position;
       const records: LandingRecord[] = [];
       for await (const page of snapshot.records(next, upTo)) records.push(...page);
@@ -128,5 +130,6 @@ export class RecentLogKeeper {
         this.#last = record;
       }
     }
+    return true;
   }
 }
