@@ -98,7 +98,7 @@ const frame: fc.Arbitrary<Frame> = fc
         length: fc.nat(300),
         sidecarLength: fc.nat(3),
       }),
-      { maxLength: 5 },
+      { minLength: 1, maxLength: 5 },
     ),
   })
   .map(({ compressed, stored, parts }) => {
@@ -108,8 +108,9 @@ const frame: fc.Arbitrary<Frame> = fc
       offset += part.length + part.sidecarLength;
       return object;
     });
-    const bytes = compressed ? stored : new Uint8Array(offset);
-    return { compressed, rawLength: offset, stored: bytes, objects };
+    const isCompressed = compressed && stored.length < offset;
+    const bytes = isCompressed ? stored : new Uint8Array(offset);
+    return { compressed: isCompressed, rawLength: offset, stored: bytes, objects };
   });
 const ref = fc.record({ position, root: objectId });
 const message = fc.record({ role: text, text });

@@ -1,6 +1,9 @@
+import { readdirSync } from "node:fs";
 import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { MicError } from "../../src/core/base/errors.ts";
 import { hashObject } from "../../src/core/base/hash.ts";
 import { EMPTY_ROOT, type ObjectId, type Position, type ProjectId } from "../../src/core/base/ids.ts";
 import { mintLandingId } from "../../src/core/base/random.ts";
@@ -13,9 +16,11 @@ import { encodeEntries } from "../../src/core/wire/entries.ts";
 import { encodeReadObjectsResponse } from "../../src/core/wire/frames.ts";
 import { CONTENT_TYPE } from "../../src/core/wire/framing.ts";
 import { GetBlobResponse, Head } from "../../src/core/wire/gen/mic/v1/content.ts";
+import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
 import { path, TestProject } from "../support/forge-project.ts";
 import { answerBytes, answerForever, framed, HostileServer, OK } from "../support/hostile-server.ts";
 import { TOKEN, WireServer } from "../support/wire-server.ts";
+import { TestWorkspaces } from "../support/workspaces.ts";
 
 const PROJECT = "ab".repeat(16) as ProjectId;
 const ONE = 1 as Position;
@@ -284,6 +289,56 @@ describe("answers without end", () => {
   });
 });
 
+describe("back-pressure", () => {
+  const content = Buffer.alloc(100_000, "x");
+  const frame: Frame = {
+    compressed: false,
+    rawLength: content.length,
+    stored: content,
+    objects: [{ id: hashObject(content), kind: "blob", offset: 0, length: content.length, sidecarLength: 0 }],
+  };
+
+  test("a reader that stands still holds the server up, and one that leaves closes the connection", async () => {
+    const message = framed(Buffer.concat(encodeReadObjectsResponse(frame)));
+    let socket: Socket | undefined;
+    const closed = Promise.withResolvers<void>();
+    const [forge] = await http((_request, response) => {
+      socket = response.socket ?? undefined;
+      response.on("close", closed.resolve);
+      answerForever(response, message);
+    });
+    const wants = [
+      { id: hashObject(content), hint: 0 },
+      { id: "cd".repeat(32) as ObjectId, hint: 0 },
+    ];
+    for await (const _ of forge.readObjects(PROJECT, wants)) {
+      await systemClock.sleep(TIMEOUT_MS * 2);
+      break;
+    }
+    expect(socket!.bytesWritten).toBeLessThan(32 << 20);
+    await closed.promise;
+  });
+
+  test("a server that does not read holds the content's source up", async () => {
+    const forge = await raw((socket) => socket.pause());
+    let taken = 0;
+    async function* source(): AsyncGenerator<Uint8Array> {
+      for (; taken < 1 << 30; taken += content.length) yield content;
+    }
+    await expect(forge.putBlob(PROJECT, source())).rejects.toEqual(code("unreachable"));
+    expect(taken).toBeLessThan(32 << 20);
+  });
+
+  test("a source that fails is what the caller is told", async () => {
+    const [forge] = await http((_request, response) => answerBytes(response, OK));
+    async function* source(): AsyncGenerator<Uint8Array> {
+      for (let i = 0; i < 100; i++) yield content;
+      throw new MicError("not-found", "the file is gone");
+    }
+    await expect(forge.putBlob(PROJECT, source())).rejects.toMatchObject({ message: "the file is gone" });
+  });
+});
+
 describe("a server that lies", () => {
   /** A real server whose forge says something else. */
   async function lying(lies: (forge: Forge) => Partial<Forge>): Promise<[Forge, TestProject]> {
@@ -390,6 +445,25 @@ describe("a server that lies", () => {
     }));
     const fetched = drain(forge.fetch(project.id, { from: 0 as Position, to: ONE }));
     await expect(fetched).rejects.toEqual(code("corrupt"));
+  });
+
+  test("to a clone leaves nothing behind but what tells how to go on", async () => {
+    const bomb = zstdCompressSync(Buffer.alloc(64 << 20));
+    const [forge] = await lying((real) => ({
+      async *fetch(id, request) {
+        for await (const item of real.fetch(id, request)) {
+          yield item.kind === "frame"
+            ? { ...item, frame: { ...item.frame, compressed: true, stored: bomb } }
+            : item;
+        }
+      },
+    }));
+    await using spaces = new TestWorkspaces();
+    const dir = spaces.newDir();
+    const options = { address: forge.address, projectName: "acme/app", dir };
+    const context = spaces.context({ openForge: async () => forge });
+    await expect(cloneWorkspace(options, context)).rejects.toEqual(code("corrupt"));
+    expect(readdirSync(dir)).toEqual([".mic"]);
   });
 
   test("internal errors of a server tell nothing of it", async () => {

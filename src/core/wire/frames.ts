@@ -108,8 +108,10 @@ export function readFrame(reader: ProtoReader): Frame {
   }
   reader.expectEnd(end);
   if (rawLength > FRAME_RAW_BYTES_MAX) throw reader.fail(`a frame of ${rawLength} raw bytes`);
-  if (!compressed && stored.length !== rawLength) throw reader.fail("a raw frame with another length");
+  const isStoredRight = compressed ? stored.length < rawLength : stored.length === rawLength;
+  if (!isStoredRight) throw reader.fail(`a frame of ${rawLength} bytes stored in ${stored.length}`);
   const count = ids.length / OBJECT_ID_BYTES;
+  if (count === 0) throw reader.fail("a frame without objects");
   if (kinds.length !== count || lengths.length !== count) throw reader.fail("a frame with missing parts");
   if (sidecars.length !== 0 && sidecars.length !== count) throw reader.fail("a frame with missing parts");
   const objects: FrameObject[] = [];
