@@ -28,6 +28,10 @@ export class PackBuilder {
     return this.#rows.frameCount === 0;
   }
 
+  get objectCount(): number {
+    return this.#rows.objectCount;
+  }
+
   /** The frames so far, in order, made anew; their stored bytes are views of the pack's. Valid until `clear`. */
   get frames(): readonly Frame[] {
     return this.#bytes === undefined ? [] : this.#rows.framesIn(asPlainBytes(this.#bytes), PACK_HEADER_BYTES);

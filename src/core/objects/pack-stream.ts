@@ -8,6 +8,9 @@ import type { Frame } from "./frame.ts";
 /** A pack with its last frame and its index. */
 const PACK_BUILDER_BYTES = PACK_TARGET_BYTES + (5 << 20);
 
+/** An object that is in no pack takes some hundred bytes of memory, however small it is. */
+const OPEN_OBJECTS_MAX = 32_768;
+
 export class PackStream implements AsyncDisposable {
   /** Of the packs that are stored. */
   readonly packs: PackId[] = [];
@@ -42,11 +45,16 @@ export class PackStream implements AsyncDisposable {
     if (this.#open.storedLength >= PACK_TARGET_BYTES) return this.#next();
   }
 
-  /** Makes a pack of what is open, when that is more than `openBytesMax`, and waits for every pack. */
+  /**
+   * Makes a pack of what is open, when that is more than `openBytesMax` or very many objects, and waits for every
+   * pack.
+   */
   async finish(openBytesMax = 0): Promise<void> {
-    if (this.#open.storedLength > openBytesMax) await this.#next();
+    const { storedLength, objectCount } = this.#open;
+    if (storedLength > openBytesMax || objectCount > OPEN_OBJECTS_MAX) await this.#next();
     const spare = await this.#storing;
     spare?.release();
+    if (this.#open.isEmpty) this.#open.release();
   }
 
   async #next(): Promise<void> {

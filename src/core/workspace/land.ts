@@ -87,7 +87,7 @@ async function landOnce(
   const packed = await packChanges(ws, landed, lists, upload);
   await upload.finish();
   const { packs, inline } = upload;
-  collectAfter(landed.length);
+  letGo(ws, landed.length);
   const pending: PendingLanding = {
     landingId: mintLandingId(ws.context.random),
     basePosition: base.position,
@@ -118,7 +118,7 @@ async function landOnce(
   // From here on a crash leaves a landing to be settled.
   ws.savePending(pending, pending.hasContent ? encodePack(inline).bytes : undefined);
   const result = await send(ws, forge, request);
-  collectAfter(landed.length);
+  letGo(ws, landed.length);
   if (result.kind === "conflict") {
     ws.clearPending();
     return result;
@@ -144,6 +144,14 @@ async function landOnce(
       dryRun: false,
     },
   };
+}
+
+/** Below this many changes a landing leaves little garbage, however many files there are. */
+const CHANGES_MIN = 16_384;
+
+/** Between the phases of a landing. */
+function letGo(ws: Workspace, changes: number): void {
+  if (changes >= CHANGES_MIN) collectAfter(changes + ws.index.count);
 }
 
 /** After any of these, the landing is known not to have happened. */
@@ -206,7 +214,7 @@ async function selectChanges(ws: Workspace, options: LandOptions): Promise<Selec
     });
   }
   const landed = toStatusChanges(changes);
-  collectAfter(landed.length);
+  letGo(ws, landed.length);
   if (options.allowLarge !== true) refuseLargeFiles(landed);
   await options.review?.(landed, (path) => readWorkspaceFile(ws.root, path, LARGE_FILE_BYTES));
   const lists = options.dryRun === true ? new Map() : await priorChunkLists(ws, changes, landed);
