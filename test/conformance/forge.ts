@@ -750,6 +750,12 @@ export function describeForge(name: string, makeForge: () => Promise<ForgeUnderT
           ).rejects.toEqual(code(expected));
         }
         expect((await forge.getHead(copy)).position).toBe(0);
+        const head = await forge.importLandings(copy, { after: zero, landings: [first], packs: [], frames });
+        const again = { ...second, landingId: first.landingId };
+        for (const next of [{ ...second, hlc: first.hlc }, again]) {
+          const request = { after: head, landings: [next], packs: [], frames };
+          await expect(forge.importLandings(copy, request)).rejects.toEqual(code("corrupt"));
+        }
       });
 
       test("content that was never sent is refused", async () => {

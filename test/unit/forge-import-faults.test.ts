@@ -151,6 +151,23 @@ test("a landing beside an import over a faulty store never ends up inside it", a
   expect(lost).toBeLessThan(SEEDS);
 });
 
+test("an import whose swap is lost to another process is refused, not unknown", async () => {
+  const clock = new VirtualClock();
+  const store = new MemoryStore(clock);
+  const [first, second] = [open(store, clock), open(store, clock)];
+  const work = async (): Promise<void> => {
+    const { landings, frames } = await makeHistory(clock);
+    await first.createProject({ id: COPY, name: "acme/copy", salt: SALT });
+    // It knows this head and builds on it without asking again.
+    await first.getHead(COPY);
+    await new TestProject(second, COPY).land({ put: { other: "1" } });
+    await expect(
+      first.importLandings(COPY, { after: ZERO, landings, packs: [], frames }),
+    ).rejects.toMatchObject({ code: "history-changed", data: { position: 1 } });
+  };
+  await clock.run(work());
+});
+
 describe.each([true, false])("an importer that dies, atomic commits: %s,", (atomicCommit) => {
   test("before or after any of its requests has imported all or nothing, and another finishes", async () => {
     const ends = { all: 0, nothing: 0 };
