@@ -256,7 +256,7 @@ describe("a watcher", () => {
     expect(await watching.service.ended).toMatch(/moved or deleted/);
   });
 
-  test("finds in a minute, while it is asked, what no event told of", async () => {
+  test("finds after a while in which it is asked what no event told of", async () => {
     const clock = new ImpatientClock();
     const { watching, sources } = await watched({ clock });
     await using _ = watching;

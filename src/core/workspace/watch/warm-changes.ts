@@ -54,6 +54,8 @@ export class WarmChanges {
   version = 0;
   /** When everything was looked at last. */
   lastFullMs = 0;
+  /** How long that took. */
+  lastFullTookMs = 0;
 
   constructor(options: WarmOptions) {
     this.#root = options.root;
@@ -136,6 +138,7 @@ export class WarmChanges {
     }
     if (all) {
       this.lastFullMs = startMs;
+      this.lastFullTookMs = Math.max(0, this.#clock.nowMs() - startMs);
       this.#units.clear();
       this.#linked.clear();
     } else {
@@ -166,6 +169,7 @@ export class WarmChanges {
     if (this.#everything) return next;
     next.#everything = false;
     next.lastFullMs = this.lastFullMs;
+    next.lastFullTookMs = this.lastFullTookMs;
     const matches = matchDirectories(this.#index, index);
     const isKept = new Uint8Array(this.#index.directoryCount);
     matches.forEach((old, unit) => {

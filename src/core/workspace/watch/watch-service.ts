@@ -43,8 +43,12 @@ const COOKIE_TIMEOUT_MS = 1000;
 /** After the last event; a storm is not looked at while it lasts, unless somebody asks. */
 const QUIET_MS = 100;
 const MOVED_CHECK_MS = 1000;
-/** Everything is looked at again this often while there are questions: changes without events come to light. */
-const VERIFY_MS = 60_000;
+/**
+ * Everything is looked at again this often while there are questions, or with this part of the time where it
+ * takes long: changes without events come to light.
+ */
+const VERIFY_MS = 5000;
+const VERIFY_SHARE = 0.01;
 /** After a failure; twice as long after each that follows at once. */
 const RETRY_MS = 5_000;
 const RETRY_DOUBLINGS_MAX = 6;
@@ -327,7 +331,9 @@ export class WatchService implements AsyncDisposable {
       try {
         await clock.sleep(MOVED_CHECK_MS, this.#stop.signal);
         if (!this.#checkPlace()) return;
-        if (this.#askedSince && clock.nowMs() - (this.#warm?.lastFullMs ?? 0) >= VERIFY_MS) {
+        const { lastFullMs = 0, lastFullTookMs = 0 } = this.#warm ?? {};
+        const verifyMs = Math.max(VERIFY_MS, lastFullTookMs / VERIFY_SHARE);
+        if (this.#askedSince && clock.nowMs() - lastFullMs >= verifyMs) {
           await this.#inTurn(() => this.#verify());
         }
       } catch (error) {
