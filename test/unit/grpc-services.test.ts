@@ -255,6 +255,7 @@ describe("a standard gRPC client", () => {
 
 describe("a hostile gRPC client", () => {
   let test1: TestProject;
+  let pages: number;
   let hold: { promise: Promise<void>; release: () => void; signals: AbortSignal[] };
 
   beforeEach(async () => {
@@ -265,6 +266,7 @@ describe("a hostile gRPC client", () => {
       new Proxy(forge, {
         get(target, name) {
           const value: unknown = Reflect.get(target, name);
+          if (name === "listEntries") return endless;
           if (name === "getPosition") {
             return async (_project: unknown, _position: unknown, { signal }: { signal: AbortSignal }) => {
               signals.push(signal);
@@ -286,6 +288,19 @@ describe("a hostile gRPC client", () => {
     closeClients();
     await server[Symbol.asyncDispose]();
   });
+
+  /** Pages of 1 MiB until the signal fires. */
+  async function* endless(
+    _project: unknown,
+    _at: unknown,
+    _paths: unknown,
+    { signal }: { signal: AbortSignal },
+  ) {
+    hold.signals.push(signal);
+    const entry = { kind: "file", size: 1, id: "0".repeat(64) };
+    const page = Array.from({ length: 256 }, () => ({ path: `${"d/".repeat(2000)}f`, entry, hint: 0 }));
+    for (pages = 0; !signal.aborted; pages++) yield page;
+  }
 
   function rawCall(path: string, message: Buffer, options: grpc.CallOptions = {}): Promise<Dynamic> {
     const client = new grpc.Client(server.grpcAddress, grpc.credentials.createInsecure());
@@ -351,6 +366,35 @@ describe("a hostile gRPC client", () => {
     await expect.poll(() => hold.signals.length).toBe(1);
     call.cancel();
     await expect.poll(() => hold.signals[0]?.aborted).toBe(true);
+  });
+
+  test("a reader that stops reading stops the stream, one that cancels ends it", async () => {
+    const call = content.ListEntries({ project: test1.id }, metadata());
+    call.on("error", () => undefined);
+    call.once("data", () => call.pause());
+    let before = -1;
+    const isStill = (): boolean => {
+      const still = pages > 0 && pages === before;
+      before = pages;
+      return still;
+    };
+    await expect.poll(isStill, { interval: 200, timeout: 10_000 }).toBe(true);
+    expect(pages).toBeLessThan(40);
+    call.cancel();
+    await expect.poll(() => hold.signals[0]?.aborted).toBe(true);
+  });
+
+  test("a caller without the token is refused before its message is read", async () => {
+    const error = await failure(
+      new Promise((resolve, reject) => {
+        const call = content.PutBlob(metadata("wrong"), (cause: unknown, answer: unknown) =>
+          cause === null ? resolve(answer) : reject(cause),
+        );
+        // It never ends.
+        call.write({ project, data: Buffer.alloc(1000) });
+      }),
+    );
+    expect(error.code).toBe(grpc.status.UNAUTHENTICATED);
   });
 
   test("draining ends live streams with UNAVAILABLE, and the server is NOT_SERVING", async () => {

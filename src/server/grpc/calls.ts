@@ -88,11 +88,28 @@ interface Cancellable {
   once(event: "cancelled", listener: () => void): unknown;
 }
 
-function signalOf(call: Cancellable): AbortSignal {
-  const controller = new AbortController();
-  if (call.cancelled) controller.abort();
-  else call.once("cancelled", () => controller.abort());
-  return controller.signal;
+/** Fires when a call is over before its method is. */
+class Cancellation implements Disposable {
+  readonly #controller = new AbortController();
+  #isDone = false;
+
+  constructor(call: Cancellable) {
+    if (call.cancelled) this.#controller.abort();
+    else {
+      // Every call ends `cancelled`; telling a signal that nobody needs any more costs as much as the method.
+      call.once("cancelled", () => {
+        if (!this.#isDone) this.#controller.abort();
+      });
+    }
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  [Symbol.dispose](): void {
+    this.#isDone = true;
+  }
 }
 
 function unaryHandler(
@@ -101,8 +118,9 @@ function unaryHandler(
   context: ServerContext,
 ): handleUnaryCall<Buffer, Buffer> {
   return async (call, callback) => {
+    using cancellation = new Cancellation(call as never);
     try {
-      const opened = openCall(context, principalOf(call.metadata, context), signalOf(call as never));
+      const opened = openCall(context, principalOf(call.metadata, context), cancellation.signal);
       using _place = await enter(method, opened);
       callback(null, whole(await run(call.request, opened)));
     } catch (error) {
@@ -117,9 +135,10 @@ function clientStreamHandler(
   context: ServerContext,
 ): handleClientStreamingCall<Buffer, Buffer> {
   return async (call, callback) => {
+    using cancellation = new Cancellation(call);
     try {
       readOneAhead(call);
-      const opened = openCall(context, principalOf(call.metadata, context), signalOf(call));
+      const opened = openCall(context, principalOf(call.metadata, context), cancellation.signal);
       using _place = await enter(method, opened);
       callback(null, whole(await run(requestsOf(call), opened)));
     } catch (error) {
@@ -145,8 +164,9 @@ function serverStreamHandler(
   context: ServerContext,
 ): handleServerStreamingCall<Buffer, Buffer> {
   return async (call) => {
+    using cancellation = new Cancellation(call);
     try {
-      const opened = openCall(context, principalOf(call.metadata, context), signalOf(call));
+      const opened = openCall(context, principalOf(call.metadata, context), cancellation.signal);
       using _place = await enter(method, opened);
       await sendAll(call, run(call.request, opened), opened.signal);
       call.end();
