@@ -750,10 +750,11 @@ export function describeForge(name: string, makeForge: () => Promise<ForgeUnderT
           ).rejects.toEqual(code(expected));
         }
         expect((await forge.getHead(copy)).position).toBe(0);
-        const head = await forge.importLandings(copy, { after: zero, landings: [first], packs: [], frames });
+        await forge.importLandings(copy, { after: zero, landings: [first], packs: [], frames });
         const again = { ...second, landingId: first.landingId };
         for (const next of [{ ...second, hlc: first.hlc }, again]) {
-          const request = { after: head, landings: [next], packs: [], frames };
+          const after = { position: at(1), root: first.root };
+          const request = { after, landings: [next], packs: [], frames };
           await expect(forge.importLandings(copy, request)).rejects.toEqual(code("corrupt"));
         }
       });

@@ -35,7 +35,7 @@ export function prepareImport(
   let content = prepareFrames(frames, options);
   const seen = new Set<LandingId>();
   const prepared: PreparedLanding[] = [];
-  let previous: PositionRef & { readonly hlc?: Hlc } = after;
+  let previous: PositionRef & { readonly hlc?: Hlc } = { position: after.position, root: after.root };
   for (const landing of landings) {
     const { landingId, base, goal, author, agent, operations, session, decisions, conversation } = landing;
     checkPlace(landing, previous);
