@@ -38,7 +38,7 @@ test("an upload to a slow reader waits in the network, not in memory", async () 
     for await (const piece of response) text += String(piece);
     const { bytes, peak } = JSON.parse(text);
     expect(bytes).toBe(UPLOAD_MEBIBYTES * MEBIBYTE);
-    expect(peak / 1024).toBeLessThan(200);
+    expect(peak / MEBIBYTE).toBeLessThan(200);
   } finally {
     child.kill();
   }

@@ -12,6 +12,7 @@ import {
 } from "node:http";
 import type { Socket } from "node:net";
 import type { Connection } from "./connection.ts";
+import { JoinedResponse } from "./joined-response.ts";
 import type { PortLimits } from "./limits.ts";
 
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -38,6 +39,7 @@ export class Http1 {
     this.#server = createServer({
       maxHeaderSize: options.limits.headBytesMax,
       insecureHTTPParser: false,
+      ServerResponse: JoinedResponse,
       keepAliveTimeout: options.limits.idleMs,
       // The port's own clock covers these, for every kind of connection.
       headersTimeout: 0,
