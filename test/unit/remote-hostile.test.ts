@@ -16,6 +16,7 @@ import { encodeEntries } from "../../src/core/wire/entries.ts";
 import { encodeReadObjectsResponse } from "../../src/core/wire/frames.ts";
 import { CONTENT_TYPE } from "../../src/core/wire/framing.ts";
 import { GetBlobResponse, Head } from "../../src/core/wire/gen/mic/v1/content.ts";
+import { Organization } from "../../src/core/wire/gen/mic/v1/projects.ts";
 import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
 import { path, TestProject } from "../support/forge-project.ts";
 import { answerBytes, answerForever, framed, HostileServer, OK } from "../support/hostile-server.ts";
@@ -287,6 +288,21 @@ describe("answers without end", () => {
     await expect(drain(forge.readFile(PROJECT, file))).rejects.toEqual(code("corrupt"));
     expect(process.memoryUsage().rss - before).toBeLessThan(150 << 20);
   });
+});
+
+test("what may not be repeated never goes over a connection that may be dead", async () => {
+  const used = new Set<unknown>();
+  const organization = Organization.encode({ name: "acme", description: "", createdAtMs: 1n }).finish();
+  const [forge] = await http((request, response) => {
+    // Lost, as with a server that had just closed the connection for being idle.
+    if (used.has(request.socket)) request.socket.destroy();
+    used.add(request.socket);
+    answerBytes(response, framed(organization), OK);
+  });
+  for (let i = 0; i < 3; i++) {
+    expect(await forge.createOrganization({ name: "acme" })).toMatchObject({ name: "acme" });
+    expect(await forge.getOrganization("acme")).toMatchObject({ name: "acme" });
+  }
 });
 
 describe("back-pressure", () => {

@@ -126,6 +126,7 @@ export class Caller {
         path: spec.path,
         messages,
         messageBytesMax,
+        isFresh: spec.repeat === "once",
         signal: ending.signal,
       });
       for await (const message of answer) {

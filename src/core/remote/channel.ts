@@ -10,6 +10,8 @@ export interface Call {
   readonly messages: () => Iterable<MessageParts> | AsyncIterable<MessageParts>;
   /** Of an answer. */
   readonly messageBytesMax: number;
+  /** Over a connection of its own: one that was idle may be dead, and that shows only when the call is lost. */
+  readonly isFresh: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 

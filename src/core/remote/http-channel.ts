@@ -31,6 +31,7 @@ type Fetch = (
     readonly redirect: "manual";
     readonly signal: AbortSignal;
     readonly duplex: "half";
+    readonly keepalive?: false;
     readonly tls?: { readonly ca: readonly string[] };
   },
 ) => Promise<Response>;
@@ -103,6 +104,7 @@ export class HttpChannel implements Channel {
       redirect: "manual",
       signal,
       duplex: "half",
+      ...(call.isFresh ? { keepalive: false as const } : {}),
       ...(this.#ca === undefined ? {} : { tls: { ca: this.#ca } }),
     });
   }

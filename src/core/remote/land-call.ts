@@ -70,7 +70,7 @@ async function attemptToLand(
   landingId: LandingId,
   spec: Omit<CallSpec, "repeat">,
 ): Promise<LandResult> {
-  const bytes = await caller.once({ ...spec, repeat: "once" });
+  const bytes = await caller.once({ ...spec, repeat: "again" });
   try {
     const message = decodeMessage(Landed, bytes);
     if (landingIdFromWire(message.landingId) !== landingId)
