@@ -148,7 +148,7 @@ describe("a standard gRPC client", () => {
     const [details] = error.metadata.get("grpc-status-details-bin");
     expect(decodeStatus({ code: error.code, message: error.details, details })).toMatchObject({
       code: "conflict",
-      data: { paths: ["both.txt"] },
+      data: { paths: ["both.txt"], landingId: expect.stringMatching(/^[0-9a-f]{32}$/) },
     });
     const abandoned = await unary(sessions, "AbandonSession", { project, session: second });
     expect(abandoned.summary.state).toBe("SESSION_STATE_ABANDONED");

@@ -1,5 +1,8 @@
 /** `mic.v1.SessionService`. */
+import { isMicError, MicError } from "../../core/base/errors.ts";
+import type { LandingId } from "../../core/base/ids.ts";
 import { mintLandingId, mintSessionId } from "../../core/base/random.ts";
+import type { LandResult } from "../../core/forge/forge.ts";
 import { conversationFromWire, operationFromWire, operationToWire } from "../../core/wire/common.ts";
 import {
   type Landed,
@@ -87,8 +90,7 @@ export function sessionMethods(): Method[] {
         author: principal.account,
       });
       const project = await call.project(request.project);
-      await nextLandingTurn();
-      return landedToWire(await context.forge.landSession(project, wanted, { signal }), wanted.landingId);
+      return await landed(wanted.landingId, () => context.forge.landSession(project, wanted, { signal }));
     },
     land: tunedUpload({}, land),
 
@@ -105,8 +107,24 @@ async function land(requests: AsyncIterable<Uint8Array>, call: MethodCall): Prom
     author: principal.account,
   });
   const project = await call.project(reader.project ?? "");
+  return await landed(wanted.landingId, () => context.forge.land(project, wanted, { signal }));
+}
+
+/** A caller that minted no landing id learns it from every failure, so that it can land again under it. */
+async function landed(landingId: LandingId, land: () => Promise<LandResult>): Promise<Landed> {
   await nextLandingTurn();
-  return landedToWire(await context.forge.land(project, wanted, { signal }), wanted.landingId);
+  try {
+    return landedToWire(await land(), landingId);
+  } catch (error) {
+    if (!isMicError(error) || error.code === "internal") throw error;
+    const { code, message, hint, data, kind } = error;
+    throw new MicError(code, message, {
+      cause: error,
+      data: { ...data, landingId },
+      kind,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
 }
 
 async function* watchSession(

@@ -4,6 +4,7 @@ import { isMicError, MicError } from "../../../core/base/errors.ts";
 import type { LandingId, Position, ProjectId } from "../../../core/base/ids.ts";
 import { mintLandingId, mintSessionId } from "../../../core/base/random.ts";
 import type { Forge, LandResult, LandSession, Operation, PositionRef } from "../../../core/forge/forge.ts";
+import { nextLandingTurn } from "../../landing-turn.ts";
 import { jsonAnswer } from "../answer.ts";
 import * as bodies from "../bodies.ts";
 import { recordedDocument, sessionDocument, sessionSummaryDocument } from "../documents.ts";
@@ -266,6 +267,7 @@ async function sizeOf(
 /** A caller that minted no landing id learns it from every failure, so that it can land again under it. */
 async function land(forge: Forge, project: ProjectId, request: LandSession): Promise<LandResult> {
   try {
+    await nextLandingTurn();
     return await forge.landSession(project, request);
   } catch (error) {
     if (!isMicError(error) || error.code === "internal") throw error;
