@@ -15,6 +15,7 @@ import {
 } from "../../src/core/wire/gen/mic/v1/content.ts";
 import { LandRequest } from "../../src/core/wire/gen/mic/v1/sessions.ts";
 import { decodeStatus, GRPC, type WireStatus } from "../../src/core/wire/status.ts";
+import { methodStateOf } from "../../src/server/methods/method-state.ts";
 import { TestProject } from "../support/forge-project.ts";
 import { TOKEN, WireServer } from "../support/wire-server.ts";
 
@@ -253,6 +254,18 @@ describe("a call over HTTP/1.1", () => {
     expect(late.status?.code).toBe(GRPC.DEADLINE_EXCEEDED);
     const wrong = await call(`${CONTENT}/GetHead`, [headRequest()], { headers: { "grpc-timeout": "soon" } });
     expect(wrong.code).toBe("usage");
+  });
+
+  test("an upload whose sender goes away gives its memory back", async () => {
+    const { uploads } = methodStateOf(server.context);
+    const size = 1n << 20n;
+    const data = new Uint8Array(1000);
+    const message = PutPackRequest.encode({ project: "acme/app", size, data }).finish();
+    const { request, response } = start(`${CONTENT}/PutPack`, [frame(message)], { unfinished: true });
+    response.catch(() => undefined);
+    await expect.poll(() => uploads.used).toBe(Number(size));
+    request.destroy();
+    await expect.poll(() => uploads.used).toBe(0);
   });
 
   test("a reader that stops reading stops the stream, one that goes away ends it", async () => {

@@ -4,6 +4,7 @@ import { hexToBytes, utf8 } from "../../src/core/base/bytes.ts";
 import { hashObject } from "../../src/core/base/hash.ts";
 import type { Forge } from "../../src/core/forge/forge.ts";
 import { decodeStatus } from "../../src/core/wire/status.ts";
+import { methodStateOf } from "../../src/server/methods/method-state.ts";
 import { TestProject } from "../support/forge-project.ts";
 import {
   collectStream,
@@ -382,6 +383,15 @@ describe("a hostile gRPC client", () => {
     expect(pages).toBeLessThan(40);
     call.cancel();
     await expect.poll(() => hold.signals[0]?.aborted).toBe(true);
+  });
+
+  test("an upload whose sender goes away gives its memory back", async () => {
+    const { uploads } = methodStateOf(server.context);
+    const call = content.PutPack(metadata(), () => undefined);
+    call.write({ project, size: 1 << 20, data: Buffer.alloc(1000) });
+    await expect.poll(() => uploads.used).toBe(1 << 20);
+    call.cancel();
+    await expect.poll(() => uploads.used).toBe(0);
   });
 
   test("a caller without the token is refused before its message is read", async () => {
