@@ -235,6 +235,23 @@ describe("a landing of stored content", () => {
     }
   });
 
+  test("a chunk list whose packs are gone is as if it were not there", async () => {
+    const world = new World();
+    const project = await TestProject.create(world.open(), "acme/app");
+    const bytes = noise(2_000_000);
+    const stored = await project.forge.putBlob(project.id, inPieces(bytes));
+    await world.passDays(3);
+    await project.land({ request: { operations: [putOf("a", stored)] } });
+    const isOld = (key: string) => key.includes("/packs/2026-01-01/");
+    await world.store.delete((await world.keys(packsPrefix(project.id))).filter(isOld));
+    const forge = world.open();
+    expect(await forge.findContent(project.id, { id: stored.id, chunks: stored.chunks! })).toEqual(stored);
+    const later = new TestProject(forge, project.id);
+    later.base = project.base;
+    await later.land({ request: { operations: [putOf("b", stored)] } });
+    expect((await readAll(later, "b", 2)).equals(bytes)).toBe(true);
+  });
+
   test("a damaged loose object is corrupt, and storing the content again repairs it", async () => {
     const world = new World();
     const project = await TestProject.create(world.open(), "acme/app");

@@ -51,7 +51,7 @@ export async function attachLoose(landing: PreparedLanding, places: Places): Pro
     const found = await Promise.all(ids.map((id) => loose.find(id, options)));
     for (let i = 0; i < ids.length; i++) {
       const object = found[i];
-      if (object === undefined) {
+      if (object === undefined || !(await hasPacks(object))) {
         absent.add(ids[i]!);
         continue;
       }
@@ -81,10 +81,12 @@ export async function attachLoose(landing: PreparedLanding, places: Places): Pro
     }
     builder.add("chunk-list", id, object.content, object.sidecar);
     vouched.set(id, object.file);
-    for (const { pack, epoch } of object.packs) {
-      packs.add(pack);
-      uploads.expect(pack, epoch);
-    }
+    for (const { pack } of object.packs) packs.add(pack);
+  }
+
+  async function hasPacks(object: LooseObject): Promise<boolean> {
+    if (object.kind === "blob") return true;
+    return (await uploads.findAll(object.packs, await places.storeMs())) !== undefined;
   }
 }
 

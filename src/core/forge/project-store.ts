@@ -32,7 +32,7 @@ import { ProjectCaches } from "./project-caches.ts";
 import { Publisher } from "./publisher.ts";
 import { Snapshot } from "./snapshot.ts";
 import { swapLoop } from "./swap-loop.ts";
-import { type UploadedPack, UploadedPacks } from "./uploaded-packs.ts";
+import { UploadedPacks } from "./uploaded-packs.ts";
 
 export interface ProjectStoreOptions {
   readonly store: ObjectStore;
@@ -148,12 +148,9 @@ export class ProjectStore {
     const object = await this.#loose.find(id, options);
     if (object === undefined) return undefined;
     if (object.kind === "blob") return { object, reader: snapshot.reader };
-    const storeMs = await this.#options.store.nowMs();
-    const packs: UploadedPack[] = [];
-    for (const { pack, epoch } of object.packs) {
-      this.#uploads.expect(pack, epoch);
-      packs.push(await this.#uploads.require(pack, storeMs));
-    }
+    const packs = await this.#uploads.findAll(object.packs, await this.#options.store.nowMs());
+    // Without its packs the list is worth nothing; what it named may have landed.
+    if (packs === undefined) return undefined;
     return { object, reader: overlayReader(snapshot, packs, this.#cache) };
   }
 

@@ -1,6 +1,7 @@
 /** Content that was uploaded ahead of the landing that will name it. */
 import { corrupt, MicError } from "../base/errors.ts";
 import { type Epoch, epochOf, type PackId, type ProjectId } from "../base/ids.ts";
+import type { LoosePack } from "../codec/loose-object.ts";
 import {
   checkPackHeader,
   decodePackIndex,
@@ -94,6 +95,18 @@ export class UploadedPacks {
     return this.#known.get(pack) ?? (await this.#find(pack, storeMs));
   }
 
+  /** Packs that a loose chunk list names; undefined when one of them is gone. */
+  async findAll(packs: readonly LoosePack[], storeMs: number): Promise<UploadedPack[] | undefined> {
+    const found: UploadedPack[] = [];
+    for (const { pack, epoch } of packs) {
+      this.#expect(pack, epoch);
+      const upload = await this.find(pack, storeMs);
+      if (upload === undefined) return undefined;
+      found.push(upload);
+    }
+    return found;
+  }
+
   async #find(pack: PackId, storeMs: number): Promise<UploadedPack | undefined> {
     const expected = this.#expected.get(pack);
     const recent = recentEpochs(storeMs, EPOCHS_SEARCHED);
@@ -143,7 +156,7 @@ export class UploadedPacks {
   }
 
   /** Says where a pack will be found that another process may have stored. */
-  expect(pack: PackId, epoch: Epoch): void {
+  #expect(pack: PackId, epoch: Epoch): void {
     if (this.#known.has(pack)) return;
     if (this.#expected.size >= REMEMBERED_MAX) this.#expected.clear();
     this.#expected.set(pack, epoch);
