@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -26,6 +26,21 @@ describe("openOwnerToken()", () => {
     const again = open();
     expect(again.minted).toBeUndefined();
     expect(createAuthenticate(again.digest)(`Bearer ${minted}`)).toEqual({ account: "owner" });
+  });
+
+  test("of two servers that start at once, one makes the token and the other takes it", () => {
+    let first: ReturnType<typeof open> | undefined;
+    const second = openOwnerToken(directory, {
+      bytes: (count) => {
+        // The other one is done between this one's look and its write.
+        first ??= open();
+        return systemRandom.bytes(count);
+      },
+    });
+    expect(first?.minted).toBeDefined();
+    expect(second.minted).toBeUndefined();
+    expect(second.digest).toEqual(first?.digest);
+    expect(readdirSync(join(directory, "auth"))).toEqual(["owner-token"]);
   });
 
   test("takes a given token instead, and stores nothing", () => {
