@@ -78,6 +78,7 @@ export class Http1 {
     if (connection.isLast) return;
     connection.calls++;
     connection.headSince = undefined;
+    connection.lingerSince = undefined;
     connection.request = request;
     connection.response = response;
     connection.readAt = this.#options.now();
