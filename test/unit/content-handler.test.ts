@@ -12,6 +12,7 @@ import {
   PutBlobRequest,
   PutPackRequest,
   StoredContent,
+  WatchLandingsRequest,
 } from "../../src/core/wire/gen/mic/v1/content.ts";
 import { LandRequest } from "../../src/core/wire/gen/mic/v1/sessions.ts";
 import { decodeStatus, GRPC, type WireStatus } from "../../src/core/wire/status.ts";
@@ -288,5 +289,19 @@ describe("a call over HTTP/1.1", () => {
     expect(streams[0]!.pages).toBeLessThan(40);
     sent.destroy();
     await expect.poll(() => streams[0]!.signal.aborted).toBe(true);
+  });
+
+  test("a live stream answers before anything happens, and ends with UNAVAILABLE when the server drains", async () => {
+    const request = WatchLandingsRequest.encode({ project: project.id, after: 2n }).finish();
+    const { response } = start(`${CONTENT}/WatchLandings`, [frame(request)]);
+    const answer = await response;
+    server.drain.abort();
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of answer as AsyncIterable<Uint8Array>) chunks.push(chunk);
+    const [last] = new MessageSplitter().push(Buffer.concat(chunks));
+    expect(last?.trailers).toBe(true);
+    expect(decodeStatus(decodeTrailers(last!.bytes)).code).toBe("unreachable");
+    // Calls that end by themselves go on.
+    expect((await call(`${CONTENT}/GetHead`, [headRequest()])).status?.code).toBe(GRPC.OK);
   });
 });

@@ -14,6 +14,7 @@ export class HttpCall {
   readonly #over = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #resume: (() => void) | undefined;
+  #hasSent = false;
   isExpired = false;
 
   constructor(request: IncomingMessage, response: ServerResponse) {
@@ -93,13 +94,19 @@ export class HttpCall {
     if (!request.complete) throw interrupted();
   }
 
+  /** Of a stream: its head goes out with the first message, or alone where that takes time. */
   begin(): void {
-    this.response.writeHead(200, HEADERS);
+    const { response } = this;
+    response.writeHead(200, HEADERS);
+    setImmediate(() => {
+      if (!this.#hasSent && !response.destroyed && !response.writableEnded) response.flushHeaders();
+    });
   }
 
   /** Waits where the reader is slow. */
   async send(parts: readonly Uint8Array[]): Promise<void> {
     const { response } = this;
+    this.#hasSent = true;
     let isFull = false;
     for (const part of parts) if (part.length > 0) isFull = !response.write(part);
     while (isFull && response.writableNeedDrain) {

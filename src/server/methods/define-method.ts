@@ -75,7 +75,7 @@ export function tunedUpload<Response>(
   limits: Limits,
   run: (requests: Requests<Uint8Array>, call: MethodCall) => Promise<Response>,
 ): Tuned {
-  return { ...limits, tuned: run, decode: (bytes) => bytes };
+  return { ...limits, tuned: run, decode: asIs };
 }
 
 export function methodsOf<Service extends ServiceDefinition>(
@@ -120,7 +120,8 @@ function answerOf(
   if (requestStream) {
     return {
       kind: "client-stream",
-      run: async (requests, call) => encode(await start(decodeEach(requests, decode), call)),
+      run: async (requests, call) =>
+        encode(await start(decode === asIs ? requests : decodeEach(requests, decode), call)),
     };
   }
   if (responseStream) {
@@ -130,6 +131,10 @@ function answerOf(
     };
   }
   return { kind: "unary", run: async (request, call) => encode(await start(decode(request), call)) };
+}
+
+function asIs(bytes: Uint8Array): Uint8Array {
+  return bytes;
 }
 
 async function* decodeEach(requests: Requests<Uint8Array>, decode: Decode): AsyncGenerator<unknown> {
