@@ -22,6 +22,8 @@ export class KillableServer implements AsyncDisposable {
   readonly forge: Forge;
   /** For the next calls of these methods, in turn. */
   readonly faults = new Map<string, Fault[]>();
+  /** How many a fetch with a fault answers first: changes, then their count, then frames. */
+  fetchItems = 1;
   /** Undefined: it stays dead. */
   restartAfterMs: number | undefined = 100;
   #port = 0;
@@ -97,16 +99,19 @@ export class KillableServer implements AsyncDisposable {
           this.calls.push(String(key));
           const fault = this.faults.get(String(key))?.shift();
           if (fault === undefined) return value.apply(target, args);
-          if (key === "readObjects") return this.#dieAfterOne(value.apply(target, args));
+          if (key === "readObjects") return this.#dieAfter(1, value.apply(target, args));
+          if (key === "fetch") return this.#dieAfter(this.fetchItems, value.apply(target, args));
           return this.#die(fault, () => value.apply(target, args) as Promise<unknown>);
         };
       },
     });
   }
 
-  async *#dieAfterOne(items: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+  async *#dieAfter(count: number, items: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+    let left = count;
     for await (const item of items) {
       yield item;
+      if (--left > 0) continue;
       // What was sent has time to arrive.
       await new Promise((resolve) => setTimeout(resolve, 50));
       this.kill();

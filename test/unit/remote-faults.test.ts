@@ -90,6 +90,51 @@ describe("a landing through a server that dies", () => {
   });
 });
 
+describe("a clone through a server that dies", () => {
+  const files: Record<string, string> = {};
+  for (let i = 0; i < 40; i++) files[`d${i % 7}/f${i}`] = `${i} `.repeat(20_000);
+  files["again"] = files["d0/f0"]!;
+  files["empty"] = "";
+
+  async function landed(): Promise<void> {
+    await newProject();
+    const first = await workspace();
+    first.write(files);
+    await first.land("first");
+    server.calls.length = 0;
+  }
+
+  for (const items of [1, 2, 3, 5]) {
+    test(`after ${items} items of its answer goes on when the server comes back`, async () => {
+      await landed();
+      server.fetchItems = items;
+      server.faults.set("fetch", ["after"]);
+      const result = await workspace().catch((error: unknown) => error);
+      // Before everything is known of the changes there is nothing to go on from.
+      if (items === 1) expect(result).toMatchObject({ code: "unreachable" });
+      else expect((result as TestWorkspace).files()).toEqual(files);
+      const asked = server.calls.filter((call) => call === "fetch" || call === "readObjects");
+      expect(asked).toEqual(items === 1 ? ["fetch"] : ["fetch", "readObjects"]);
+    });
+  }
+
+  test("for good is finished by the same command later", async () => {
+    await landed();
+    const dir = spaces.newDir();
+    const context = spaces.context({ openForge: () => server.client({ timeoutMs: 1000 }) });
+    const clone = () => cloneWorkspace({ address: server.origin, projectName: "acme/app", dir }, context);
+    server.fetchItems = 4;
+    server.faults.set("fetch", ["after"]);
+    server.restartAfterMs = undefined;
+    await expect(clone()).rejects.toMatchObject({ code: "unreachable" });
+    server.restartAfterMs = 100;
+    await server.restart();
+    await clone();
+    expect(spaces.open(dir).files()).toEqual(files);
+    expect(await spaces.open(dir).changes()).toEqual([]);
+  });
+});
+
 describe("other calls through a server that dies", () => {
   test("reads, and what a client minted the id of, are repeated", async () => {
     for (const method of ["createProject", "getHead", "startSession", "putPack"]) {

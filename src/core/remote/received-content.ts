@@ -65,6 +65,41 @@ export async function* checkedFetch(items: AsyncIterable<FetchItem>): AsyncGener
   }
 }
 
+/** How far a fetch has come: its frames bring the contents of its changes in their order. */
+export class FetchProgress {
+  readonly #ids: ObjectId[] = [];
+  readonly #hints: number[] = [];
+  #last: readonly { readonly id: ObjectId }[] = [];
+  hasAllChanges = false;
+
+  note(item: FetchItem): void {
+    if (item.kind === "content") this.hasAllChanges = true;
+    else if (item.kind === "frame") this.#last = item.frame.objects;
+    else {
+      for (const { after } of item.changes) {
+        if (after === undefined || after.entry.size === 0) continue;
+        this.#ids.push(after.entry.chunks ?? after.entry.id);
+        this.#hints.push(after.hint);
+      }
+    }
+  }
+
+  /** What follows the last frame, each object once. */
+  rest(): ObjectRef[] {
+    let next = 0;
+    for (const { id } of this.#last) next = Math.max(next, this.#ids.indexOf(id) + 1);
+    const seen = new Set(this.#ids.slice(0, next));
+    const rest: ObjectRef[] = [];
+    for (let i = next; i < this.#ids.length; i++) {
+      const id = this.#ids[i]!;
+      if (seen.has(id)) continue;
+      seen.add(id);
+      rest.push({ id, hint: this.#hints[i]! });
+    }
+    return rest;
+  }
+}
+
 /** What of the wanted objects has not come yet, so that a broken answer is asked for from there on. */
 export class WantedObjects {
   readonly #wants: readonly ObjectRef[];

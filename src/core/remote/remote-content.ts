@@ -36,7 +36,7 @@ import {
 } from "../wire/gen/mic/v1/content.ts";
 import { BYTES, ProtoWriter } from "../wire/proto-writer.ts";
 import type { Caller } from "./caller.ts";
-import { checkedFetch, WantedObjects, wrongAnswer } from "./received-content.ts";
+import { checkedFetch, FetchProgress, WantedObjects, wrongAnswer } from "./received-content.ts";
 
 const SERVICE = "/mic.v1.ContentService";
 /** Of an uploaded pack or blob, per message. */
@@ -53,6 +53,7 @@ interface LocatedFile {
   readonly hint: number;
 }
 
+/** Where the frames break off, what is left of them is asked for object by object. */
 export async function* fetchFrom(
   caller: Caller,
   project: ProjectId,
@@ -60,14 +61,22 @@ export async function* fetchFrom(
   options: FetchOptions = {},
 ): AsyncGenerator<FetchItem> {
   if (request.paths?.length === 0) return;
+  const { signal } = options;
   const messages = [[encodeMessage(FetchRequest, diffRequestToWire(project, request))]];
-  const spec = {
-    path: `${SERVICE}/Fetch`,
-    messages: () => messages,
-    repeat: "again",
-    signal: options.signal,
-  } as const;
-  yield* checkedFetch(caller.stream(spec, decodeFetchItem));
+  const spec = { path: `${SERVICE}/Fetch`, messages: () => messages, repeat: "again", signal } as const;
+  const progress = new FetchProgress();
+  try {
+    for await (const item of checkedFetch(caller.stream(spec, decodeFetchItem))) {
+      progress.note(item);
+      yield item;
+    }
+    return;
+  } catch (error) {
+    if (!progress.hasAllChanges || !isMicError(error, "unreachable") || signal?.aborted) throw error;
+  }
+  for await (const frame of readObjectsFrom(caller, project, progress.rest(), options)) {
+    yield { kind: "frame", frame };
+  }
 }
 
 /** An answer that breaks off is asked for from there on. */
