@@ -9,7 +9,7 @@ import type { Frame } from "./frame.ts";
 const PACK_BUILDER_BYTES = PACK_TARGET_BYTES + (5 << 20);
 
 /** An object that is in no pack takes some hundred bytes of memory, however small it is. */
-const OPEN_OBJECTS_MAX = 32_768;
+const OPEN_OBJECTS_MAX = 8_192;
 
 export class PackStream implements AsyncDisposable {
   /** Of the packs that are stored. */
