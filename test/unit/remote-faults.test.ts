@@ -37,7 +37,7 @@ function emptyLanding(goal: string) {
 
 /** A workspace that reaches its forge over the server. */
 async function workspace(): Promise<TestWorkspace> {
-  const context = { openForge: () => server.client({ timeoutMs: 1000 }) };
+  const context = { openForge: () => server.client({ timeoutMs: 400 }) };
   const dir = spaces.newDir();
   const options = { address: server.origin, projectName: "acme/app", dir };
   await cloneWorkspace(options, spaces.context(context));
@@ -121,7 +121,7 @@ describe("a clone through a server that dies", () => {
   test("for good is finished by the same command later", async () => {
     await landed();
     const dir = spaces.newDir();
-    const context = spaces.context({ openForge: () => server.client({ timeoutMs: 1000 }) });
+    const context = spaces.context({ openForge: () => server.client({ timeoutMs: 400 }) });
     const clone = () => cloneWorkspace({ address: server.origin, projectName: "acme/app", dir }, context);
     server.fetchItems = 4;
     server.faults.set("fetch", ["after"]);
