@@ -8,6 +8,7 @@
 import * as grpc from "@grpc/grpc-js";
 import { hexToBytes } from "../../src/core/base/bytes.ts";
 import { ContentServiceDefinition } from "../../src/core/wire/gen/mic/v1/content.ts";
+import { percentiles } from "./harness.ts";
 import type { LoadResult } from "./load.ts";
 
 const [origin, token, project, call, concurrencyText, secondsText, blob] = process.argv.slice(2);
@@ -82,15 +83,6 @@ const end = performance.now() + SECONDS * 1000;
 await Promise.all(
   Array.from({ length: Number(concurrencyText) }, (_, i) => drive(channels[i % channels.length]!, end)),
 );
-latencies.sort((a, b) => a - b);
-const at = (part: number): number =>
-  latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * part))] ?? Number.NaN;
-const result: LoadResult = {
-  requests: latencies.length,
-  failures,
-  p50: at(0.5),
-  p99: at(0.99),
-  max: at(1),
-};
+const result: LoadResult = { requests: latencies.length, failures, ...percentiles(latencies) };
 console.log(JSON.stringify(result));
 process.exit(0);

@@ -2,7 +2,7 @@
  * What every benchmark here shares: whole processes, run alternately with the peer in the same run, measured
  * by the operating system's own accounting, and compared by the ratio of medians.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -113,4 +113,64 @@ export function generator(seed: number): () => number {
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
+}
+
+/** The same person and no housekeeping in the background for both; settings are kept below `home`, which is made. */
+export function peerEnvironment(home: string): Record<string, string> {
+  mkdirSync(home, { recursive: true });
+  writeFileSync(
+    join(home, ".gitconfig"),
+    "[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[init]\n\tdefaultBranch = main\n",
+  );
+  return {
+    HOME: home,
+    MIC_HOME: join(home, "mic"),
+    MIC_AUTHOR: "Bench <bench@example.org>",
+    GIT_CONFIG_NOSYSTEM: "1",
+    GIT_AUTHOR_NAME: "Bench",
+    GIT_AUTHOR_EMAIL: "bench@example.org",
+    GIT_COMMITTER_NAME: "Bench",
+    GIT_COMMITTER_EMAIL: "bench@example.org",
+  };
+}
+
+/** Appends a line to `count` files, the same ones in every tree for the same round. */
+export function changeFiles(
+  root: string,
+  files: readonly { readonly path: string }[],
+  round: number,
+  count: number,
+): void {
+  const random = generator(1000 + round);
+  for (let i = 0; i < count; i++) {
+    const file = files[Math.floor(random() * files.length)]!;
+    appendFileSync(join(root, file.path), `\n// changed in round ${round}, ${i}\n`);
+  }
+}
+
+/** Lines of a process's output as they come. */
+export async function* readLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const bytes of stream) {
+    rest += decoder.decode(bytes, { stream: true });
+    const lines = rest.split("\n");
+    rest = lines.pop()!;
+    yield* lines;
+  }
+}
+
+export interface Percentiles {
+  readonly p50: number;
+  readonly p95: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+/** Sorts `values`. */
+export function percentiles(values: number[]): Percentiles {
+  values.sort((a, b) => a - b);
+  const at = (part: number): number =>
+    values[Math.min(values.length - 1, Math.floor(values.length * part))] ?? Number.NaN;
+  return { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1) };
 }

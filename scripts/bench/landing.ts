@@ -11,7 +11,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { delayed } from "./delayed.ts";
-import { MIC, run, scratch } from "./harness.ts";
+import { MIC, percentiles, readLines, run, scratch } from "./harness.ts";
 import { cpuMsOf, serve } from "./server.ts";
 import { writeTree } from "./tree.ts";
 
@@ -68,7 +68,7 @@ async function measure(clients: number, processes: number): Promise<Result> {
       { stdin: "pipe", stdout: "pipe", stderr: "inherit" },
     ),
   );
-  const readers = children.map((child) => lines(child.stdout));
+  const readers = children.map((child) => readLines(child.stdout));
   for (const reader of readers) {
     const { value } = await reader.next();
     if (value !== "ready") throw new Error(`a client said ${value}`);
@@ -85,20 +85,7 @@ async function measure(clients: number, processes: number): Promise<Result> {
   };
 }
 
-async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const bytes of stream) {
-    rest += decoder.decode(bytes, { stream: true });
-    const parts = rest.split("\n");
-    rest = parts.pop()!;
-    yield* parts;
-  }
-}
-
-function percentile(sorted: readonly number[], part: number): string {
-  return `${sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))]!.toFixed(1)} ms`;
-}
+const ms = (value: number): string => `${value.toFixed(1)} ms`;
 
 let missed = 0;
 function bar(name: string, met: boolean): void {
@@ -113,12 +100,12 @@ for (const [clients, processes] of [
   const cpuBefore = cpuMsOf(server.pid);
   const { landings, latenciesMs } = await measure(clients, processes);
   const cpuMs = cpuMsOf(server.pid) - cpuBefore;
-  const sorted = [...latenciesMs].sort((a, b) => a - b);
-  const total = sorted.length;
+  const { p50, p95, p99, max } = percentiles([...latenciesMs]);
+  const total = latenciesMs.length;
   const rate = total / SECONDS;
   const slowest = Math.min(...landings) / (total / clients);
   console.log(
-    `${String(clients).padStart(3)} clients: ${rate.toFixed(0)} landings/s, p50 ${percentile(sorted, 0.5)}, p95 ${percentile(sorted, 0.95)}, p99 ${percentile(sorted, 0.99)}, max ${percentile(sorted, 1)}; slowest client ${slowest.toFixed(2)} of the mean; ${((cpuMs * 1000) / total).toFixed(0)} µs of the server's time each`,
+    `${String(clients).padStart(3)} clients: ${rate.toFixed(0)} landings/s, p50 ${ms(p50)}, p95 ${ms(p95)}, p99 ${ms(p99)}, max ${ms(max)}; slowest client ${slowest.toFixed(2)} of the mean; ${((cpuMs * 1000) / total).toFixed(0)} µs of the server's time each`,
   );
   if (clients > 1) {
     if (Number(values["delay-ms"]) === 0) bar(`at least ${RATE_MIN}/s`, rate >= RATE_MIN);

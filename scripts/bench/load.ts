@@ -7,17 +7,15 @@
  * Prints one JSON line: requests, failures, and latency percentiles in milliseconds.
  */
 import { connect, type Socket } from "node:net";
+import { type Percentiles, percentiles } from "./harness.ts";
 
 const [port, token, connectionsText, secondsText, path] = process.argv.slice(2);
 const CONNECTIONS = Number(connectionsText);
 const SECONDS = Number(secondsText);
 
-export interface LoadResult {
+export interface LoadResult extends Percentiles {
   readonly requests: number;
   readonly failures: number;
-  readonly p50: number;
-  readonly p99: number;
-  readonly max: number;
 }
 
 const request = Buffer.from(
@@ -74,15 +72,6 @@ end = performance.now() + SECONDS * 1000;
 const closed = sockets.map((socket) => new Promise((resolve) => socket.on("close", resolve)));
 for (const socket of sockets) socket.emit("go");
 await Promise.race([Promise.all(closed), Bun.sleep(SECONDS * 1000 + 5000)]);
-latencies.sort((a, b) => a - b);
-const at = (part: number): number =>
-  latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * part))] ?? Number.NaN;
-const result: LoadResult = {
-  requests: latencies.length,
-  failures,
-  p50: at(0.5),
-  p99: at(0.99),
-  max: at(1),
-};
+const result: LoadResult = { requests: latencies.length, failures, ...percentiles(latencies) };
 console.log(JSON.stringify(result));
 process.exit(0);

@@ -1,6 +1,6 @@
 /** Starts the built binary's server for a benchmark or a long run, and says how much memory it took. */
 import { mkdirSync, readFileSync } from "node:fs";
-import { MIC } from "./harness.ts";
+import { MIC, readLines } from "./harness.ts";
 
 export interface ServedForge extends AsyncDisposable {
   readonly url: string;
@@ -68,17 +68,6 @@ export async function serve(options: ServeOptions): Promise<ServedForge> {
       if (child.exitCode === null && child.signalCode === null) await end("SIGKILL");
     },
   };
-}
-
-async function* readLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const bytes of stream) {
-    rest += decoder.decode(bytes, { stream: true });
-    const lines = rest.split("\n");
-    rest = lines.pop()!;
-    yield* lines;
-  }
 }
 
 /** The log is read so that the server never waits for it. */

@@ -7,14 +7,24 @@
  * Prints the ratio of medians for each step and exits 1 when a bar is missed. With --delay-ms every round trip to
  * the server takes that much longer, for both.
  */
-import { appendFileSync, cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { delayed } from "./delayed.ts";
-import { type Comparison, generator, type Measured, MIC, report, run, runAll, scratch } from "./harness.ts";
+import {
+  type Comparison,
+  changeFiles,
+  type Measured,
+  MIC,
+  peerEnvironment,
+  report,
+  run,
+  runAll,
+  scratch,
+} from "./harness.ts";
 import { serve } from "./server.ts";
-import { type TreeFile, writeTree } from "./tree.ts";
+import { writeTree } from "./tree.ts";
 
 const { values } = parseArgs({
   options: {
@@ -34,25 +44,10 @@ const GIT_PORT = 19418;
 using directory = scratch("vs-git-server");
 const at = (name: string): string => join(directory.path, name);
 const home = at("home");
-mkdirSync(home);
 await using server = await serve({ data: at("forge") });
 await using proxy = await delayed(Number(new URL(server.url).port), DELAY_MS);
 const url = `http://127.0.0.1:${proxy.port}`;
-const env = {
-  HOME: home,
-  MIC_HOME: join(home, "mic"),
-  MIC_AUTHOR: "Bench <bench@example.org>",
-  MIC_TOKEN: server.token,
-  GIT_CONFIG_NOSYSTEM: "1",
-  GIT_AUTHOR_NAME: "Bench",
-  GIT_AUTHOR_EMAIL: "bench@example.org",
-  GIT_COMMITTER_NAME: "Bench",
-  GIT_COMMITTER_EMAIL: "bench@example.org",
-};
-writeFileSync(
-  join(home, ".gitconfig"),
-  "[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[init]\n\tdefaultBranch = main\n",
-);
+const env = { ...peerEnvironment(home), MIC_TOKEN: server.token };
 
 const git = (cwd: string, ...args: string[]): Measured => run(["git", ...args], { cwd, env });
 const mic = (cwd: string, ...args: string[]): Measured => run([MIC, ...args], { cwd, env });
@@ -87,14 +82,6 @@ async function waitForDaemon(): Promise<void> {
     await Bun.sleep(50);
   }
   throw new Error("git daemon does not answer");
-}
-
-function changeFiles(root: string, files: readonly TreeFile[], round: number): void {
-  const random = generator(1000 + round);
-  for (let i = 0; i < CHANGED; i++) {
-    const file = files[Math.floor(random() * files.length)]!;
-    appendFileSync(join(root, file.path), `\n// changed in round ${round}, ${i}\n`);
-  }
 }
 
 try {
@@ -156,8 +143,8 @@ try {
     }
     for (const tree of [micTree, micClone]) mic(tree, "status");
 
-    changeFiles(gitTree, files, round);
-    changeFiles(micTree, files, round);
+    changeFiles(gitTree, files, round, CHANGED);
+    changeFiles(micTree, files, round, CHANGED);
     land100.peer.push(
       runAll(
         [

@@ -5,11 +5,21 @@
  *
  * Prints the ratio of medians for each step and exits 1 when a bar is missed.
  */
-import { appendFileSync, cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Comparison, generator, type Measured, MIC, report, run, runAll, scratch } from "./harness.ts";
-import { type TreeFile, writeTree } from "./tree.ts";
+import {
+  type Comparison,
+  changeFiles,
+  type Measured,
+  MIC,
+  peerEnvironment,
+  report,
+  run,
+  runAll,
+  scratch,
+} from "./harness.ts";
+import { writeTree } from "./tree.ts";
 
 const { values } = parseArgs({
   options: {
@@ -27,30 +37,10 @@ using directory = scratch("vs-git");
 const gitTree = join(directory.path, "git-work");
 const micTree = join(directory.path, "mic-work");
 const home = join(directory.path, "home");
-mkdirSync(home);
-const env = {
-  HOME: home,
-  MIC_HOME: join(home, "mic"),
-  MIC_AUTHOR: "Bench <bench@example.org>",
-  GIT_CONFIG_NOSYSTEM: "1",
-  GIT_AUTHOR_NAME: "Bench",
-  GIT_AUTHOR_EMAIL: "bench@example.org",
-  GIT_COMMITTER_NAME: "Bench",
-  GIT_COMMITTER_EMAIL: "bench@example.org",
-};
-// A packed repository and no housekeeping in the background while something is measured.
-writeFileSync(join(home, ".gitconfig"), "[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n");
+const env = peerEnvironment(home);
 
 const git = (cwd: string, ...args: string[]): Measured => run(["git", ...args], { cwd, env });
 const mic = (cwd: string, ...args: string[]): Measured => run([MIC, ...args], { cwd, env });
-
-function changeFiles(root: string, files: readonly TreeFile[], round: number): void {
-  const random = generator(1000 + round);
-  for (let i = 0; i < CHANGED; i++) {
-    const file = files[Math.floor(random() * files.length)]!;
-    appendFileSync(join(root, file.path), `\n// changed in round ${round}, ${i}\n`);
-  }
-}
 
 console.log(`writing ${FILES} files…`);
 const files = writeTree(gitTree, FILES, BYTES_MEAN);
@@ -103,8 +93,8 @@ for (let round = 0; round < RUNS; round++) {
     status.mic.push(mic(micTree, "status"));
   }
 
-  changeFiles(gitTree, files, round);
-  changeFiles(micTree, files, round);
+  changeFiles(gitTree, files, round, CHANGED);
+  changeFiles(micTree, files, round, CHANGED);
   land100.peer.push(
     runAll(
       [

@@ -5,10 +5,19 @@
  *
  * Prints the ratio of medians and exits 1 when the bar is missed. Every answer is checked to be the watcher's.
  */
-import { appendFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Comparison, generator, type Measured, MIC, report, run, scratch } from "./harness.ts";
+import {
+  type Comparison,
+  changeFiles,
+  type Measured,
+  MIC,
+  peerEnvironment,
+  report,
+  run,
+  scratch,
+} from "./harness.ts";
 import { type TreeFile, writeTree } from "./tree.ts";
 
 const { values } = parseArgs({
@@ -27,18 +36,7 @@ using directory = scratch("watch");
 const gitTree = join(directory.path, "git-work");
 const micTree = join(directory.path, "mic-work");
 const home = join(directory.path, "home");
-mkdirSync(home);
-const env = {
-  HOME: home,
-  MIC_HOME: join(home, "mic"),
-  MIC_AUTHOR: "Bench <bench@example.org>",
-  GIT_CONFIG_NOSYSTEM: "1",
-  GIT_AUTHOR_NAME: "Bench",
-  GIT_AUTHOR_EMAIL: "bench@example.org",
-  GIT_COMMITTER_NAME: "Bench",
-  GIT_COMMITTER_EMAIL: "bench@example.org",
-};
-writeFileSync(join(home, ".gitconfig"), "[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n");
+const env = peerEnvironment(home);
 
 const git = (...args: string[]): Measured => run(["git", ...args], { cwd: gitTree, env });
 const mic = (...args: string[]): Measured => run([MIC, ...args], { cwd: micTree, env });
@@ -82,11 +80,7 @@ function compare(name: string): Comparison {
 }
 
 function compareChanged(files: readonly TreeFile[]): Comparison {
-  const random = generator(7);
-  for (let i = 0; i < CHANGED; i++) {
-    const { path } = files[Math.floor(random() * files.length)]!;
-    for (const root of [gitTree, micTree]) appendFileSync(join(root, path), `\n// changed ${i}\n`);
-  }
+  for (const root of [gitTree, micTree]) changeFiles(root, files, 0, CHANGED);
   return compare(`status of ${CHANGED} changed files`);
 }
 
