@@ -9,7 +9,7 @@ import {
 import { concatBytes } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
 import type { MessageParts } from "../wire/frames.ts";
-import { MESSAGE_BYTES_MAX } from "../wire/framing.ts";
+import { LONG_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX } from "../wire/framing.ts";
 import { decodeStatus, GRPC } from "../wire/status.ts";
 import { type Call, CallFailure, type Channel, type ChannelOptions } from "./channel.ts";
 
@@ -40,7 +40,7 @@ export class GrpcChannel implements Channel {
       ? ChannelCredentials.createSsl(ca === undefined ? null : Buffer.from(ca))
       : ChannelCredentials.createInsecure();
     this.#client = new Client(`${hostname}:${port === "" ? (isSecure ? 443 : 80) : port}`, credentials, {
-      "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
+      "grpc.max_receive_message_length": LONG_MESSAGE_BYTES_MAX,
       "grpc.max_send_message_length": MESSAGE_BYTES_MAX,
       "grpc-node.flow_control_window": WINDOW_BYTES,
       "grpc.primary_user_agent": agent,
