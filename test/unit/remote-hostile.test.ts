@@ -132,6 +132,20 @@ describe("what is no answer", () => {
   });
 });
 
+test("a server on this machine is not asked for through a proxy, which would see the token", async () => {
+  const [, proxy] = await http((_request, response) => response.end());
+  const [forge] = await http((_request, response) => answerBytes(response, framed(head()), OK));
+  const { HTTP_PROXY } = process.env;
+  process.env["HTTP_PROXY"] = proxy.origin;
+  try {
+    expect((await forge.getHead(PROJECT)).position).toBe(1);
+    expect(proxy.count).toBe(0);
+  } finally {
+    if (HTTP_PROXY === undefined) delete process.env["HTTP_PROXY"];
+    else process.env["HTTP_PROXY"] = HTTP_PROXY;
+  }
+});
+
 describe("redirects", () => {
   for (const status of [301, 302, 303, 307, 308]) {
     test(`${status} to another origin is an error, and the token stays here`, async () => {

@@ -21,7 +21,10 @@ import { failureOfHttpStatus } from "./http-failure.ts";
 /** Parts below this are joined before they are sent. */
 const JOIN_BYTES_MAX = 16 << 10;
 
-/** The part of `fetch` that is used; `tls` is where the runtime takes certificates. */
+/** `localhost`, 127.0.0.0/8 and ::1, as a URL writes them. */
+const LOOPBACK = /^(?:(?:.+\.)?localhost|127(?:\.\d+){3}|\[::1\])$/;
+
+/** The part of `fetch` that is used; `tls` and `proxy` are the runtime's own. */
 type Fetch = (
   url: string,
   init: {
@@ -32,6 +35,7 @@ type Fetch = (
     readonly signal: AbortSignal;
     readonly duplex: "half";
     readonly keepalive?: false;
+    readonly proxy?: false;
     readonly tls?: { readonly ca: readonly string[] };
   },
 ) => Promise<Response>;
@@ -42,11 +46,14 @@ const platformFetch = fetch as unknown as Fetch;
 export class HttpChannel implements Channel {
   readonly #options: ChannelOptions;
   readonly #headers: Record<string, string>;
+  /** The environment may name a proxy; a server on this machine is not behind it. */
+  readonly #isHere: boolean;
   readonly #stopping = new AbortController();
   #ca: readonly string[] | undefined;
 
   constructor(options: ChannelOptions) {
     this.#options = options;
+    this.#isHere = LOOPBACK.test(new URL(options.origin).hostname);
     this.#headers = {
       "content-type": CONTENT_TYPE,
       accept: CONTENT_TYPE,
@@ -104,6 +111,7 @@ export class HttpChannel implements Channel {
       redirect: "manual",
       signal,
       duplex: "half",
+      ...(this.#isHere ? { proxy: false as const } : {}),
       ...(call.isFresh ? { keepalive: false as const } : {}),
       ...(this.#ca === undefined ? {} : { tls: { ca: this.#ca } }),
     });

@@ -1,7 +1,7 @@
 /** Checks on streams of content, as far as they can be made without opening frames: what comes was asked for. */
 import { MicError } from "../base/errors.ts";
 import type { ObjectId } from "../base/ids.ts";
-import { comparePaths } from "../base/path.ts";
+import { ancestorsOf, comparePaths, type TreePath } from "../base/path.ts";
 import type { FetchItem } from "../forge/forge.ts";
 import type { Frame, ObjectRef } from "../objects/frame.ts";
 
@@ -11,12 +11,13 @@ export function wrongAnswer(what: string, detail: string): MicError {
   });
 }
 
-/** Pages of things with paths, which must ascend over all of them. */
-export async function* ascending<T extends { readonly path: string }>(
+/** Pages of things with paths, which must ascend over all of them and be among or below those asked for. */
+export async function* ascending<T extends { readonly path: TreePath }>(
   what: string,
   pages: AsyncIterable<readonly T[]>,
+  asked: readonly TreePath[] | undefined,
 ): AsyncGenerator<readonly T[]> {
-  const check = new AscendingPaths(what);
+  const check = new AscendingPaths(what, asked);
   for await (const page of pages) {
     check.page(page);
     yield page;
@@ -25,27 +26,41 @@ export async function* ascending<T extends { readonly path: string }>(
 
 class AscendingPaths {
   readonly #what: string;
+  readonly #asked: ReadonlySet<TreePath> | undefined;
   #previous = "";
 
-  constructor(what: string) {
+  constructor(what: string, asked: readonly TreePath[] | undefined) {
     this.#what = what;
+    this.#asked = asked === undefined ? undefined : new Set(asked);
   }
 
-  page(items: readonly { readonly path: string }[]): void {
+  page(items: readonly { readonly path: TreePath }[]): void {
     let previous = this.#previous;
     for (const { path } of items) {
       if (previous !== "" && comparePaths(previous, path) >= 0) {
         throw wrongAnswer(this.#what, `${JSON.stringify(path)} after ${JSON.stringify(previous)}`);
       }
+      if (!this.#wasAsked(path)) {
+        throw wrongAnswer(this.#what, `${JSON.stringify(path)} was not asked for`);
+      }
       previous = path;
     }
     this.#previous = previous;
   }
+
+  #wasAsked(path: TreePath): boolean {
+    const asked = this.#asked;
+    if (asked === undefined || asked.has(path)) return true;
+    return ancestorsOf(path).some((ancestor) => asked.has(ancestor));
+  }
 }
 
 /** Changes in path order, then no more objects than they name, in no more frames than that. */
-export async function* checkedFetch(items: AsyncIterable<FetchItem>): AsyncGenerator<FetchItem> {
-  const paths = new AscendingPaths("Fetch");
+export async function* checkedFetch(
+  items: AsyncIterable<FetchItem>,
+  asked: readonly TreePath[] | undefined,
+): AsyncGenerator<FetchItem> {
+  const paths = new AscendingPaths("Fetch", asked);
   let contents = 0;
   let framesLeft: number | undefined;
   for await (const item of items) {

@@ -66,7 +66,7 @@ export async function* fetchFrom(
   const spec = { path: `${SERVICE}/Fetch`, messages: () => messages, repeat: "again", signal } as const;
   const progress = new FetchProgress();
   try {
-    for await (const item of checkedFetch(caller.stream(spec, decodeFetchItem))) {
+    for await (const item of checkedFetch(caller.stream(spec, decodeFetchItem), request.paths)) {
       progress.note(item);
       yield item;
     }

@@ -345,7 +345,7 @@ class RemoteForge implements F.Forge {
     const messages = [[encodeMessage(C.ListEntriesRequest, request)]];
     const path = `${CONTENT}/ListEntries`;
     const spec = { path, messages: () => messages, repeat: "again", signal: options.signal } as const;
-    return ascending("ListEntries", this.#caller.stream(spec, decodeEntries));
+    return ascending("ListEntries", this.#caller.stream(spec, decodeEntries), paths);
   }
 
   diff(
@@ -357,7 +357,7 @@ class RemoteForge implements F.Forge {
     const messages = [[encodeMessage(C.DiffRequest, content.diffRequestToWire(project, request))]];
     const path = `${CONTENT}/Diff`;
     const spec = { path, messages: () => messages, repeat: "again", signal: options.signal } as const;
-    return ascending("Diff", this.#caller.stream(spec, decodeChanges));
+    return ascending("Diff", this.#caller.stream(spec, decodeChanges), request.paths);
   }
 
   fetch(
