@@ -22,7 +22,7 @@ interface Codec {
 }
 const METHODS = {
   head: [ContentServiceDefinition.methods.getHead, { project, atLeast: 0n }],
-  tree: [ContentServiceDefinition.methods.getTree, { project, dir: "pkg00/mod00", after: "", limit: 100 }],
+  tree: [ContentServiceDefinition.methods.getTree, { project, dir: "", after: "", limit: 100 }],
   blob: [
     ContentServiceDefinition.methods.getBlob,
     {

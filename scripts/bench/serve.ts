@@ -79,11 +79,11 @@ async function load(name: string, command: readonly string[]): Promise<number> {
   return perCore;
 }
 
-const { items } = await json<{ items: readonly { name: string; kind: string; hash?: string }[] }>(
-  "/tree?at=1&dir=pkg00/mod00",
+const { items } = await json<{ items: readonly { kind: string; hash?: string }[] }>(
+  "/tree?at=1&recursive=true",
 );
-const blob = items.find((item) => item.hash !== undefined)?.hash;
-if (blob === undefined) throw new Error("no file in pkg00/mod00");
+const blob = items.find((item) => item.kind === "file")?.hash;
+if (blob === undefined) throw new Error("no file in the tree");
 const port = new URL(server.url).port;
 const script = (name: string): string => join(import.meta.dirname, name);
 const rest = (connections: number, path: string): string[] => [
@@ -106,7 +106,7 @@ const grpc = (call: string): string[] => [
 ];
 
 const heads = await load("REST head, 64 connections", rest(64, "/head"));
-await load("REST tree page", rest(64, "/tree?at=1&dir=pkg00/mod00&limit=100"));
+await load("REST tree page", rest(64, "/tree?at=1&limit=100"));
 await load("REST blob", rest(64, `/blobs/${blob}`));
 await load("REST head, 1,000 connections", rest(1000, "/head"));
 await load("gRPC head, 64 at a time", grpc("head"));
@@ -218,7 +218,7 @@ async function longRun(minutes: number): Promise<void> {
   const sampler = setInterval(() => samples.push(statusField(server.pid, "VmRSS") * 1024), 1000);
   const end = performance.now() + minutes * 60_000;
   while (performance.now() < end) {
-    for (const path of ["/head", "/tree?at=1&dir=pkg00/mod00&limit=100", `/blobs/${blob}`]) {
+    for (const path of ["/head", "/tree?at=1&limit=100", `/blobs/${blob}`]) {
       const child = Bun.spawn([process.execPath, ...rest(64, path)], { stdout: "pipe", stderr: "inherit" });
       await child.exited;
     }
