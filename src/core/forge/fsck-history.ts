@@ -82,9 +82,11 @@ async function replayOperations(snapshot: Snapshot, record: LandingRecord): Prom
     hint: await hintBefore(snapshot, position),
   });
   const isKnown = new Uint8Array(edits.length);
+  const pace = new GarbagePace();
   for (const [from, to] of edits.ranges()) {
     if (before.isEmpty) break;
     const existing = await before.getMany(edits.keys(from, to));
+    pace.passed(2 * existing.length);
     for (let i = 0; i < existing.length; i++) if (existing[i] !== undefined) isKnown[from + i] = 1;
   }
   const after = await editTreeInSlices(before, pacedSlices(edits), { position, emit: () => undefined });
@@ -97,7 +99,8 @@ function* pacedSlices(edits: Edits): Generator<readonly TreeEdit[], void, undefi
   const pace = new GarbagePace();
   for (const slice of edits.slices()) {
     yield slice;
-    pace.passed(slice.length);
+    // Views, changes to each level, and nodes.
+    pace.passed(4 * slice.length);
   }
 }
 

@@ -1,6 +1,7 @@
 /** Every pack and page of a project, by hash, and which objects they hold. */
 import { releaseBytes } from "../base/bytes.ts";
 import { corrupt, MicError } from "../base/errors.ts";
+import { collectAfter } from "../base/garbage.ts";
 import { hashObject, verifyObject } from "../base/hash.ts";
 import type { ObjectId, ProjectId } from "../base/ids.ts";
 import { decodeLooseObject } from "../codec/loose-object.ts";
@@ -73,6 +74,7 @@ async function checkPack(
   }
   table.addPack(index, entry);
   releaseBytes(bytes);
+  collectAfter(index.objectCount);
 }
 
 /** Objects that the head does not lead to: harmless left-overs, but they must be what their name says. */

@@ -58,7 +58,8 @@ export async function stageFiles(ws: Workspace, options: StageOptions): Promise<
         done += job.rows.length / ROW_FIELDS;
         await threads.write(job);
       }
-      pace.passed(frame.objects.length);
+      // Each was found, listed for a thread, and perhaps written here.
+      pace.passed(2 * frame.objects.length);
       onProgress?.({ task: "writing", done, total, unit: "files" });
     }
   };

@@ -1,7 +1,8 @@
 /** The clone's second thread: writes the frames it is sent, in order. */
 import { parentPort, workerData } from "node:worker_threads";
 import { releaseBytes } from "../base/bytes.ts";
-import { CLONE_RESUME_HINT, CloneWriter, type FrameJob } from "./clone-writer.ts";
+import { GarbagePace } from "../base/garbage.ts";
+import { CLONE_RESUME_HINT, CloneWriter, type FrameJob, ROW_FIELDS } from "./clone-writer.ts";
 import { fileError } from "./file-error.ts";
 import { describeError, type ErrorDescription } from "./worker-error.ts";
 
@@ -24,6 +25,7 @@ export type CloneWorkerMessage =
 
 const { stage, done } = workerData as CloneWorkerData;
 const counter = new Int32Array(done);
+const pace = new GarbagePace();
 let writer: CloneWriter | undefined;
 
 parentPort!.on("message", (request: CloneWorkerRequest) => {
@@ -43,6 +45,7 @@ function writeFrame(job: FrameJob): void {
   }
   // It was sent to be ours alone.
   releaseBytes(job.stored);
+  pace.passed(job.rows.length / ROW_FIELDS);
   Atomics.add(counter, 0, 1);
 }
 

@@ -5,6 +5,7 @@
  */
 import { existsSync, lstatSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { hexToBytes } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
 import { collectAfter, GarbagePace } from "../base/garbage.ts";
 import { EMPTY_ROOT, POSITION_ZERO, type Position } from "../base/ids.ts";
@@ -170,6 +171,9 @@ async function finishClone(
     await using threads = new CloneThreads(stage, options.workers ?? 1);
     const files = await readFileList(stream, threads);
     checkFiles(files, settings);
+    collectAfter(files.length);
+    // Of a part of the tree, its root cannot be known.
+    if (!ws.inDirectory && settings.sparse.length === 0) await checkRoot(files, settings.salt, target);
     ensureDirectory(stage);
     // A directory is as near as a copy of it would be.
     const received = ws.inDirectory ? undefined : ws.objects.writer("received");
@@ -224,6 +228,16 @@ function checkFiles({ paths }: CloneList, settings: WorkspaceSettings): void {
   const rules = nameRules(settings.folding);
   checkTreePaths(paths, rules);
   checkCollisions(paths, rules);
+}
+
+/** That a list from elsewhere is the tree it was said to be, down to the last name and mode. Errors: `corrupt`. */
+async function checkRoot(files: CloneList, salt: string, target: PositionRef): Promise<void> {
+  const root = await files.root(hexToBytes(salt));
+  if (root === target.root) return;
+  throw new MicError("corrupt", `the files that came are not those of @${target.position}: another tree`, {
+    hint: "nothing was written; try again, and if it stays so, run `mic fsck` where the project is",
+    data: { position: target.position, root },
+  });
 }
 
 async function* framesIn(stream: AsyncIterator<FetchItem>): AsyncGenerator<Frame> {
