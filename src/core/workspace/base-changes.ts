@@ -2,6 +2,7 @@
 import { MicError } from "../base/errors.ts";
 import type { ObjectId, Position } from "../base/ids.ts";
 import type { TreePath } from "../base/path.ts";
+import { sameSide } from "../codec/content-side.ts";
 import type { CallOptions, FetchItem, Forge, HeadInfo, PositionRef, TreeChange } from "../forge/forge.ts";
 import type { Frame, ObjectRef } from "../objects/frame.ts";
 import { checkDirectories } from "./checkout-guard.ts";
@@ -9,6 +10,7 @@ import { framesOf } from "./content.ts";
 import type { FrameSource } from "./move.ts";
 import { recallChanges, recallRoot } from "./operation-record.ts";
 import type { PathChange } from "./plan.ts";
+import { sparseRelation } from "./sparse.ts";
 import type { Workspace } from "./workspace.ts";
 
 export function callOptions(ws: Workspace): CallOptions {
@@ -86,6 +88,23 @@ function pathFilter(ws: Workspace, paths?: readonly TreePath[]): { paths?: reado
   return ws.settings.sparse.length === 0 ? {} : { paths: ws.settings.sparse };
 }
 
+/**
+ * Changes from the base, as somebody else told them, against what the base is known to hold: whatever else is
+ * decided by `before`, and whatever a path of theirs would be beside or below. Errors: `corrupt`, `unsafe-path`.
+ */
+export function checkFromBase(ws: Workspace, changes: readonly PathChange[]): void {
+  const { index } = ws;
+  const { sparse } = ws.settings;
+  for (const { path, before } of changes) {
+    if (sameSide(before, index.find(path)) || sparseRelation(sparse, path) !== "inside") continue;
+    const detail = `another state of ${JSON.stringify(path)} than it has at @${index.base.position}`;
+    throw new MicError("corrupt", `the project's changes start from ${detail}`, {
+      hint: "nothing was written; run `mic fsck`, or clone anew",
+    });
+  }
+  checkDirectories(changes, index);
+}
+
 /** Changes on the way from the base to `to`, with their content on its way where the forge is not at hand. */
 export class IncomingChanges implements AsyncDisposable {
   readonly changes: readonly PathChange[];
@@ -112,7 +131,7 @@ export class IncomingChanges implements AsyncDisposable {
     const to = target.position;
     if (ws.inDirectory || to <= from) {
       const known = await changesBetween(ws, from, to);
-      checkDirectories(known, ws.index);
+      checkFromBase(ws, known);
       return new IncomingChanges(known);
     }
     const forge = await ws.forge();
@@ -124,7 +143,7 @@ export class IncomingChanges implements AsyncDisposable {
       if (next.done === true || next.value.kind !== "changes") break;
       for (const change of next.value.changes) changes.push(toPathChange(change));
     }
-    checkDirectories(changes, ws.index);
+    checkFromBase(ws, changes);
     return new IncomingChanges(changes, (wants) => streamedFrames(ws, stream, wants), stream);
   }
 

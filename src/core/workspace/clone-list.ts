@@ -1,8 +1,12 @@
 /** The files of a clone, in path order: columns, since there may be millions of them. */
 import { asBuffer } from "../base/bytes.ts";
+import { MicError } from "../base/errors.ts";
 import { OBJECT_ID_BYTES, type ObjectId, objectIdFromBytes } from "../base/ids.ts";
-import type { TreePath } from "../base/path.ts";
+import { pathToKey, type TreePath } from "../base/path.ts";
 import type { ContentSide } from "../codec/content-side.ts";
+import { encodeTreeEntry } from "../codec/tree-entry.ts";
+import { buildTree } from "../prolly/build.ts";
+import type { LeafEntry } from "../prolly/types.ts";
 import { CLONE_KINDS, STAT_FIELDS } from "./clone-writer.ts";
 import { IndexRows } from "./index-rows.ts";
 
@@ -73,6 +77,23 @@ export class CloneList {
     let total = 0;
     for (let file = 0; file < this.length; file++) total += this.size(file);
     return total;
+  }
+
+  /** Of the tree that holds these files and no others. */
+  async root(salt: Uint8Array): Promise<ObjectId> {
+    const load = (): never => {
+      throw new MicError("internal", "bug: a tree that is built is not read");
+    };
+    const context = { salt, nodes: { load } };
+    const options = { position: 0, emit: () => undefined, retain: false };
+    return (await buildTree(this.#leaves(), context, options)).root;
+  }
+
+  *#leaves(): Generator<LeafEntry> {
+    for (let file = 0; file < this.length; file++) {
+      const { entry, hint } = this.side(file);
+      yield { key: pathToKey(this.path(file)), value: encodeTreeEntry(entry), hint };
+    }
   }
 
   /**

@@ -6,7 +6,13 @@
 import { MicError } from "../base/errors.ts";
 import type { Position } from "../base/ids.ts";
 import { comparePaths } from "../base/path.ts";
-import { changesBetween, checkedHead, IncomingChanges, resolveTarget } from "./base-changes.ts";
+import {
+  changesBetween,
+  checkedHead,
+  checkFromBase,
+  IncomingChanges,
+  resolveTarget,
+} from "./base-changes.ts";
 import { baseSide, dirtyError, findChanges } from "./changes.ts";
 import { mergeLabels, runMove } from "./move.ts";
 import { type EditPolicy, type PathChange, planMove } from "./plan.ts";
@@ -87,6 +93,7 @@ async function gotoPaths(ws: Workspace, position: Position, options: GotoOptions
   const head = await checkedHead(ws, forge);
   await resolveTarget(ws, forge, head, position);
   const changes = await changesBetween(ws, ws.index.base.position, position, options.paths);
+  checkFromBase(ws, changes);
   const result = await rewriteFiles(ws, {
     kind: "goto",
     description: `goto @${position} for ${options.paths!.join(", ")}`,

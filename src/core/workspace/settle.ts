@@ -12,7 +12,7 @@ import type { PendingLanding, PendingOperation } from "../codec/pending-landing.
 import type { TransitionStep } from "../codec/transition.ts";
 import type { Forge, LandRequest, LandResult, Operation, PositionRef } from "../forge/forge.ts";
 import type { Frame } from "../objects/frame.ts";
-import { callOptions, changesBetween } from "./base-changes.ts";
+import { callOptions, changesBetween, checkFromBase } from "./base-changes.ts";
 import { baseSide } from "./changes.ts";
 import { fileError } from "./file-error.ts";
 import type { IndexEntry } from "./index.ts";
@@ -219,6 +219,7 @@ export async function bringForward(ws: Workspace, work: LandedWork): Promise<rea
 async function changesOfOthers(ws: Workspace, { landed, operations }: LandedWork): Promise<PathChange[]> {
   const ours = new Set(operations.map((operation) => operation.path));
   const changes = await changesBetween(ws, ws.index.base.position, landed.position);
+  checkFromBase(ws, changes);
   return changes.filter((change) => !ours.has(change.path));
 }
 
