@@ -35,6 +35,11 @@ export class ProjectCaches {
     this.pages = new PageCache(store, project);
   }
 
+  /** Bytes held, roughly. */
+  get heldBytes(): number {
+    return this.records.heldBytes + this.#nodeCache.heldBytes;
+  }
+
   /**
    * The reader of the newest head. It finds whatever older heads named: packs are only added, so all trees
    * may read through it.

@@ -95,6 +95,16 @@ export class ProjectStore {
     });
   }
 
+  /** Memory of its caches, roughly. */
+  get heldBytes(): number {
+    return this.#cache.usedBytes + this.#caches.heldBytes;
+  }
+
+  /** Something is landing or waits for it. */
+  get isLanding(): boolean {
+    return this.#publisher.isRunning;
+  }
+
   /** Writes the first head if there is none. Returns the head that is there now. */
   async create(request: { readonly salt?: string } = {}): Promise<Head> {
     const { store, clock, random, project } = this.#options;

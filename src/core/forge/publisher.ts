@@ -65,6 +65,11 @@ export class Publisher {
     this.#options = options;
   }
 
+  /** Something is landing or waits for it. */
+  get isRunning(): boolean {
+    return this.#isRunning;
+  }
+
   land(landing: PreparedLanding, signal?: AbortSignal): Promise<LandResult> {
     return this.#enqueue(new PendingLanding(landing, this.#pendingOptions(signal)));
   }

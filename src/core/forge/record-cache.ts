@@ -20,6 +20,11 @@ export class RecordCache {
     this.#budgetBytes = budgetBytes;
   }
 
+  /** Bytes held, roughly. */
+  get heldBytes(): number {
+    return this.#bytes;
+  }
+
   /** In position order. */
   get(pack: PackId): readonly LandingRecord[] | undefined {
     const cached = this.#packs.get(pack);

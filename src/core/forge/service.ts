@@ -33,13 +33,18 @@ export interface ForgeServiceOptions {
   readonly random: Random;
   /** True when whoever lands is this process itself: content is not hashed again. */
   readonly trustWriters: boolean;
-  /** Pack cache of each open project. Default 64 MiB. */
+  /** Caches of each open project. Default 64 MiB. */
   readonly cacheBytes?: number;
+  /** Caches of all open projects together. Default 160 MiB. */
+  readonly cacheBytesTotal?: number;
 }
 
 const CACHE_BYTES_DEFAULT = 64 << 20;
+const CACHE_BYTES_TOTAL_DEFAULT = 160 << 20;
 /** Projects whose caches are kept. */
 const OPEN_PROJECTS_MAX = 256;
+/** Calls between two looks at what the caches hold together. */
+const CALLS_PER_LOOK = 256;
 
 interface OpenProject {
   readonly store: ProjectStore;
@@ -53,6 +58,7 @@ export class ForgeService implements api.Forge {
   readonly #options: ForgeServiceOptions;
   readonly #open = new Map<ProjectId, OpenProject>();
   #disposed = false;
+  #callsToLook = CALLS_PER_LOOK;
 
   constructor(options: ForgeServiceOptions) {
     const { store, clock, random } = options;
@@ -329,6 +335,7 @@ export class ForgeService implements api.Forge {
     if (known !== undefined) {
       this.#open.delete(project);
       this.#open.set(project, known);
+      if (--this.#callsToLook === 0) this.#makeRoom(known);
       return known;
     }
     const { store, clock, random, trustWriters, cacheBytes = CACHE_BYTES_DEFAULT } = this.#options;
@@ -337,11 +344,25 @@ export class ForgeService implements api.Forge {
       store: new ProjectStore({ store, project: id, clock, random, cacheBytes, trustWriters }),
       exists: false,
     };
-    if (this.#open.size >= OPEN_PROJECTS_MAX) {
-      const [oldest] = this.#open.keys();
-      if (oldest !== undefined) this.#open.delete(oldest);
-    }
     this.#open.set(id, opened);
+    this.#makeRoom(opened);
     return opened;
+  }
+
+  /**
+   * Forgets the projects that were used least recently until the others fit. One that is landing stays: a second
+   * publisher beside its own would be correct, and slow.
+   */
+  #makeRoom(keep: OpenProject): void {
+    this.#callsToLook = CALLS_PER_LOOK;
+    const bytesMax = this.#options.cacheBytesTotal ?? CACHE_BYTES_TOTAL_DEFAULT;
+    let bytes = 0;
+    for (const { store } of this.#open.values()) bytes += store.heldBytes;
+    for (const [id, open] of this.#open) {
+      if (bytes <= bytesMax && this.#open.size <= OPEN_PROJECTS_MAX) return;
+      if (open === keep || open.store.isLanding) continue;
+      this.#open.delete(id);
+      bytes -= open.store.heldBytes;
+    }
   }
 }
