@@ -37,6 +37,21 @@ export class HostileServer implements AsyncDisposable {
     return new HostileServer(server, counter);
   }
 
+  /** Answers after the whole request, and is given its body. */
+  static async relay(
+    answer: (request: IncomingMessage, body: Buffer, response: ServerResponse) => void,
+  ): Promise<HostileServer> {
+    const counter = { count: (): void => undefined };
+    const server = createServer(async (request, response) => {
+      counter.count();
+      const parts: Buffer[] = [];
+      for await (const part of request) parts.push(part as Buffer);
+      answer(request, Buffer.concat(parts), response);
+    });
+    await listen(server);
+    return new HostileServer(server, counter);
+  }
+
   /** A connection after its first bytes. */
   static async raw(answer: (socket: Socket) => void): Promise<HostileServer> {
     const counter = { count: (): void => undefined };

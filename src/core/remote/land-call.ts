@@ -4,10 +4,10 @@
  * arrived; a refusal then says nothing about that attempt.
  */
 import { type ErrorCode, isMicError, MicError } from "../base/errors.ts";
-import type { LandingId } from "../base/ids.ts";
+import type { LandingId, Position } from "../base/ids.ts";
 import type { TreePath } from "../base/path.ts";
 import { isTreePath } from "../base/path.ts";
-import type { LandResult } from "../forge/forge.ts";
+import type { FoundLanding, LandResult } from "../forge/forge.ts";
 import { decodeMessage } from "../wire/common.ts";
 import { Landed } from "../wire/gen/mic/v1/sessions.ts";
 import { landedFromWire, landingIdFromWire } from "../wire/history.ts";
@@ -40,17 +40,24 @@ const WORTH_REPEATING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "aborted",
 ]);
 
+/** What is landed, and the position that it is landed on. */
+export interface LandedWork {
+  readonly landingId: LandingId;
+  readonly base?: { readonly position: Position };
+}
+
 /** Errors: `outcome-unknown` when it may have landed; any other says that it has not. */
 export async function landOver(
   caller: Caller,
-  landingId: LandingId,
+  work: LandedWork,
   spec: Omit<CallSpec, "repeat">,
 ): Promise<LandResult> {
+  const { landingId } = work;
   const began = caller.clock.nowMs();
   let mayHaveArrived = false;
   for (let attempt = 0; ; attempt++) {
     try {
-      return await attemptToLand(caller, landingId, spec);
+      return await attemptToLand(caller, work, spec);
     } catch (error) {
       if (!isMicError(error) || spec.signal?.aborted) throw error;
       if (error.code === "conflict") return { kind: "conflict", paths: pathsOf(error) };
@@ -67,7 +74,7 @@ export async function landOver(
 
 async function attemptToLand(
   caller: Caller,
-  landingId: LandingId,
+  { landingId, base }: LandedWork,
   spec: Omit<CallSpec, "repeat">,
 ): Promise<LandResult> {
   const bytes = await caller.once({ ...spec, repeat: "again" });
@@ -75,7 +82,11 @@ async function attemptToLand(
     const message = decodeMessage(Landed, bytes);
     if (landingIdFromWire(message.landingId) !== landingId)
       throw new MicError("usage", "it is about another landing");
-    return { kind: "landed", ...landedFromWire(message) };
+    const landed: FoundLanding = landedFromWire(message);
+    if (landed.position <= (base?.position ?? 0)) {
+      throw new MicError("usage", `it is at ${landed.position}, not after what it was based on`);
+    }
+    return { kind: "landed", ...landed };
   } catch (cause) {
     if (!(cause instanceof MicError)) throw cause;
     const message = `the server's answer to a landing is wrong: ${cause.message}`;

@@ -222,7 +222,7 @@ class RemoteForge implements F.Forge {
   }
 
   land(project: ProjectId, request: F.LandRequest, options: F.CallOptions = {}): Promise<F.LandResult> {
-    return landOver(this.#caller, request.landingId, {
+    return landOver(this.#caller, request, {
       path: `${SESSIONS}/Land`,
       messages: () => encodeLandRequest(project, request),
       signal: options.signal,
@@ -235,7 +235,7 @@ class RemoteForge implements F.Forge {
     options: F.CallOptions = {},
   ): Promise<F.LandResult> {
     const messages = [[encodeMessage(S.LandSessionRequest, sessions.landSessionToWire(project, request))]];
-    return landOver(this.#caller, request.landingId, {
+    return landOver(this.#caller, request, {
       path: `${SESSIONS}/LandSession`,
       messages: () => messages,
       signal: options.signal,
@@ -272,7 +272,9 @@ class RemoteForge implements F.Forge {
         if (history.landingIdFromWire(landing.landingId) !== landingId) {
           throw wrongAnswer("FindLanding", "it is about another landing");
         }
-        return history.landedFromWire(landing);
+        const found = history.landedFromWire(landing);
+        if (found.position <= after) throw wrongAnswer("FindLanding", `it is at ${found.position}`);
+        return found;
       },
       options,
     );
