@@ -1,11 +1,12 @@
-/** Meta of a project and the names that lead to it. */
+/** Meta of a project, the names that lead to it, and their organizations. */
 import { MicError } from "../base/errors.ts";
 import type { ProjectId } from "../base/ids.ts";
 import type { ProjectMeta } from "../codec/meta.ts";
-import { headKey, metaKey, NAMES_PREFIX } from "../objects/keys.ts";
+import { headKey, metaKey, NAMES_PREFIX, organizationKey } from "../objects/keys.ts";
 import type { ForgeContext } from "./context.ts";
 import type { Findings } from "./fsck-findings.ts";
 import { readName } from "./names.ts";
+import { decodeOrganizationOf } from "./organizations.ts";
 import { decodeMetaOf } from "./projects.ts";
 
 /** `undefined` when the meta cannot be read. Errors: `not-found` for a project that is absent or deleted. */
@@ -27,7 +28,8 @@ export async function checkNames(
   const meta = await findings.attempt({ object: key }, () => decodeMetaOf(project, stored.bytes));
   if (meta === undefined) return undefined;
   if (meta.deletedAtMs !== 0) throw absent(project);
-  for (const name of [meta.name, ...meta.formerNames]) {
+  const names = [meta.name, ...meta.formerNames];
+  for (const name of names) {
     await findings.attempt({ object: NAMES_PREFIX + name }, async () => {
       const record = await readName(context, name, signal);
       const where = { object: NAMES_PREFIX + name };
@@ -38,6 +40,15 @@ export async function checkNames(
       } else if ((record.state === "current") !== isCurrent) {
         findings.warning("unfinished", `a rename did not get to the record of ${name}`, where);
       }
+    });
+  }
+  for (const org of new Set(names.map((name) => name.slice(0, name.indexOf("/"))))) {
+    const object = organizationKey(org);
+    await findings.attempt({ object }, async () => {
+      const record = await store.get(object, options);
+      // Projects made before there were such records have none, and need none.
+      if (record === undefined) findings.warning("missing", `organization ${org} has no record`, { object });
+      else decodeOrganizationOf(org, record.bytes);
     });
   }
   return meta;

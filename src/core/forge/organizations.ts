@@ -86,7 +86,7 @@ async function readOrganization(
 ): Promise<OrganizationInfo | undefined> {
   const stored = await context.store.get(organizationKey(name), options);
   if (stored === undefined) return await readDerived(context, name, options);
-  return toInfo(decodeFor(name, stored.bytes));
+  return toInfo(decodeOrganizationOf(name, stored.bytes));
 }
 
 /** Of an organization without a record: as old as the project whose name comes first. */
@@ -158,7 +158,7 @@ function changeOrganization(
   return swapLoop(context, {
     key: organizationKey(name),
     what: `the organization ${name}`,
-    decode: (bytes) => decodeFor(name, bytes),
+    decode: (bytes) => decodeOrganizationOf(name, bytes),
     encode: encodeOrganization,
     change,
     signal,
@@ -173,7 +173,7 @@ function freshRecord(context: SwapContext, name: string, description: string): O
   return { name, description, createdAtMs, nonce: bytesToHex(context.random.bytes(NONCE_BYTES)) };
 }
 
-function decodeFor(name: string, bytes: Uint8Array): OrganizationRecord {
+export function decodeOrganizationOf(name: string, bytes: Uint8Array): OrganizationRecord {
   const record = decodeOrganization(bytes);
   if (record.name === name) return record;
   throw new MicError("corrupt", `the record of the organization ${name} is that of ${record.name}`);
