@@ -2,8 +2,7 @@ import { describe, expect, test } from "vitest";
 import { utf8 } from "../../src/core/base/bytes.ts";
 import { hashObject } from "../../src/core/base/hash.ts";
 import { hlcToMs } from "../../src/core/base/hlc.ts";
-import type { LandingId, ObjectId, PackId, Position, SessionId } from "../../src/core/base/ids.ts";
-import { TEXT_BYTES_MAX } from "../../src/core/base/limits.ts";
+import type { ObjectId, PackId, Position, SessionId } from "../../src/core/base/ids.ts";
 import type { TreePath } from "../../src/core/base/path.ts";
 import { encodeChunkList } from "../../src/core/codec/chunk-list.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
@@ -21,12 +20,9 @@ import {
   openFixture,
   operationsOf,
 } from "../support/project-fixture.ts";
+import { REFUSED_LANDINGS } from "../support/refused-landings.ts";
 
 const DAY_MS = 86_400_000;
-
-function put(path: string, text: string): Operation {
-  return operationsOf({ [path]: text })[0]!;
-}
 
 describe("land()", () => {
   test("gives the next position, the tree, and a record of everything that was said", async () => {
@@ -169,39 +165,7 @@ describe("land()", () => {
 
   test("refuses requests that no project could take, and lands nothing", async () => {
     const { project } = await makeFixture();
-    const [a, b] = [put("a", "1"), put("b", "2")];
-    const entry = a.kind === "put" ? a.entry : undefined;
-    const bad: [Partial<Parameters<typeof project.land>[0]>, string][] = [
-      [{ goal: "  \n" }, "usage"],
-      [{ goal: "a\0b" }, "usage"],
-      [{ goal: "x".repeat(TEXT_BYTES_MAX + 1) }, "too-large"],
-      [{ author: "" }, "usage"],
-      [{ decisions: ["\ud800"] }, "usage"],
-      [
-        { conversation: Array.from({ length: 5 }, () => ({ role: "a", text: "x".repeat(1 << 20) })) },
-        "too-large",
-      ],
-      [{ landingId: "x" as LandingId }, "usage"],
-      [{ base: { position: -1 as Position, root: EMPTY_BASE.root } }, "out-of-range"],
-      [{ operations: [b, a] }, "usage"],
-      [{ operations: [a, a] }, "usage"],
-      [{ operations: [put("a/../b", "1")] }, "unsafe-path"],
-      [{ operations: [put(".git/config", "1")] }, "unsafe-path"],
-      [{ operations: [put("a", "1"), put("a/b", "2")] }, "usage"],
-      [
-        { operations: [put("a", "1"), { kind: "delete", path: "a/a" as TreePath }, put("a/b", "2")] },
-        "usage",
-      ],
-      [{ operations: [{ ...a, entry: { ...entry, size: -1 } } as Operation] }, "usage"],
-      [{ operations: [{ ...a, entry: { ...entry, size: 2 ** 53 } } as Operation] }, "usage"],
-      [{ operations: [{ ...a, entry: { ...entry, id: "zz" } } as Operation] }, "usage"],
-      [{ operations: [{ ...a, entry: { ...entry, kind: "device" } } as unknown as Operation] }, "usage"],
-      [{ operations: [{ ...a, entry: { ...entry, kind: "symlink", size: 5000 } } as Operation] }, "usage"],
-      [{ packs: ["nope" as PackId] }, "usage"],
-      [{ packs: ["ab".repeat(32) as PackId] }, "not-found"],
-      [{ frames: [] }, "not-found"],
-    ];
-    for (const [change, code] of bad) {
+    for (const [change, code] of REFUSED_LANDINGS) {
       const request = { ...landRequest(EMPTY_BASE, { a: "1", b: "2" }), ...change };
       await expect(project.land(request), JSON.stringify(change).slice(0, 100)).rejects.toMatchObject({
         code,

@@ -106,7 +106,7 @@ export const contentRoutes: readonly Route[] = [
           headers: { location: "Where it is" },
         },
       ],
-      errors: ["not-found", "too-large", "corrupt"],
+      errors: ["not-found", "too-large", "corrupt", "unsupported"],
     },
     async (call) => {
       const project = await call.project();
