@@ -27,7 +27,8 @@ export function parseServerUrl(text: string): ServerUrl {
     throw usageError(`${shown} contains spaces, backslashes or control characters`);
   }
   const authority = /^https?:\/\/([^/?#]*)/i.exec(text)?.[1];
-  if (authority === undefined) throw usageError(`${shown} is not an http(s):// address`);
+  // URL() passes over further slashes, and finds a host behind them.
+  if (authority === undefined || authority === "") throw usageError(`${shown} is not an http(s):// address`);
   if (authority.includes("@")) {
     throw usageError(
       `${shown} has a user before its host, which is ${JSON.stringify(authority.slice(authority.lastIndexOf("@") + 1))}`,

@@ -2,7 +2,7 @@
  * Drives the built executable. It is built (or found up to date) once, whatever the number of test files;
  * MIC_BINARY names one to be tested instead.
  */
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import {
   mkdirSync,
   mkdtempSync,
@@ -121,6 +121,28 @@ export class World {
     });
     if (result.error !== undefined) throw result.error;
     return { code: result.status, stdout: result.stdout, stderr: result.stderr };
+  }
+
+  /** As `run`, while this process goes on: for a server in it. */
+  async start(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    const cwd = this.path(options.in ?? ".");
+    mkdirSync(cwd, { recursive: true });
+    const env = { ...this.env, ...options.env };
+    const child = spawn(this.binary, args, { cwd, env, timeout: RUN_TIMEOUT_MS });
+    child.stdin.end(options.input ?? "");
+    let stdout = "";
+    let stderr = "";
+    child.stdout.on("data", (part) => {
+      stdout += String(part);
+    });
+    child.stderr.on("data", (part) => {
+      stderr += String(part);
+    });
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", resolve);
+    });
+    return { code, stdout, stderr };
   }
 
   /** Runs and insists on exit code 0. */

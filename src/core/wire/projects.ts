@@ -68,12 +68,20 @@ export function projectToWire(project: ProjectInfo): Project {
   };
 }
 
+/** What is safe as an argument, a directory and on a screen: a server may reserve other words than we do. */
+const NAME = /^[a-z0-9][a-z0-9._-]{0,254}\/[a-z0-9][a-z0-9._-]{0,254}$/;
+
+function nameFromWire(name: string): string {
+  if (!NAME.test(name)) throw new MicError("usage", `${JSON.stringify(name)} is not a project's name`);
+  return name;
+}
+
 export function projectFromWire(message: Project): ProjectInfo {
   const visibility = visibilityFromWire(message.visibility);
   if (visibility === undefined) throw new MicError("usage", "a project without a visibility");
   return {
     id: idFromWire<ProjectId>(message.id, ID_BYTES, "a project id"),
-    name: message.name,
+    name: nameFromWire(message.name),
     description: message.description,
     visibility,
     createdAtMs: numberFromWire(message.createdAtMs, "time"),
