@@ -117,7 +117,7 @@ describe("mic publish", () => {
     const { port, url } = server;
     let kills = 0;
     for (let waitMs = 40; ; waitMs *= 1.7) {
-      const { ended } = start(world, ["publish", url, "--as", "acme/app", "--timeout", "20"], env);
+      const { ended } = start(world, ["publish", url, "--as", "acme/app", "--timeout", "3"], env);
       if (await Promise.race([ended.then(() => false), delay(waitMs, true)])) {
         await server.end("SIGKILL");
         kills++;

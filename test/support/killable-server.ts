@@ -54,7 +54,7 @@ export class KillableServer implements AsyncDisposable {
     return openRemoteForge(this.origin, {
       clock: systemClock,
       random: systemRandom,
-      timeoutMs: 3000,
+      timeoutMs: 15_000,
       ...options,
     });
   }
