@@ -72,7 +72,8 @@ export class Served {
   /** Exit code, or the signal's name. */
   async end(signal: NodeJS.Signals): Promise<number | string> {
     const { child } = this;
-    if (child.exitCode !== null) return child.exitCode;
+    const before = child.exitCode ?? child.signalCode;
+    if (before !== null) return before;
     const ended = new Promise<number | string>((resolve) =>
       child.once("exit", (code, name) => resolve(code ?? name ?? "unknown")),
     );
