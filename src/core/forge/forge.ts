@@ -283,6 +283,8 @@ export interface ReadObjectsOptions extends CallOptions {
 export interface FetchOptions extends ReadObjectsOptions {
   /** The caller verifies every object that it takes: stored frames need not match their checksums first. */
   readonly unchecked?: boolean;
+  /** The caller neither keeps nor transfers a frame's stored bytes: they are gone when it asks for the next item. */
+  readonly borrowed?: boolean;
 }
 
 export interface BlameLine {

@@ -35,6 +35,8 @@ export interface FramesOptions {
   readonly uncompressed?: boolean;
   /** The reader verifies every object: stored frames are not compared with their checksums. */
   readonly unchecked?: boolean;
+  /** The reader is done with a frame's stored bytes when it asks for the next frame: they need not be its own. */
+  readonly borrowed?: boolean;
   /** No object is asked for twice: `refs` are not searched for it. */
   readonly distinct?: boolean;
 }
@@ -205,10 +207,11 @@ async function* runPlans(
     const { index } = plan.pack;
     if (passesWhole(plan)) {
       yield* builder.finish();
-      const stored = new Uint8Array(await reads.storedBytes(plan));
-      reads.finish(plan);
+      const found = await reads.storedBytes(plan);
+      const stored = options.borrowed ? found : new Uint8Array(found);
       passed.add(plan);
       yield index.frameWith(plan.frame, stored, plan);
+      reads.finish(plan);
       continue;
     }
     const frame = plan.cached ?? (await expandPlan(reads, plan));

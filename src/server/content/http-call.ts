@@ -6,6 +6,9 @@ import { parseTimeout } from "./deadline.ts";
 
 /** Of the body, before its reader comes for more. */
 const QUEUED_BYTES_MAX = 256 << 10;
+/** Messages of one turn of the loop leave together, in blocks that grow up to this. */
+const BLOCK_BYTES_MAX = 256 << 10;
+const BLOCK_BYTES_MIN = 16 << 10;
 const HEADERS: OutgoingHttpHeaders = { "content-type": CONTENT_TYPE, "cache-control": "no-store" };
 
 export class HttpCall {
@@ -15,6 +18,13 @@ export class HttpCall {
   #timer: NodeJS.Timeout | undefined;
   #resume: (() => void) | undefined;
   #hasSent = false;
+  /** Filled up to `#blockLength`, not written yet. */
+  #block: Buffer | undefined;
+  #blockLength = 0;
+  #blockBytes = BLOCK_BYTES_MIN;
+  /** A block that has been written and may be filled again. */
+  #freeBlock: Buffer | undefined;
+  #willFlush = false;
   isExpired = false;
 
   constructor(request: IncomingMessage, response: ServerResponse) {
@@ -103,19 +113,65 @@ export class HttpCall {
     });
   }
 
-  /** Waits where the reader is slow. */
+  /** Copies the parts. Waits where the reader is slow. */
   async send(parts: readonly Uint8Array[]): Promise<void> {
     const { response } = this;
     this.#hasSent = true;
-    let isFull = false;
-    for (const part of parts) if (part.length > 0) isFull = !response.write(part);
-    while (isFull && response.writableNeedDrain) {
+    for (const part of parts) this.#put(part);
+    if (!this.#willFlush) {
+      this.#willFlush = true;
+      setImmediate(this.#onTurnEnd);
+    }
+    while (response.writableNeedDrain) {
       if (this.signal.aborted) throw interrupted();
       await new Promise<void>((resolve) => {
         this.#resume = resolve;
       });
     }
     if (this.signal.aborted) throw interrupted();
+  }
+
+  /** A write, and the reader's wake-up, cost more than a copy of a block. */
+  #put(part: Uint8Array): void {
+    for (let done = 0; done < part.length; ) {
+      this.#block ??= this.#newBlock();
+      const count = Math.min(part.length - done, this.#block.length - this.#blockLength);
+      this.#block.set(count === part.length ? part : part.subarray(done, done + count), this.#blockLength);
+      this.#blockLength += count;
+      done += count;
+      if (this.#blockLength === this.#block.length) {
+        this.#blockBytes = Math.min(BLOCK_BYTES_MAX, this.#blockBytes * 4);
+        this.#flush();
+      }
+    }
+  }
+
+  #newBlock(): Buffer {
+    const free = this.#freeBlock;
+    this.#freeBlock = undefined;
+    return free ?? Buffer.allocUnsafeSlow(this.#blockBytes);
+  }
+
+  readonly #onTurnEnd = (): void => {
+    this.#willFlush = false;
+    if (this.#blockLength === 0) return;
+    this.#flush();
+    // A stream that waits for news holds little while it does.
+    this.#blockBytes = BLOCK_BYTES_MIN;
+    this.#freeBlock = undefined;
+  };
+
+  #flush(): void {
+    const { response } = this;
+    const block = this.#block;
+    if (block === undefined) return;
+    const filled = block.subarray(0, this.#blockLength);
+    this.#block = undefined;
+    this.#blockLength = 0;
+    if (response.destroyed || response.writableEnded) return;
+    response.write(filled, () => {
+      if (block.length === this.#blockBytes) this.#freeBlock = block;
+    });
   }
 
   /** The whole answer at once. */
@@ -130,7 +186,9 @@ export class HttpCall {
     const { response } = this;
     if (response.destroyed || response.writableEnded) return;
     if (response.headersSent) {
-      response.end(trailers);
+      this.#put(trailers);
+      this.#flush();
+      response.end();
       return;
     }
     response.writeHead(200, { ...HEADERS, "content-length": trailers.length, ...this.#closing() });

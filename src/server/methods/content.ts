@@ -136,7 +136,7 @@ export function contentMethods(): Method[] {
       async function* (request, call) {
         const project = await call.project(request.project);
         // Whoever fetches checks every object by its id; frames go out as they are stored.
-        const options = { signal: call.signal, unchecked: true };
+        const options = { signal: call.signal, unchecked: true, borrowed: true };
         yield* call.context.forge.fetch(project, diffRequestFromWire(request), options);
       },
     ),

@@ -6,7 +6,10 @@ import type { ProjectId } from "../../core/base/ids.ts";
 import type { Principal, ServerContext } from "../context.ts";
 import type { MethodState } from "./method-state.ts";
 
-/** A message as it goes out, perhaps in parts: stored content is never copied to stand behind its header. */
+/**
+ * A message as it goes out, perhaps in parts: stored content is never copied to stand behind its header. The last
+ * of several parts may be gone once the next message is asked for.
+ */
 export type Encoded = Uint8Array | readonly Uint8Array[];
 
 export interface MethodCall {
