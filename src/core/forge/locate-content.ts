@@ -1,4 +1,5 @@
 /** Every put names content that exists: sent with the landing, uploaded for it, or already in the project. */
+import { releaseBytes } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
 import { StreamHasher } from "../base/hash.ts";
 import type { ObjectId, Position } from "../base/ids.ts";
@@ -18,6 +19,8 @@ import type { UploadedPack } from "./uploaded-packs.ts";
 
 /** Look-ups in the project under way at once. */
 const LOOKUPS_AT_ONCE = 64;
+/** Frames are used one after the other and hashed here. */
+const STREAMED = { borrowed: true, unchecked: true, uncompressed: true } as const;
 
 export interface ContentPlaces {
   readonly landing: PreparedLanding;
@@ -143,16 +146,44 @@ class OwnContent {
     }
   }
 
-  /** That chunks have their ids says nothing about the id of the whole. */
+  /**
+   * That chunks have their ids says nothing about the id of the whole, which says all about them: they are not
+   * hashed on their own.
+   */
   async #checkContent(list: ChunkList, entry: TreeEntry, path: TreePath): Promise<void> {
+    const { chunks } = list;
+    const { sent } = this.#places.landing;
     const hasher = new StreamHasher();
-    for (const { id, hint, length } of list.chunks) {
-      const { content } = await this.#read(id, hint);
-      if (content.length !== length)
-        throw wrongContent(path, `a chunk of ${content.length} bytes, not ${length}`);
-      hasher.update(content);
+    const passed = new Set<ObjectId>();
+    let next = 0;
+    /** Hashes as many chunks as are at hand: in `frame`, sent with the landing, or to be had again. */
+    const hashOn = async (frame: ReadonlyMap<ObjectId, Uint8Array>): Promise<void> => {
+      for (; next < chunks.length; next++) {
+        const { id, hint, length } = chunks[next]!;
+        let content = frame.get(id);
+        if (content === undefined && (passed.has(id) || sent.has(id))) {
+          ({ content } = await this.#read(id, hint));
+        }
+        if (content === undefined) return;
+        if (content.length !== length) {
+          throw wrongContent(path, `a chunk of ${content.length} bytes, not ${length}`);
+        }
+        hasher.update(content);
+      }
+    };
+    const stored = chunks.filter(({ id }) => !sent.has(id));
+    for await (const frame of this.#overlay().frames(stored, STREAMED)) {
+      const raw = expandFrame(frame);
+      const contents = new Map<ObjectId, Uint8Array>();
+      for (const object of frame.objects) contents.set(object.id, sliceObject(raw, object).content);
+      await hashOn(contents);
+      for (const id of contents.keys()) passed.add(id);
+      if (raw !== frame.stored) releaseBytes(raw);
     }
-    if (hasher.digest() !== entry.id) throw wrongContent(path, "chunks that are not the content of its id");
+    await hashOn(new Map());
+    if (next < chunks.length || hasher.digest() !== entry.id) {
+      throw wrongContent(path, "chunks that are not the content of its id");
+    }
   }
 
   async #read(id: ObjectId, hint: number): Promise<ObjectContent> {

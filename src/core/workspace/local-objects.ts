@@ -8,7 +8,7 @@
  */
 import { closeSync, fstatSync, openSync, readdirSync, readSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { asBuffer } from "../base/bytes.ts";
+import { asBuffer, releaseBytes } from "../base/bytes.ts";
 import { decompress } from "../base/compress.ts";
 import { corrupt, isMicError } from "../base/errors.ts";
 import { verifyObject } from "../base/hash.ts";
@@ -24,10 +24,12 @@ import { isMissing, metaPath } from "./layout.ts";
 
 export const OBJECTS_DIR = "objects";
 
-/** More packs than this are merged. */
-const PACKS_MAX = 48;
+/** More small packs than this are merged. */
+const SMALL_PACKS_MAX = 48;
 /** Packs above this are left alone when small ones are merged. */
 const SMALL_PACK_BYTES = 4 << 20;
+/** The rest of a pack is copied for the sake of this part of it. */
+const DEAD_PART_MIN = 0.25;
 const SUFFIX = ".pack";
 const RECEIVED_PREFIX = "received-";
 /** The last frame of a pack, and the index. */
@@ -128,18 +130,21 @@ export class LocalObjects {
       bytes += size;
       if (size < SMALL_PACK_BYTES) small += 1;
     }
-    return small > PACKS_MAX || bytes > budgetBytes;
+    return small > SMALL_PACKS_MAX || bytes > budgetBytes;
   }
 
   /**
-   * Merges small packs when there are many, and drops content that `isLive` denies when all packs together are
-   * above `budgetBytes`. To be called with the workspace's lock held; a crash leaves both or one, never neither.
+   * Merges small packs when there are many. When all packs together are above `budgetBytes`, drops content that
+   * `isLive` denies, from packs that have enough of it: what is left is copied, and all of it may be of use. To be
+   * called with the workspace's lock held; a crash leaves both or one, never neither.
    */
   compact(isLive: (id: ObjectId) => boolean, budgetBytes: number): void {
     const packs = this.#open();
     const overBudget = packs.reduce((sum, pack) => sum + pack.size, 0) > budgetBytes;
-    const victims = overBudget ? packs : packs.filter((pack) => pack.size < SMALL_PACK_BYTES);
-    if (!overBudget && victims.length <= PACKS_MAX) return;
+    const small = packs.filter((pack) => pack.size < SMALL_PACK_BYTES);
+    const victims = new Set(small.length > SMALL_PACKS_MAX ? small : []);
+    if (overBudget) for (const pack of packs) if (hasMuchDead(pack, isLive)) victims.add(pack);
+    if (victims.size === 0) return;
     const writer = this.writer("kept");
     const kept = new Set<ObjectId>();
     for (const pack of [...victims].reverse()) {
@@ -147,7 +152,9 @@ export class LocalObjects {
         const objects = pack.index.objectsOfFrame(frame);
         if (!objects.some(({ id }) => !kept.has(id) && isLive(id))) continue;
         for (const { id } of objects) kept.add(id);
-        writer.add(this.#readFrame(pack, frame));
+        const copied = this.#readFrame(pack, frame);
+        writer.add(copied);
+        releaseBytes(copied.stored);
       }
     }
     const written = new Set(writer.finish());
@@ -228,6 +235,15 @@ export class LocalPackWriter {
     this.#written.push(path);
     this.#pack.clear();
   }
+}
+
+function hasMuchDead({ index, size }: LocalPack, isLive: (id: ObjectId) => boolean): boolean {
+  let deadBytes = 0;
+  for (let frame = 0; frame < index.frameCount; frame++) {
+    if (index.objectsOfFrame(frame).some(({ id }) => isLive(id))) continue;
+    deadBytes += index.frame(frame).storedLength;
+  }
+  return deadBytes >= size * DEAD_PART_MIN;
 }
 
 function listNames(directory: string): string[] {
