@@ -9,6 +9,7 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
+import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { pid } from "node:process";
 import { isMissing } from "./layout.ts";
@@ -49,6 +50,29 @@ export function writeFileAtomic(
     throw error;
   }
   if (options.sync) syncDirectory(dirname(path));
+}
+
+/**
+ * As `writeFileAtomic`, for megabytes that nothing else waits for: the bytes, which must not change meanwhile, are
+ * written by the thread pool and not flushed.
+ */
+export async function writeFileInBackground(path: string, bytes: Uint8Array): Promise<void> {
+  lastTemporary = (lastTemporary + 1) % 1_000_000;
+  const temporary = `${path}.tmp-${lastTemporary}`;
+  const file = await open(temporary, "w", 0o666);
+  try {
+    try {
+      for (let done = 0; done < bytes.length; ) {
+        done += (await file.write(bytes, done, bytes.length - done)).bytesWritten;
+      }
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
 }
 
 function writeAll(file: number, bytes: Uint8Array): void {

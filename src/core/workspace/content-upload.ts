@@ -34,12 +34,12 @@ export class ContentUpload implements AsyncDisposable {
 
   /** Takes the frame's bytes over: they are gone afterwards. Resolves when there is room for more. */
   add(frame: Frame): void | Promise<void> {
-    this.#local?.add(frame);
     return this.#stream.add(frame);
   }
 
-  finish(): Promise<void> {
-    return this.#stream.finish(INLINE_CONTENT_BYTES_MAX);
+  async finish(): Promise<void> {
+    await this.#stream.finish(INLINE_CONTENT_BYTES_MAX);
+    if (this.#local !== undefined) for (const frame of this.inline) this.#local.add(frame);
   }
 
   /** Makes the landed content readable from `.mic/objects`. */
@@ -48,7 +48,10 @@ export class ContentUpload implements AsyncDisposable {
   }
 
   async #store(pack: Uint8Array): Promise<PackId> {
-    const id = await this.#forge.putPack(this.#ws.settings.project, pack, callOptions(this.#ws));
+    const [id] = await Promise.all([
+      this.#forge.putPack(this.#ws.settings.project, pack, callOptions(this.#ws)),
+      this.#local?.addPack(pack),
+    ]);
     this.#uploadedBytes += pack.length;
     this.#ws.context.onProgress?.({ task: "uploading", done: this.#uploadedBytes, total: 0, unit: "bytes" });
     return id;

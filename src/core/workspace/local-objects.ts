@@ -19,7 +19,7 @@ import { PackBuilder } from "../codec/pack-builder.ts";
 import type { PackIndex } from "../codec/pack-index.ts";
 import type { Frame, ObjectKind } from "../objects/frame.ts";
 import { FrameBuilder } from "../objects/frame-builder.ts";
-import { ensureDirectory, writeFileAtomic } from "./atomic-file.ts";
+import { ensureDirectory, writeFileAtomic, writeFileInBackground } from "./atomic-file.ts";
 import { isMissing, metaPath } from "./layout.ts";
 
 export const OBJECTS_DIR = "objects";
@@ -216,6 +216,13 @@ export class LocalPackWriter {
     for (const frame of this.#builder.takeFull()) this.add(frame);
   }
 
+  /** Keeps a whole pack of received content. Its bytes must not change before this resolves. */
+  async addPack(pack: Uint8Array): Promise<void> {
+    const path = this.#pathOf(pack);
+    await writeFileInBackground(path, pack);
+    this.#written.push(path);
+  }
+
   /** The paths of the packs written, which can be read from now on. */
   finish(): readonly string[] {
     if (this.#builder !== undefined) for (const frame of this.#builder.finish()) this.add(frame);
@@ -229,11 +236,15 @@ export class LocalPackWriter {
   #flush(): void {
     if (this.#pack.isEmpty) return;
     const bytes = this.#pack.finish();
-    ensureDirectory(this.#directory);
-    const path = join(this.#directory, `${this.#purpose}-${packIdOf(bytes)}${SUFFIX}`);
+    const path = this.#pathOf(bytes);
     writeFileAtomic(path, bytes, { sync: this.#purpose === "kept" });
     this.#written.push(path);
     this.#pack.clear();
+  }
+
+  #pathOf(pack: Uint8Array): string {
+    ensureDirectory(this.#directory);
+    return join(this.#directory, `${this.#purpose}-${packIdOf(pack)}${SUFFIX}`);
   }
 }
 
