@@ -1,4 +1,4 @@
-/** Frames that become packs. One pack is stored while the next is made, in two pieces of memory that take turns. */
+/** Frames that become packs. Packs are stored while the next is made, in pieces of memory that take turns. */
 import { releaseBytes } from "../base/bytes.ts";
 import type { PackId } from "../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../base/limits.ts";
@@ -12,19 +12,25 @@ const PACK_BUILDER_BYTES = PACK_TARGET_BYTES + (5 << 20);
 const OPEN_OBJECTS_MAX = 8_192;
 
 export class PackStream implements AsyncDisposable {
-  /** Of the packs that are stored. */
+  /** In the order of their frames; complete once `finish` resolves. */
   readonly packs: PackId[] = [];
   readonly #store: (pack: Uint8Array) => Promise<PackId>;
+  readonly #storesAtOnce: number;
   #open: PackBuilder;
-  /** The pack before, while it is being stored. Resolves to its memory. */
-  #storing: Promise<PackBuilder> | undefined;
+  #made = 0;
+  /** Packs that are being stored, in order. Each resolves to its memory. */
+  readonly #storing: Promise<PackBuilder>[] = [];
 
   /**
    * `store`: the bytes may be used again when it resolves. `startBytes`: memory to begin with, where mostly there is
-   * too little for a pack.
+   * too little for a pack. `storesAtOnce`: default 1.
    */
-  constructor(store: (pack: Uint8Array) => Promise<PackId>, options: { readonly startBytes?: number } = {}) {
+  constructor(
+    store: (pack: Uint8Array) => Promise<PackId>,
+    options: { readonly startBytes?: number; readonly storesAtOnce?: number } = {},
+  ) {
     this.#store = store;
+    this.#storesAtOnce = options.storesAtOnce ?? 1;
     this.#open = new PackBuilder(options.startBytes ?? PACK_BUILDER_BYTES);
   }
 
@@ -52,28 +58,30 @@ export class PackStream implements AsyncDisposable {
   async finish(openBytesMax = 0): Promise<void> {
     const { storedLength, objectCount } = this.#open;
     if (storedLength > openBytesMax || objectCount > OPEN_OBJECTS_MAX) await this.#next();
-    const spare = await this.#storing;
-    spare?.release();
+    for (let next = this.#storing.shift(); next !== undefined; next = this.#storing.shift()) {
+      (await next).release();
+    }
     if (this.#open.isEmpty) this.#open.release();
   }
 
   async #next(): Promise<void> {
-    const spare = await this.#storing;
+    const spare = this.#storing.length < this.#storesAtOnce ? undefined : await this.#storing.shift();
     const full = this.#open;
     this.#open = spare ?? new PackBuilder(PACK_BUILDER_BYTES);
-    this.#storing = this.#storeFull(full);
+    const storing = this.#storeFull(full, this.#made++);
     // Whoever waits for it next gets its error.
-    this.#storing.catch(() => undefined);
+    storing.catch(() => undefined);
+    this.#storing.push(storing);
   }
 
-  async #storeFull(full: PackBuilder): Promise<PackBuilder> {
-    this.packs.push(await this.#store(full.finish()));
+  async #storeFull(full: PackBuilder, number: number): Promise<PackBuilder> {
+    this.packs[number] = await this.#store(full.finish());
     full.clear();
     return full;
   }
 
   /** Leaves no pack being stored behind the caller's back. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#storing?.catch(() => undefined);
+    await Promise.allSettled(this.#storing);
   }
 }

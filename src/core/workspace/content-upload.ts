@@ -8,6 +8,9 @@ import { callOptions } from "./base-changes.ts";
 import type { LocalPackWriter } from "./local-objects.ts";
 import type { Workspace } from "./workspace.ts";
 
+/** A server stores one pack while the next is on its way. */
+const UPLOADS_AT_ONCE = 2;
+
 export class ContentUpload implements AsyncDisposable {
   readonly #ws: Workspace;
   readonly #forge: Forge;
@@ -18,7 +21,8 @@ export class ContentUpload implements AsyncDisposable {
   constructor(ws: Workspace, forge: Forge) {
     this.#ws = ws;
     this.#forge = forge;
-    this.#stream = new PackStream((pack) => this.#store(pack));
+    const storesAtOnce = ws.inDirectory ? 1 : UPLOADS_AT_ONCE;
+    this.#stream = new PackStream((pack) => this.#store(pack), { storesAtOnce });
     // Behind a network: what is landed is kept here too, so that it can be read without it.
     this.#local = ws.inDirectory ? undefined : ws.objects.writer("received");
   }
