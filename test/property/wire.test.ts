@@ -366,20 +366,25 @@ describe("a round trip changes nothing:", () => {
   test("messages cut into chunks of any size", () => {
     const messages = fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 6 });
     fc.assert(
-      fc.property(messages, fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1 }), (sent, sizes) => {
-        const bytes = joined(sent.flatMap((each) => [messageHeader(each.length), each]));
-        const splitter = new MessageSplitter();
-        const received: Buffer[] = [];
-        for (let at = 0, i = 0; at < bytes.length; i++) {
-          const chunk = bytes.subarray(at, at + sizes[i % sizes.length]!);
-          for (const { bytes } of splitter.push(chunk)) received.push(Buffer.from(bytes));
-          at += chunk.length;
-        }
-        expect(splitter.isBetween).toBe(true);
-        expect(received.map((each) => each.toString("hex"))).toEqual(
-          sent.map((each) => Buffer.from(each).toString("hex")),
-        );
-      }),
+      fc.property(
+        messages,
+        fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1 }),
+        fc.boolean(),
+        (sent, sizes, reuses) => {
+          const bytes = joined(sent.flatMap((each) => [messageHeader(each.length), each]));
+          const splitter = new MessageSplitter(undefined, reuses);
+          const received: Buffer[] = [];
+          for (let at = 0, i = 0; at < bytes.length; i++) {
+            const chunk = bytes.subarray(at, at + sizes[i % sizes.length]!);
+            for (const { bytes } of splitter.push(chunk)) received.push(Buffer.from(bytes));
+            at += chunk.length;
+          }
+          expect(splitter.isBetween).toBe(true);
+          expect(received.map((each) => each.toString("hex"))).toEqual(
+            sent.map((each) => Buffer.from(each).toString("hex")),
+          );
+        },
+      ),
       RUNS,
     );
   });

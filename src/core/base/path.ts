@@ -100,6 +100,16 @@ export function pathToKey(path: TreePath): Uint8Array {
   return key;
 }
 
+/**
+ * `pathToKey` into `target`, for many keys in one buffer; returns the offset after it. There are at least
+ * KEY_BYTES_MAX bytes of room.
+ */
+export function writePathKey(target: Buffer, offset: number, path: TreePath): number {
+  const end = offset + target.write(path, offset, "utf8");
+  for (let i = offset; i < end; i++) if (target[i] === SEPARATOR) target[i] = 0;
+  return end;
+}
+
 /** The inverse, for keys from stored trees: checks everything that `parseTreePath` checks. */
 export function keyToPath(key: Uint8Array): TreePath {
   const bytes = asBuffer(key);

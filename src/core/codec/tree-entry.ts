@@ -46,16 +46,33 @@ export function encodeTreeEntry(entry: TreeEntry): Uint8Array {
  */
 export function writeTreeEntry(target: Buffer, offset: number, entry: TreeEntry): number {
   const { size, chunks } = entry;
-  target[offset] = KINDS.indexOf(entry.kind) | (chunks === undefined ? 0 : CHUNKED);
+  writeKindAndSize(target, offset, KINDS.indexOf(entry.kind) | (chunks === undefined ? 0 : CHUNKED), size);
+  writeId(target, offset + TREE_ENTRY_ID_OFFSET, entry.id);
+  if (chunks === undefined) return offset + PLAIN_BYTES;
+  writeId(target, offset + TREE_ENTRY_CHUNKS_OFFSET, chunks);
+  return offset + CHUNKED_BYTES;
+}
+
+/** The same for an entry without chunks whose id is in bytes. */
+export function writePlainEntry(
+  target: Uint8Array,
+  offset: number,
+  kind: EntryKind,
+  size: number,
+  id: Uint8Array,
+): number {
+  writeKindAndSize(target, offset, KINDS.indexOf(kind), size);
+  target.set(id, offset + TREE_ENTRY_ID_OFFSET);
+  return offset + PLAIN_BYTES;
+}
+
+function writeKindAndSize(target: Uint8Array, offset: number, kind: number, size: number): void {
+  target[offset] = kind;
   let rest = size;
   for (let i = 1; i <= SIZE_BYTES; i++) {
     target[offset + i] = rest & 0xff;
     rest = rest <= 0xffff_ffff ? rest >>> 8 : Math.floor(rest / 0x100);
   }
-  writeId(target, offset + TREE_ENTRY_ID_OFFSET, entry.id);
-  if (chunks === undefined) return offset + PLAIN_BYTES;
-  writeId(target, offset + TREE_ENTRY_CHUNKS_OFFSET, chunks);
-  return offset + CHUNKED_BYTES;
 }
 
 function writeId(target: Buffer, offset: number, id: ObjectId): void {

@@ -31,6 +31,8 @@ export interface CallSpec {
   readonly messages: Call["messages"];
   readonly repeat: Repeat;
   readonly signal?: AbortSignal | undefined;
+  /** The decoded message holds views, which are not used any more when the next message is asked for. */
+  readonly borrows?: boolean | undefined;
 }
 
 export class Caller {
@@ -127,6 +129,7 @@ export class Caller {
         messages,
         messageBytesMax,
         isFresh: spec.repeat === "once",
+        borrows: spec.borrows,
         signal: ending.signal,
       });
       for await (const message of answer) {

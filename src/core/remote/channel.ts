@@ -12,6 +12,8 @@ export interface Call {
   readonly messageBytesMax: number;
   /** Over a connection of its own: one that was idle may be dead, and that shows only when the call is lost. */
   readonly isFresh: boolean;
+  /** A message's bytes are not used any more when the next is asked for. */
+  readonly borrows?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -3,6 +3,7 @@
  * connection takes 2 ms, and content streams both ways with back-pressure (docs/adr/0091-calls-over-fetch.md).
  * Redirects are errors: a token goes to the origin that it was given for and to no other.
  */
+import { releaseBytes } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
 import { receive } from "../wire/common.ts";
 import { type MessageParts, partsLength } from "../wire/frames.ts";
@@ -129,7 +130,7 @@ export class HttpChannel implements Channel {
       throwUnlessOk(receive(call.path, () => statusFromFields((name) => headers.get(name) ?? undefined)));
       return;
     }
-    const splitter = new MessageSplitter(call.messageBytesMax);
+    const splitter = new MessageSplitter(call.messageBytesMax, call.borrows);
     const reader = body.getReader();
     let status: WireStatus | undefined;
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
@@ -139,6 +140,8 @@ export class HttpChannel implements Channel {
         if (trailers) status = receive(call.path, () => decodeTrailers(bytes));
         else yield bytes;
       }
+      // Left to the collector, hundreds of megabytes would be asked of the system page by page.
+      if (call.borrows === true && chunk.byteLength === chunk.buffer.byteLength) releaseBytes(chunk);
     }
     if (status === undefined && headers.has("grpc-status")) {
       status = receive(call.path, () => statusFromFields((name) => headers.get(name) ?? undefined));

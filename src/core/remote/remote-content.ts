@@ -61,9 +61,10 @@ export async function* fetchFrom(
   options: FetchOptions = {},
 ): AsyncGenerator<FetchItem> {
   if (request.paths?.length === 0) return;
-  const { signal } = options;
+  const { signal, borrowed: borrows } = options;
   const messages = [[encodeMessage(FetchRequest, diffRequestToWire(project, request))]];
-  const spec = { path: `${SERVICE}/Fetch`, messages: () => messages, repeat: "again", signal } as const;
+  const path = `${SERVICE}/Fetch`;
+  const spec = { path, messages: () => messages, repeat: "again", signal, borrows } as const;
   const progress = new FetchProgress();
   try {
     for await (const item of checkedFetch(caller.stream(spec, decodeFetchItem), request.paths)) {

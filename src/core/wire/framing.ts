@@ -47,13 +47,16 @@ export function writeMessageHeader(
 
 export interface FramedMessage {
   readonly trailers: boolean;
-  /** A view of the chunk that held it, or the only copy. */
+  /** A view of the chunk that held it, or a copy. */
   readonly bytes: Uint8Array;
 }
 
 /** Cuts messages out of a stream of chunks of any size. */
 export class MessageSplitter {
   readonly #bytesMax: number;
+  readonly #reuses: boolean;
+  /** What the message before the last was collected in. */
+  #spare: Uint8Array = EMPTY_BYTES;
   readonly #header = new Uint8Array(MESSAGE_HEADER_BYTES);
   #headerLength = 0;
   /** Of the message that is being collected. */
@@ -62,8 +65,10 @@ export class MessageSplitter {
   #collected: Uint8Array = EMPTY_BYTES;
   #collectedLength = 0;
 
-  constructor(bytesMax: number = MESSAGE_BYTES_MAX) {
+  /** `reuses`: a message is valid until the next `push`, and large ones are collected in the same memory. */
+  constructor(bytesMax: number = MESSAGE_BYTES_MAX, reuses = false) {
     this.#bytesMax = bytesMax;
+    this.#reuses = reuses;
   }
 
   /** True between two messages: a stream that ends elsewhere is truncated. */
@@ -117,9 +122,8 @@ export class MessageSplitter {
   #collect(chunk: Uint8Array, offset: number, count: number): void {
     const needed = this.#collectedLength + count;
     if (needed > this.#collected.length) {
-      const grown = Buffer.allocUnsafeSlow(
-        Math.min(this.#length, Math.max(needed, ALLOCATION_BYTES_MAX, 2 * this.#collected.length)),
-      );
+      const wanted = Math.max(needed, ALLOCATION_BYTES_MAX, 2 * this.#collected.length);
+      const grown = Buffer.allocUnsafeSlow(this.#reuses ? wanted : Math.min(this.#length, wanted));
       grown.set(this.#collected.subarray(0, this.#collectedLength));
       this.#collected = grown;
     }
@@ -133,7 +137,10 @@ export class MessageSplitter {
   #finish(bytes: Uint8Array): FramedMessage {
     const trailers = this.#flags === FLAG_TRAILERS;
     this.#headerLength = 0;
-    this.#collected = EMPTY_BYTES;
+    if (this.#reuses) {
+      // The message that this push completes may stand in one of them: the next is collected in the other.
+      if (this.#collectedLength > 0) [this.#collected, this.#spare] = [this.#spare, this.#collected];
+    } else this.#collected = EMPTY_BYTES;
     this.#collectedLength = 0;
     return { trailers, bytes };
   }

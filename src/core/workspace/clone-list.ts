@@ -1,16 +1,20 @@
 /** The files of a clone, in path order: columns, since there may be millions of them. */
-import { asBuffer } from "../base/bytes.ts";
+import { asBuffer, EMPTY_BYTES } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
 import { OBJECT_ID_BYTES, type ObjectId, objectIdFromBytes } from "../base/ids.ts";
-import { pathToKey, type TreePath } from "../base/path.ts";
+import { KEY_BYTES_MAX } from "../base/limits.ts";
+import { type TreePath, writePathKey } from "../base/path.ts";
 import type { ContentSide } from "../codec/content-side.ts";
-import { encodeTreeEntry } from "../codec/tree-entry.ts";
+import { TREE_ENTRY_BYTES_MAX, writePlainEntry, writeTreeEntry } from "../codec/tree-entry.ts";
 import { buildTree } from "../prolly/build.ts";
 import type { LeafEntry } from "../prolly/types.ts";
 import { CLONE_KINDS, STAT_FIELDS } from "./clone-writer.ts";
+import type { RowColumns } from "./index-row.ts";
 import { IndexRows } from "./index-rows.ts";
 
 const CAPACITY_LEAST = 1024;
+/** Encoded entries of a tree in the making share pieces of memory of this size. */
+const VALUES_BYTES = 64 << 10;
 
 export class CloneList {
   readonly paths: TreePath[] = [];
@@ -90,9 +94,25 @@ export class CloneList {
   }
 
   *#leaves(): Generator<LeafEntry> {
+    const scratch = new Uint8Array(KEY_BYTES_MAX);
+    const key = asBuffer(scratch);
+    let values = asBuffer(EMPTY_BYTES);
+    let start = 0;
     for (let file = 0; file < this.length; file++) {
-      const { entry, hint } = this.side(file);
-      yield { key: pathToKey(this.path(file)), value: encodeTreeEntry(entry), hint };
+      // Values go with their leaf. Some keys stay longer, so each has memory of its own.
+      if (start + TREE_ENTRY_BYTES_MAX > values.length) {
+        values = Buffer.allocUnsafeSlow(VALUES_BYTES);
+        start = 0;
+      }
+      const end = this.#chunks.has(file)
+        ? writeTreeEntry(values, start, this.side(file).entry)
+        : writePlainEntry(values, start, CLONE_KINDS[this.kind(file)]!, this.size(file), this.idBytes(file));
+      yield {
+        key: scratch.slice(0, writePathKey(key, 0, this.path(file))),
+        value: new Uint8Array(values.buffer, start, end - start),
+        hint: this.hint(file),
+      };
+      start = end;
     }
   }
 
@@ -105,15 +125,35 @@ export class CloneList {
       this.length,
       (file) => this.path(file),
       (file) => {
-        const path = this.path(file);
         const at = file * STAT_FIELDS;
-        const isKnown = path.includes("/") && !Number.isNaN(stats[at]!);
-        const stat = isKnown
+        const stat = this.#hasStat(file, stats)
           ? { mtimeMs: stats[at]!, ctimeMs: stats[at + 1]!, size: stats[at + 2]!, ino: stats[at + 3]! }
           : undefined;
-        return { path, ...this.side(file), stat };
+        return { path: this.path(file), ...this.side(file), stat };
       },
+      (file, columns, row) => this.#writeRow(file, stats, columns, row),
     );
+  }
+
+  #hasStat(file: number, stats: Float64Array): boolean {
+    return !Number.isNaN(stats[file * STAT_FIELDS]!) && this.path(file).includes("/");
+  }
+
+  /** What `writeRow` does with the row that `rows` makes. */
+  #writeRow(file: number, stats: Float64Array, columns: RowColumns, row: number): boolean {
+    if (this.#chunks.has(file)) return false;
+    const at = file * STAT_FIELDS;
+    const size = this.size(file);
+    const usable = stats[at + 2] === size && this.#hasStat(file, stats);
+    // The same numbers as CLONE_KINDS.
+    columns.kind[row] = this.kind(file);
+    columns.size[row] = size;
+    columns.mtime[row] = usable ? stats[at]! : Number.NaN;
+    columns.ctime[row] = usable ? stats[at + 1]! : Number.NaN;
+    columns.ino[row] = usable ? stats[at + 3]! : 0;
+    columns.hint[row] = this.hint(file);
+    columns.ids.set(this.idBytes(file), row * OBJECT_ID_BYTES);
+    return true;
   }
 
   #grow(): void {

@@ -4,15 +4,17 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
-import { releaseBytes } from "../base/bytes.ts";
+import { EMPTY_BYTES } from "../base/bytes.ts";
 import { invariant, type MicError } from "../base/errors.ts";
 import { workerEntry } from "../base/worker-entry.ts";
-import type { CloneWorkerData, CloneWorkerMessage, CloneWorkerRequest } from "./clone-worker.ts";
+import type { CloneWorkerData, CloneWorkerMessage, CloneWorkerRequest, SlotJob } from "./clone-worker.ts";
 import { CloneWriter, type FrameJob, STAT_FIELDS } from "./clone-writer.ts";
 import { restoreError } from "./worker-error.ts";
 
-/** Frames in the worker's queue: enough to bridge what this thread does between two of them. */
-const QUEUE_MAX = 24;
+/** Batches in the worker's queue: enough to bridge what this thread does between two of them. */
+const SLOTS = 8;
+/** Stored bytes of a batch. */
+const SLOT_BYTES = 256 << 10;
 /** Files that make a second thread worth its start. */
 const FILES_MIN = 1500;
 
@@ -21,8 +23,14 @@ export class CloneThreads implements AsyncDisposable {
   readonly #canStart: boolean;
   #writer: CloneWriter | undefined;
   #worker: Worker | undefined;
+  /** Batches that the worker is done with. */
   readonly #done = new Int32Array(new SharedArrayBuffer(4));
   #sent = 0;
+  /** Carry the stored bytes of batches in turn: new memory for each would cost more than the copy. */
+  #slots = EMPTY_BYTES;
+  /** The batch that is being filled. */
+  #batch: SlotJob[] = [];
+  #batchBytes = 0;
   #failure: MicError | Error | undefined;
   #isFinished = false;
   #wake: (() => void) | undefined;
@@ -35,9 +43,11 @@ export class CloneThreads implements AsyncDisposable {
   /** There will be at least so many files: the worker can start while they are still being listed. */
   expect(files: number): void {
     if (!this.#canStart || files < FILES_MIN || this.#worker !== undefined) return;
+    this.#slots = new Uint8Array(new SharedArrayBuffer(SLOTS * SLOT_BYTES));
     const workerData: CloneWorkerData = {
       stage: this.#stage,
       done: this.#done.buffer as SharedArrayBuffer,
+      slots: this.#slots.buffer as SharedArrayBuffer,
     };
     this.#worker = new Worker(workerEntry("src/core/workspace/clone-worker.ts"), { workerData });
     this.#worker.on("message", (message: CloneWorkerMessage) => {
@@ -64,26 +74,50 @@ export class CloneThreads implements AsyncDisposable {
     return { stats, writer };
   }
 
-  /** Takes `job.stored` over: it is gone afterwards. */
+  /** `job.stored` is not needed any more when this returns. */
   async write(job: FrameJob): Promise<void> {
     invariant(this.#writer !== undefined, "a frame before begin()");
     if (this.#failure !== undefined) throw this.#failure;
-    // A view of a larger buffer is copied and left alone: others may need the rest.
-    const isWhole = job.stored.byteLength === job.stored.buffer.byteLength;
-    if (this.#worker !== undefined && this.#sent - Atomics.load(this.#done, 0) < QUEUE_MAX) {
-      const stored = isWhole ? job.stored : job.stored.slice();
-      this.#sent += 1;
-      this.#post({ kind: "frame", job: { ...job, stored } }, [stored.buffer as ArrayBuffer]);
-      // Errors are delivered between turns of this thread's loop.
-      if ((this.#sent & 15) === 0) await setImmediate();
+    if (!this.#takeUp(job)) {
+      this.#writer.write(job);
       return;
     }
-    this.#writer.write(job);
-    if (isWhole) releaseBytes(job.stored);
+    // Errors are delivered between turns of this thread's loop.
+    if (this.#batch.length === 0 && (this.#sent & 3) === 0) await setImmediate();
+  }
+
+  /** Puts a frame into a batch for the worker, unless it is busy enough. */
+  #takeUp(job: FrameJob): boolean {
+    if (this.#worker === undefined) return false;
+    if (this.#batchBytes + job.stored.length > SLOT_BYTES) this.#sendBatch();
+    const queued = this.#sent - Atomics.load(this.#done, 0);
+    if (this.#batch.length === 0 && queued >= SLOTS) return false;
+    if (job.stored.length > SLOT_BYTES) {
+      const stored = new Uint8Array(job.stored);
+      this.#worker.postMessage({ kind: "frame", job: { ...job, stored } }, [stored.buffer]);
+      this.#sent += 1;
+      return true;
+    }
+    const at = (this.#sent % SLOTS) * SLOT_BYTES + this.#batchBytes;
+    this.#slots.set(job.stored, at);
+    const { stored, ...rest } = job;
+    this.#batch.push({ ...rest, at, storedLength: stored.length });
+    this.#batchBytes += stored.length;
+    if (queued < 2) this.#sendBatch();
+    return true;
+  }
+
+  #sendBatch(): void {
+    if (this.#batch.length === 0) return;
+    this.#post({ kind: "frames", jobs: this.#batch });
+    this.#sent += 1;
+    this.#batch = [];
+    this.#batchBytes = 0;
   }
 
   /** Resolves when everything sent is on disk. */
   async finish(): Promise<void> {
+    this.#sendBatch();
     this.#post({ kind: "finish" });
     while (this.#worker !== undefined && !this.#isFinished && this.#failure === undefined) {
       await new Promise<void>((resolve) => {
@@ -93,8 +127,8 @@ export class CloneThreads implements AsyncDisposable {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  #post(request: CloneWorkerRequest, transfer: readonly ArrayBuffer[] = []): void {
-    this.#worker?.postMessage(request, transfer);
+  #post(request: CloneWorkerRequest): void {
+    this.#worker?.postMessage(request);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -164,7 +164,12 @@ async function finishClone(
     to: target.position,
     ...(settings.sparse.length === 0 ? {} : { paths: settings.sparse }),
   };
-  const near = { ...callOptions(ws), uncompressed: ws.inDirectory, unchecked: ws.inDirectory };
+  const near = {
+    ...callOptions(ws),
+    uncompressed: ws.inDirectory,
+    unchecked: ws.inDirectory,
+    borrowed: true,
+  };
   const stream = forge.fetch(settings.project, request, near)[Symbol.asyncIterator]();
   try {
     const stage = metaPath(root, STAGING_DIR);

@@ -10,7 +10,7 @@ import { comparePaths, type TreePath } from "../base/path.ts";
 import type { IndexColumns } from "../codec/workspace-index.ts";
 import type { IndexChange, IndexEntry, WorkspaceIndex } from "./index.ts";
 import { type RowColumns, writeRow } from "./index-row.ts";
-import { pathsOf } from "./index-rows.ts";
+import { IndexRows, pathsOf } from "./index-rows.ts";
 import type { FileStat } from "./stat.ts";
 
 /** Edits of one directory: the number of an upsert, or ~ the number of a remove. */
@@ -68,8 +68,8 @@ function planDirectories(index: WorkspaceIndex, edits: Map<string, DirectoryEdit
 
 interface NamedEdit {
   readonly name: string;
-  /** undefined removes. */
-  readonly entry: IndexEntry | undefined;
+  /** Of an upsert, or ~ of a remove. */
+  readonly number: number;
 }
 
 /** Takes directories in path order. Those that end up without a file below them are left out. */
@@ -146,7 +146,7 @@ class ColumnsBuilder {
   #merge(first: number, after: number, edits: DirectoryEdits): void {
     const { nameText, nameEnd } = this.#old;
     let file = first;
-    for (const { name, entry } of this.#namedEdits(edits)) {
+    for (const { name, number } of this.#namedEdits(edits)) {
       for (; file < after; file++) {
         const oldName = nameText.slice(file === 0 ? 0 : nameEnd[file - 1], nameEnd[file]);
         const order = comparePaths(oldName, name);
@@ -158,7 +158,7 @@ class ColumnsBuilder {
           break;
         }
       }
-      if (entry !== undefined) this.#append(name, entry);
+      if (number >= 0) this.#append(name, number);
     }
     this.#copy(file, after);
   }
@@ -166,9 +166,8 @@ class ColumnsBuilder {
   /** One edit per name, by name. */
   #namedEdits(edits: DirectoryEdits): readonly NamedEdit[] {
     const named = edits.map((number): NamedEdit => {
-      const entry = number < 0 ? undefined : this.#upserts.at(number)!;
-      const path = entry?.path ?? this.#removes[~number]!;
-      return { name: path.slice(path.lastIndexOf("/") + 1), entry };
+      const path = number < 0 ? this.#removes[~number]! : this.#pathOf(number);
+      return { name: path.slice(path.lastIndexOf("/") + 1), number };
     });
     // Upserts mostly come in path order, in which the names of one directory are sorted.
     const isSorted = named.every(({ name }, i) => i === 0 || comparePaths(named[i - 1]!.name, name) < 0);
@@ -225,13 +224,21 @@ class ColumnsBuilder {
     this.#files = at + end - start;
   }
 
-  #append(name: string, row: IndexEntry): void {
+  #pathOf(upsert: number): TreePath {
+    const upserts = this.#upserts;
+    return upserts instanceof IndexRows ? upserts.path(upsert) : upserts.at(upsert)!.path;
+  }
+
+  #append(name: string, upsert: number): void {
     this.#flush();
     const file = this.#files++;
-    const { entry } = row;
     this.#nameParts.push(name);
     this.#nameLength += name.length;
     this.#nameEnd[file] = this.#nameLength;
+    const upserts = this.#upserts;
+    if (upserts instanceof IndexRows && upserts.write(upsert, this.#row, file)) return;
+    const row = upserts.at(upsert)!;
+    const { entry } = row;
     writeRow(this.#row, file, row);
     if (entry.chunks !== undefined) {
       this.#chunkedFile.push(file);

@@ -2,13 +2,29 @@
 import { LazyList, type List } from "../base/list.ts";
 import type { TreePath } from "../base/path.ts";
 import type { IndexEntry } from "./index.ts";
+import type { RowColumns } from "./index-row.ts";
+
+/** As `writeRow` for the row `i`; false for a row with a chunk list. */
+export type WriteColumns = (i: number, columns: RowColumns, row: number) => boolean;
 
 export class IndexRows extends LazyList<IndexEntry> {
   readonly #path: (i: number) => TreePath;
+  readonly #write: WriteColumns | undefined;
 
-  constructor(length: number, path: (i: number) => TreePath, row: (i: number) => IndexEntry) {
+  constructor(
+    length: number,
+    path: (i: number) => TreePath,
+    row: (i: number) => IndexEntry,
+    write?: WriteColumns,
+  ) {
     super(length, row);
     this.#path = path;
+    this.#write = write;
+  }
+
+  /** Into row `row` of an index, without making the item. False where nothing was written: make it. */
+  write(i: number, columns: RowColumns, row: number): boolean {
+    return this.#write?.(i, columns, row) ?? false;
   }
 
   path(i: number): TreePath {
