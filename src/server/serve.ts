@@ -53,6 +53,12 @@ export interface RunningServer extends AsyncDisposable {
 }
 
 const DRAIN_MS_MAX = 30_000;
+/**
+ * A process takes several times what its caches count: the engine's heap grows to twice what lives in it. The tree of
+ * 100,000 files fits.
+ */
+const PROJECT_CACHE_BYTES = 48 << 20;
+const CACHE_BYTES_TOTAL = 96 << 20;
 
 /** Errors: `usage`, `unsupported`, `unreachable` when the address is taken, and those of opening the store. */
 export async function startServer(request: StartServer): Promise<RunningServer> {
@@ -67,7 +73,14 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   const token = openOwnerToken(options.dataDirectory, random, options.ownerToken);
   await using cleanup = new AsyncDisposableStack();
   const stored = cleanup.use(
-    await openDirectoryForge(options.dataDirectory, { clock, random, create: true, trustWriters: false }),
+    await openDirectoryForge(options.dataDirectory, {
+      clock,
+      random,
+      create: true,
+      trustWriters: false,
+      cacheBytes: PROJECT_CACHE_BYTES,
+      cacheBytesTotal: CACHE_BYTES_TOTAL,
+    }),
   );
   const events = cleanup.use(createLiveEvents({ forge: stored, clock }));
   const metrics: ServerMetrics = new ServerMetrics(

@@ -11,6 +11,8 @@ export interface OpenDirectoryForge {
   readonly create: boolean;
   /** Pack cache of each open project, in bytes. */
   readonly cacheBytes?: number;
+  /** Of the caches of all projects. */
+  readonly cacheBytesTotal?: number;
   /**
    * Whoever calls is this process itself, so that its content need not be hashed again (the default). A server
    * passes content on that it was sent, and trusts nobody.
@@ -33,7 +35,7 @@ export function isFreeForForge(path: string): boolean {
  * is the directory as it was given.
  */
 export async function openDirectoryForge(directory: string, options: OpenDirectoryForge): Promise<Forge> {
-  const { clock, random, create, cacheBytes, trustWriters = true } = options;
+  const { clock, random, create, cacheBytes, cacheBytesTotal, trustWriters = true } = options;
   // Loaded here, so that asking what a directory is stays cheap.
   const [{ openLocalStore }, { ForgeService }] = await Promise.all([
     import("../store/local-store.ts"),
@@ -47,5 +49,6 @@ export async function openDirectoryForge(directory: string, options: OpenDirecto
     random,
     trustWriters,
     ...(cacheBytes === undefined ? {} : { cacheBytes }),
+    ...(cacheBytesTotal === undefined ? {} : { cacheBytesTotal }),
   });
 }

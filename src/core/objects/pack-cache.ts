@@ -21,8 +21,10 @@ export const WHOLE_PACK_BYTES_MAX = 256 << 10;
 const READ_AHEAD_BYTES_MAX = 1 << 20;
 /** Larger frames are not kept for readers who ask for that. */
 const READ_THROUGH_BYTES_MIN = 256 << 10;
-/** What an entry costs beside its bytes. */
+/** What a frame costs beside its bytes. */
 const ENTRY_OVERHEAD_BYTES = 256;
+/** What a pack costs beside its bytes: a dozen objects, maps and arrays. Those of small landings have few bytes. */
+const PACK_OVERHEAD_BYTES = 3 << 10;
 
 /** The head or a rollup names a pack that the store does not have. A newer head may not name it any more. */
 export class MissingPackError extends MicError {
@@ -69,7 +71,7 @@ export class OpenPack implements LruEntry {
     this.entry = entry;
     this.index = index;
     this.whole = whole;
-    this.weight = ENTRY_OVERHEAD_BYTES + index.memoryBytes + (whole?.length ?? 0);
+    this.weight = PACK_OVERHEAD_BYTES + index.memoryBytes + (whole?.length ?? 0);
     this.#onEvicted = onEvicted;
   }
 
