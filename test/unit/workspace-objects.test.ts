@@ -2,8 +2,10 @@ import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { hashObject } from "../../src/core/base/hash.ts";
+import { encodePack } from "../../src/core/codec/pack.ts";
 import { type IndexEntry, WorkspaceIndex } from "../../src/core/workspace/index.ts";
 import { LocalObjects } from "../../src/core/workspace/local-objects.ts";
+import { framesOf, testObject } from "../support/packs.ts";
 import { at, paths, TestWorkspaces } from "../support/workspaces.ts";
 
 let spaces: TestWorkspaces;
@@ -75,6 +77,26 @@ test("many small packs become one, without what nothing refers to", () => {
   objects.compact((id) => id === hashObject(content(7)), 0);
   expect(objects.has(hashObject(content(7)))).toBe(true);
   expect(objects.has(hashObject(content(8)))).toBe(false);
+});
+
+test("above the budget packs whose content is in use stay as they are", () => {
+  const objects = new LocalObjects(root);
+  add(objects, "received", 1, 2, 3);
+  const [used] = names();
+  add(objects, "received", 4, 5);
+  const live = new Set([1, 2, 3].map((n) => hashObject(content(n))));
+  objects.compact((id) => live.has(id), 0);
+  expect(names()).toEqual([used]);
+  expect(objects.has(hashObject(content(4)))).toBe(false);
+});
+
+test("a pack that was added whole is read like any other", async () => {
+  const objects = new LocalObjects(root);
+  const writer = objects.writer("received");
+  const { bytes } = encodePack(framesOf([testObject(content(1)), testObject(content(2))]));
+  await writer.addPack(bytes);
+  writer.finish();
+  expect(text(objects.read(hashObject(content(2)))?.content)).toBe(content(2).toString());
 });
 
 test("replacing tracked files in an index gives what building it anew gives", () => {

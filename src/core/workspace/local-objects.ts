@@ -248,13 +248,15 @@ export class LocalPackWriter {
   }
 }
 
-function hasMuchDead({ index, size }: LocalPack, isLive: (id: ObjectId) => boolean): boolean {
+function hasMuchDead({ index }: LocalPack, isLive: (id: ObjectId) => boolean): boolean {
+  let bytes = 0;
   let deadBytes = 0;
   for (let frame = 0; frame < index.frameCount; frame++) {
-    if (index.objectsOfFrame(frame).some(({ id }) => isLive(id))) continue;
-    deadBytes += index.frame(frame).storedLength;
+    const { storedLength } = index.frame(frame);
+    bytes += storedLength;
+    if (!index.objectsOfFrame(frame).some(({ id }) => isLive(id))) deadBytes += storedLength;
   }
-  return deadBytes >= size * DEAD_PART_MIN;
+  return deadBytes >= bytes * DEAD_PART_MIN;
 }
 
 function listNames(directory: string): string[] {
