@@ -24,7 +24,7 @@ export function nameRules(folding: NameFolding): NameRules {
  * Refuses (`unsafe-path`, with `paths`) forbidden or unsorted paths, a file that is also a directory, and names
  * that this platform cannot hold. `paths` are to be written, in key order.
  */
-export function checkTreePaths(paths: readonly TreePath[], rules: NameRules): void {
+export function checkTreePaths(paths: Iterable<TreePath>, rules: NameRules): void {
   let previous: TreePath | undefined;
   for (const path of paths) {
     parseTreePath(path);

@@ -11,13 +11,14 @@ import type { LeafEntry } from "../prolly/types.ts";
 import { CLONE_KINDS, STAT_FIELDS } from "./clone-writer.ts";
 import type { RowColumns } from "./index-row.ts";
 import { IndexRows } from "./index-rows.ts";
+import { PathTexts } from "./path-texts.ts";
 
 const CAPACITY_LEAST = 1024;
 /** Encoded entries of a tree in the making share pieces of memory of this size. */
 const VALUES_BYTES = 64 << 10;
 
 export class CloneList {
-  readonly paths: TreePath[] = [];
+  readonly #paths = new PathTexts();
   /** Index into CLONE_KINDS. */
   #kinds = new Uint8Array(CAPACITY_LEAST);
   #sizes = new Float64Array(CAPACITY_LEAST);
@@ -26,11 +27,12 @@ export class CloneList {
   readonly #chunks = new Map<number, ObjectId>();
 
   get length(): number {
-    return this.paths.length;
+    return this.#paths.length;
   }
 
   add(path: TreePath, { entry, hint }: ContentSide): void {
-    const file = this.paths.push(path) - 1;
+    const file = this.#paths.length;
+    this.#paths.add(path);
     if (file === this.#kinds.length) this.#grow();
     this.#kinds[file] = CLONE_KINDS.indexOf(entry.kind);
     this.#sizes[file] = entry.size;
@@ -39,8 +41,13 @@ export class CloneList {
     if (entry.chunks !== undefined) this.#chunks.set(file, entry.chunks);
   }
 
+  /** In path order. */
+  get paths(): Iterable<TreePath> {
+    return this.#paths;
+  }
+
   path(file: number): TreePath {
-    return this.paths[file]!;
+    return this.#paths.at(file);
   }
 
   /** Index into CLONE_KINDS. */

@@ -8,13 +8,15 @@ import { EMPTY_BYTES } from "../base/bytes.ts";
 import { invariant, type MicError } from "../base/errors.ts";
 import { workerEntry } from "../base/worker-entry.ts";
 import type { CloneWorkerData, CloneWorkerMessage, CloneWorkerRequest, SlotJob } from "./clone-worker.ts";
-import { CloneWriter, type FrameJob, STAT_FIELDS } from "./clone-writer.ts";
+import { CloneWriter, type FrameJob, ROW_FIELDS, STAT_FIELDS } from "./clone-writer.ts";
 import { restoreError } from "./worker-error.ts";
 
 /** Batches in the worker's queue: enough to bridge what this thread does between two of them. */
 const SLOTS = 8;
 /** Stored bytes of a batch. */
 const SLOT_BYTES = 256 << 10;
+/** A batch with so many files is not added to: what the worker has left at the end, this thread waits for. */
+const BATCH_FILES_MIN = 1000;
 /** Files that make a second thread worth its start. */
 const FILES_MIN = 1500;
 
@@ -31,6 +33,7 @@ export class CloneThreads implements AsyncDisposable {
   /** The batch that is being filled. */
   #batch: SlotJob[] = [];
   #batchBytes = 0;
+  #batchFiles = 0;
   #failure: MicError | Error | undefined;
   #isFinished = false;
   #wake: (() => void) | undefined;
@@ -103,7 +106,8 @@ export class CloneThreads implements AsyncDisposable {
     const { stored, ...rest } = job;
     this.#batch.push({ ...rest, at, storedLength: stored.length });
     this.#batchBytes += stored.length;
-    if (queued < 2) this.#sendBatch();
+    this.#batchFiles += job.rows.length / ROW_FIELDS;
+    if (queued < 2 || this.#batchFiles >= BATCH_FILES_MIN) this.#sendBatch();
     return true;
   }
 
@@ -113,6 +117,7 @@ export class CloneThreads implements AsyncDisposable {
     this.#sent += 1;
     this.#batch = [];
     this.#batchBytes = 0;
+    this.#batchFiles = 0;
   }
 
   /** Resolves when everything sent is on disk. */

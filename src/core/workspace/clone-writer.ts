@@ -102,6 +102,7 @@ export class CloneWriter {
     if (this.#made.has(dir)) return;
     // The other thread may have made it: recursive, that is no error, and an error costs more than a file.
     mkdirSync(`${this.#stage}/${dir}`, { recursive: true });
-    this.#made.add(dir);
+    // A copy: a slice keeps the whole text alive that it was cut from.
+    this.#made.add(`${dir}/`.slice(0, -1));
   }
 }
