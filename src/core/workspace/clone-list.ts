@@ -1,5 +1,5 @@
 /** The files of a clone, in path order: columns, since there may be millions of them. */
-import { asBuffer, EMPTY_BYTES } from "../base/bytes.ts";
+import { asBuffer, EMPTY_BYTES, releaseBytes } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
 import { OBJECT_ID_BYTES, type ObjectId, objectIdFromBytes } from "../base/ids.ts";
 import { KEY_BYTES_MAX } from "../base/limits.ts";
@@ -23,7 +23,7 @@ export class CloneList {
   #kinds = new Uint8Array(CAPACITY_LEAST);
   #sizes = new Float64Array(CAPACITY_LEAST);
   #hints = new Float64Array(CAPACITY_LEAST);
-  #ids = new Uint8Array(CAPACITY_LEAST * OBJECT_ID_BYTES);
+  #ids = asBuffer(new Uint8Array(CAPACITY_LEAST * OBJECT_ID_BYTES));
   readonly #chunks = new Map<number, ObjectId>();
 
   get length(): number {
@@ -37,7 +37,7 @@ export class CloneList {
     this.#kinds[file] = CLONE_KINDS.indexOf(entry.kind);
     this.#sizes[file] = entry.size;
     this.#hints[file] = hint;
-    asBuffer(this.#ids).write(entry.id, file * OBJECT_ID_BYTES, OBJECT_ID_BYTES, "hex");
+    this.#ids.write(entry.id, file * OBJECT_ID_BYTES, OBJECT_ID_BYTES, "hex");
     if (entry.chunks !== undefined) this.#chunks.set(file, entry.chunks);
   }
 
@@ -66,6 +66,11 @@ export class CloneList {
 
   id(file: number): ObjectId {
     return objectIdFromBytes(this.#ids, file * OBJECT_ID_BYTES);
+  }
+
+  /** 32 bytes for each file, valid until the next `add`. */
+  get ids(): Buffer {
+    return this.#ids;
   }
 
   /** A view of 32 bytes, valid until the next `add`. */
@@ -168,11 +173,12 @@ export class CloneList {
     const kinds = new Uint8Array(capacity);
     const sizes = new Float64Array(capacity);
     const hints = new Float64Array(capacity);
-    const ids = new Uint8Array(capacity * OBJECT_ID_BYTES);
+    const ids = asBuffer(new Uint8Array(capacity * OBJECT_ID_BYTES));
     kinds.set(this.#kinds);
     sizes.set(this.#sizes);
     hints.set(this.#hints);
     ids.set(this.#ids);
+    releaseBytes(this.#ids);
     this.#kinds = kinds;
     this.#sizes = sizes;
     this.#hints = hints;

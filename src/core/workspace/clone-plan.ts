@@ -3,33 +3,35 @@ import { asBuffer } from "../base/bytes.ts";
 import { corrupt } from "../base/errors.ts";
 import { OBJECT_ID_BYTES } from "../base/ids.ts";
 import type { Frame, ObjectRef } from "../objects/frame.ts";
-import { IdNumbers } from "../objects/id-numbers.ts";
 import type { CloneList } from "./clone-list.ts";
 import { type FrameJob, ROW_FIELDS } from "./clone-writer.ts";
 
 const NO_FILE = -1;
+const SLOTS_LEAST = 64;
 
 export class ClonePlan {
   readonly empty: number[] = [];
   readonly chunked: number[] = [];
   readonly #files: CloneList;
-  readonly #contents = new IdNumbers();
-  /** By content: the first file that has it, and the last. */
-  readonly #first: Int32Array;
+  /** First files of their content, plus one, by the first bytes of the id; 0 is free. */
+  readonly #slots: Int32Array;
+  /** By first file: the last one with this content. */
   readonly #last: Int32Array;
   /** By file: the next one with the same content. */
   readonly #next: Int32Array;
-  /** By content. */
-  readonly #isWritten: Uint8Array;
-  #written = 0;
+  /** By first file. */
+  readonly #isMissing: Uint8Array;
+  #missing = 0;
   left = 0;
 
   constructor(files: CloneList) {
     this.#files = files;
-    this.#first = new Int32Array(files.length);
+    let slots = SLOTS_LEAST;
+    while (slots < files.length * 2) slots *= 2;
+    this.#slots = new Int32Array(slots);
     this.#last = new Int32Array(files.length);
     this.#next = new Int32Array(files.length).fill(NO_FILE);
-    this.#isWritten = new Uint8Array(files.length);
+    this.#isMissing = new Uint8Array(files.length);
   }
 
   add(file: number): void {
@@ -37,20 +39,36 @@ export class ClonePlan {
     if (this.#files.size(file) === 0) this.empty.push(file);
     else if (this.#files.isChunked(file)) this.chunked.push(file);
     else {
-      const known = this.#contents.count;
-      const content = this.#contents.add(this.#files.idBytes(file));
-      if (content === known) this.#first[content] = file;
-      else this.#next[this.#last[content]!] = file;
-      this.#last[content] = file;
+      const slot = this.#slotOf(this.#files.ids, file * OBJECT_ID_BYTES);
+      let first = this.#slots[slot]! - 1;
+      if (first === NO_FILE) {
+        first = file;
+        this.#slots[slot] = file + 1;
+        this.#isMissing[file] = 1;
+        this.#missing += 1;
+      } else this.#next[this.#last[first]!] = file;
+      this.#last[first] = file;
+    }
+  }
+
+  /** Slot of the content with the id at `at`, or the free one where it belongs. */
+  #slotOf(id: Buffer, at: number): number {
+    const slots = this.#slots;
+    const { ids } = this.#files;
+    const mask = slots.length - 1;
+    for (let slot = id.readInt32LE(at) & mask; ; slot = (slot + 1) & mask) {
+      const first = slots[slot]! - 1;
+      if (first === NO_FILE) return slot;
+      const start = first * OBJECT_ID_BYTES;
+      if (ids.compare(id, at, at + OBJECT_ID_BYTES, start, start + OBJECT_ID_BYTES) === 0) return slot;
     }
   }
 
   missing(): ObjectRef[] {
     const refs: ObjectRef[] = [];
-    if (this.#written === this.#contents.count) return refs;
-    for (let content = 0; content < this.#contents.count; content++) {
-      if (this.#isWritten[content] === 1) continue;
-      const file = this.#first[content]!;
+    if (this.#missing === 0) return refs;
+    for (let file = 0; file < this.#isMissing.length; file++) {
+      if (this.#isMissing[file] === 0) continue;
       refs.push({ id: this.#files.id(file), hint: this.#files.hint(file) });
     }
     return refs;
@@ -62,11 +80,11 @@ export class ClonePlan {
     const from: number[] = [];
     for (let i = 0; i < frame.objects.length; i++) {
       scratch.write(frame.objects[i]!.id, 0, OBJECT_ID_BYTES, "hex");
-      const content = this.#contents.find(scratch);
-      if (content === -1 || this.#isWritten[content] === 1) continue;
-      this.#isWritten[content] = 1;
-      this.#written += 1;
-      for (let file = this.#first[content]!; file !== NO_FILE; file = this.#next[file]!) {
+      const first = this.#slots[this.#slotOf(scratch, 0)]! - 1;
+      if (first === NO_FILE || this.#isMissing[first] === 0) continue;
+      this.#isMissing[first] = 0;
+      this.#missing -= 1;
+      for (let file = first; file !== NO_FILE; file = this.#next[file]!) {
         wanted.push(file);
         from.push(i);
       }
