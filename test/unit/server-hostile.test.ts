@@ -218,6 +218,50 @@ describe("HTTP/2 that breaks its rules", () => {
     await expectAlive();
   });
 
+  test("headers that expand to gigabytes cost no memory (a bomb of HPACK references)", async () => {
+    const before = process.memoryUsage.rss();
+    // One header of 4000 bytes put into the table, then named by one byte each: 60 MB for each frame.
+    const value = Buffer.alloc(4000, 0x62);
+    const literal = Buffer.concat([Buffer.from("400161", "hex"), Buffer.from([0x7f, 0xa1, 0x1e]), value]);
+    const bomb = Buffer.concat([Buffer.from([0x82]), literal, Buffer.alloc(12_000, 0xbe)]);
+    const frames = Array.from({ length: 20 }, (_, i) => frame(1, 5, 2 * i + 1, bomb));
+    await exchange(opened.port.number, Buffer.concat([PREFACE, SETTINGS, ...frames]), { waitMs: 500 });
+    expect(process.memoryUsage.rss() - before).toBeLessThan(200 << 20);
+    await expectAlive();
+  });
+
+  test("floods of settings, window updates, priorities and resets of nothing hurt nobody else", async () => {
+    const before = process.memoryUsage.rss();
+    const changing = Buffer.from("000100001000", "hex");
+    const floods = [
+      frame(4, 0, 0, changing),
+      frame(8, 0, 0, Buffer.from("00000001", "hex")),
+      frame(2, 0, 3, Buffer.from("0000000000", "hex")),
+      frame(3, 0, 1, Buffer.from("00000008", "hex")),
+    ].map((each) => Buffer.concat([PREFACE, SETTINGS, ...Array.from({ length: 30_000 }, () => each)]));
+    await Promise.all(floods.map((flood) => exchange(opened.port.number, flood, { waitMs: 300 })));
+    expect(process.memoryUsage.rss() - before).toBeLessThan(200 << 20);
+    await expectAlive();
+  });
+
+  test("streams above the limit of a connection are refused, those below it are answered", async () => {
+    await using small = await openTestPort(() => undefined, { streamsMax: 10 });
+    const session = connectHttp2(`http://127.0.0.1:${small.port.number}`);
+    await new Promise((resolve) => session.once("remoteSettings", resolve));
+    expect(session.remoteSettings.maxConcurrentStreams).toBe(10);
+    session.destroy();
+    // Whoever does not care what the server said.
+    const open = Buffer.from("838684418aa0e41d139d09b8f01e07", "hex");
+    const frames = Array.from({ length: 200 }, (_, i) => frame(1, 4, 2 * i + 1, open));
+    const { text, state } = await exchange(small.port.number, Buffer.concat([PREFACE, SETTINGS, ...frames]), {
+      waitMs: 300,
+    });
+    const RST_STREAM = 3;
+    expect(state !== "open" || frameTypes(text).includes(RST_STREAM)).toBe(true);
+    using client = openTestClient(small.port.number);
+    expect(await client.call("Echo", "alive")).toBe("alive");
+  });
+
   test("a caller that opens streams only to reset them loses its connection", async () => {
     const session = connectHttp2(`http://127.0.0.1:${opened.port.number}`);
     const over = new Promise<void>((resolve) => session.once("close", () => resolve()));
