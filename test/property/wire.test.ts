@@ -262,6 +262,45 @@ describe("a round trip changes nothing:", () => {
     );
   });
 
+  test("but of no more than a landing takes, however short they are", () => {
+    const operations = Array.from(
+      { length: 21 },
+      (_, i): Operation => ({ kind: "delete", path: `f${i}` as TreePath }),
+    );
+    fc.assert(
+      fc.property(request, (value) => {
+        const sent = { ...value, frames: [] };
+        const read = (count: number): void => {
+          const reader = new LandRequestReader(20);
+          const some = { ...sent, operations: operations.slice(0, count) };
+          for (const bytes of [...encodeLandRequest("p", some)].map(joined)) reader.add(bytes);
+        };
+        read(20);
+        expect(() => read(21)).toThrow(expect.objectContaining({ code: "too-large" }));
+      }),
+      { numRuns: 3 },
+    );
+    const object = {
+      id: "ab".repeat(32) as ObjectId,
+      kind: "blob",
+      offset: 0,
+      length: 1,
+      sidecarLength: 0,
+    } as const;
+    const frame = { compressed: false, rawLength: 1, stored: new Uint8Array(1), objects: [object] };
+    fc.assert(
+      fc.property(request, (value) => {
+        const sent = { ...value, operations: [], frames: Array.from({ length: 21 }, () => frame) };
+        const reader = new LandRequestReader(20);
+        const readAll = (): void => {
+          for (const bytes of [...encodeLandRequest("p", sent)].map(joined)) reader.add(bytes);
+        };
+        expect(readAll).toThrow(expect.objectContaining({ code: "too-large" }));
+      }),
+      { numRuns: 3 },
+    );
+  });
+
   const landing: fc.Arbitrary<Landing> = fc.record({
     position,
     landingId: hex<LandingId>(16),

@@ -119,34 +119,43 @@ describe("a server with a tree that must not be written", () => {
     await expectNoMove(b, "unsafe-path");
   });
 
-  test("what it calls changed without a link above is not written through that link", async () => {
-    await project.land({ put: { s: { kind: "symlink", content: ".mic" } }, delete: ["f", "d/x"] });
-    const dir = spaces.newDir();
-    await cloneWorkspace(cloneOptions(dir), spaces.context(server.context()));
-    const settings = utf8("evil\n");
-    const entry = { kind: "file", size: settings.length, id: hashObject(settings) } as const;
-    // `before` says that the file is there already, so that nobody would ask what is above it.
-    const change = {
-      path: path("s/settings"),
-      before: { entry, hint: 1 },
-      after: { entry: { ...entry, kind: "executable" }, hint: 1 },
-    };
-    server.lie((real) =>
-      lyingForge(real, {
-        getHead: async (id) => ({ ...(await real.getHead(id)), position: 3 as Position, root: entry.id }),
-        getPosition: async (id, position) =>
-          position === 3 ? { position, root: entry.id } : await real.getPosition(id, position),
-        async *fetch() {
-          yield { kind: "changes", changes: [change as TreeChange] };
-        },
-      }),
-    );
-    await expect(syncWorkspace(spaces.open(dir, server.context()).ws)).rejects.toMatchObject({
-      code: "corrupt",
-    });
-    expect(spaces.open(dir, server.context()).files()).toEqual({ s: "-> .mic" });
-    expect(readdirSync(join(dir, ".mic"))).not.toContain("transition");
-  });
+  test.each([
+    ["new", "unsafe-path"],
+    ["there already, so that nobody would ask what is above it", "corrupt"],
+  ])(
+    "a file below a link is not written through it, though the server says that it is %s",
+    async (said, code) => {
+      await project.land({ put: { s: { kind: "symlink", content: ".mic" } }, delete: ["f", "d/x"] });
+      const dir = spaces.newDir();
+      await cloneWorkspace(cloneOptions(dir), spaces.context(server.context()));
+      const settings = utf8("evil\n");
+      const entry = { kind: "file", size: settings.length, id: hashObject(settings) } as const;
+      const change: TreeChange = {
+        path: path("s/settings"),
+        before: said === "new" ? undefined : { entry, hint: 1 },
+        after: { entry: { ...entry, kind: "executable" }, hint: 1 },
+      };
+      server.lie((real) =>
+        lyingForge(real, {
+          getHead: async (id) => ({ ...(await real.getHead(id)), position: 3 as Position, root: entry.id }),
+          getPosition: async (id, position) =>
+            position === 3 ? { position, root: entry.id } : await real.getPosition(id, position),
+          async *fetch() {
+            yield { kind: "changes", changes: [change] };
+          },
+          async *diff() {
+            yield [change];
+          },
+        }),
+      );
+      const open = () => spaces.open(dir, server.context());
+      await expect(syncWorkspace(open().ws)).rejects.toMatchObject({ code });
+      const paths = [path("s/settings")];
+      await expect(gotoPosition(open().ws, at(3), { paths })).rejects.toMatchObject({ code });
+      expect(open().files()).toEqual({ s: "-> .mic" });
+      expect(readdirSync(join(dir, ".mic"))).not.toContain("transition");
+    },
+  );
 });
 
 describe("a server that sends other content than it names", () => {

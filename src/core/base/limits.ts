@@ -16,6 +16,7 @@ export const PACK_TARGET_BYTES = 8 << 20;
 export const PACK_BYTES_MAX = 1 << 30;
 /** Stored content up to this travels inside the landing call. */
 export const INLINE_CONTENT_BYTES_MAX = 8 << 20;
+export const LANDING_OPERATIONS_MAX: number = 1 << 22;
 /** Landings that are imported in one call: at most what one batch of the forge takes. */
 export const IMPORT_LANDINGS_MAX = 128;
 /** The head object. */

@@ -1,13 +1,12 @@
 /** What can be said about a land request without looking at the project. */
 import { MicError } from "../base/errors.ts";
 import { parseLandingId, parseObjectId, parsePackId, parseSessionId, toPosition } from "../base/ids.ts";
-import { INLINE_CONTENT_BYTES_MAX, TEXT_BYTES_MAX } from "../base/limits.ts";
+import { INLINE_CONTENT_BYTES_MAX, LANDING_OPERATIONS_MAX, TEXT_BYTES_MAX } from "../base/limits.ts";
 import type { List } from "../base/list.ts";
 import { comparePaths, isWithin, parseTreePath, type TreePath } from "../base/path.ts";
 import type { TreeEntry } from "../codec/tree-entry.ts";
 import type { LandRequest, Operation } from "./forge.ts";
 
-export const OPERATIONS_MAX = 1 << 22;
 /** Texts of a landing together: its record has to fit a frame. */
 export const RECORD_TEXT_BYTES_MAX = 4 << 20;
 const NAME_BYTES_MAX = 4096;
@@ -67,7 +66,8 @@ function checkTexts(request: LandRequest): void {
 
 /** Errors: `too-large`. */
 export function checkOperationCount(count: number): void {
-  if (count > OPERATIONS_MAX) throw tooLarge(`${count} operations in one landing`, OPERATIONS_MAX);
+  if (count > LANDING_OPERATIONS_MAX)
+    throw tooLarge(`${count} operations in one landing`, LANDING_OPERATIONS_MAX);
 }
 
 /** Errors: `usage`, `unsafe-path`, `too-large`. */

@@ -5,7 +5,7 @@
 import { hexToBytes } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
 import type { LandingId } from "../base/ids.ts";
-import { INLINE_CONTENT_BYTES_MAX } from "../base/limits.ts";
+import { INLINE_CONTENT_BYTES_MAX, LANDING_OPERATIONS_MAX } from "../base/limits.ts";
 import type { ImportLandings, Landing, LandRequest, Operation } from "../forge/forge.ts";
 import type { Frame } from "../objects/frame.ts";
 import {
@@ -68,8 +68,26 @@ export function* encodeLandRequest(project: string, request: LandRequest): Gener
 
 /** Counts what a streamed request holds, so that it is refused before it fills the memory. */
 class StreamBudget {
+  readonly #countMax: number;
   #requestBytes = 0;
   #contentBytes = 0;
+  #operations = 0;
+  #objects = 0;
+
+  /** `countMax`: operations, and objects in frames. Each is a few bytes there and a few hundred here. */
+  constructor(countMax: number = LANDING_OPERATIONS_MAX) {
+    this.#countMax = countMax;
+  }
+
+  /** Errors: `too-large`, before more of them are kept. */
+  counts(operations: number, objects: number): void {
+    this.#operations += operations;
+    this.#objects += objects;
+    const count = Math.max(this.#operations, this.#objects);
+    if (count > this.#countMax) {
+      throw new MicError("too-large", `more than ${this.#countMax} operations or objects in one call`);
+    }
+  }
 
   message(bytes: number, frameBytes: number): void {
     this.#requestBytes += bytes - frameBytes;
@@ -87,8 +105,12 @@ class StreamBudget {
 export class LandRequestReader {
   readonly #operations: Operation[] = [];
   readonly #frames: Frame[] = [];
-  readonly #budget = new StreamBudget();
+  readonly #budget: StreamBudget;
   #head: WireLandRequest | undefined;
+
+  constructor(countMax?: number) {
+    this.#budget = new StreamBudget(countMax);
+  }
 
   /** The project that the first message names; undefined before it. */
   get project(): string | undefined {
@@ -104,9 +126,12 @@ export class LandRequestReader {
     while (reader.offset < reader.length) {
       const start = reader.offset;
       const tag = reader.varint();
-      if (tag === OPERATIONS_TAG) this.#operations.push(readOperation(reader));
-      else if (tag === LAND_FRAMES_TAG) {
+      if (tag === OPERATIONS_TAG) {
+        this.#budget.counts(1, 0);
+        this.#operations.push(readOperation(reader));
+      } else if (tag === LAND_FRAMES_TAG) {
         const frame = readFrame(reader);
+        this.#budget.counts(0, frame.objects.length);
         frameBytes += frame.stored.length;
         this.#frames.push(frame);
       } else {
@@ -183,6 +208,7 @@ export class ImportLandingsReader {
       const tag = reader.varint();
       if (tag === IMPORT_FRAMES_TAG) {
         const frame = readFrame(reader);
+        this.#budget.counts(0, frame.objects.length);
         frameBytes += frame.stored.length;
         this.#frames.push(frame);
       } else {
@@ -193,7 +219,10 @@ export class ImportLandingsReader {
     }
     this.#budget.message(bytes.length, frameBytes);
     const message = decodeMessage(ImportLandingsRequest, rest.finish());
-    for (const landing of message.landings) this.#landings.push(landingFromWire(landing));
+    for (const landing of message.landings) {
+      this.#budget.counts(landing.operations.length, 0);
+      this.#landings.push(landingFromWire(landing));
+    }
     this.#head ??= { ...message, landings: [] };
   }
 
