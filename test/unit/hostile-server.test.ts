@@ -174,16 +174,25 @@ describe("a server that sends other content than it names", () => {
     },
   );
 
+  /** Everything but what the frame claims to hold comes as it should. */
   function framesOf(real: Forge, frame: Frame): Forge {
+    const frames = [frame];
+    for (const content of [utf8(text), repeated(utf8(text))]) {
+      const id = hashObject(content);
+      const { length } = content;
+      if (frame.objects.some((object) => object.id === id)) continue;
+      const object = { id, kind: "blob", offset: 0, length, sidecarLength: 0 } as const;
+      frames.push({ compressed: false, rawLength: length, stored: content, objects: [object] });
+    }
     return lyingForge(real, {
       async *fetch(id, request, options): AsyncGenerator<FetchItem> {
         for await (const item of real.fetch(id, request, options)) {
           if (item.kind !== "frame") yield item;
         }
-        yield { kind: "frame", frame };
+        for (const each of frames) yield { kind: "frame", frame: each };
       },
       async *readObjects() {
-        yield frame;
+        yield* frames;
       },
     });
   }
