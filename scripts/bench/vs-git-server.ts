@@ -22,6 +22,7 @@ import {
   run,
   runAll,
   scratch,
+  warmMemory,
 } from "./harness.ts";
 import { serve } from "./server.ts";
 import { writeTree } from "./tree.ts";
@@ -130,7 +131,9 @@ try {
 
     const gitClone = at("git-clone");
     const micClone = at("mic-clone");
+    warmMemory(directory.path);
     clone.peer.push(git(directory.path, "clone", "--quiet", "--depth", "1", gitUrl(round), gitClone));
+    warmMemory(directory.path);
     clone.mic.push(mic(directory.path, "clone", `${url}/${project}`, micClone));
     // What follows needs history on git's side and a trusted index on both.
     rmSync(gitClone, { recursive: true });

@@ -18,6 +18,7 @@ import {
   run,
   runAll,
   scratch,
+  warmMemory,
 } from "./harness.ts";
 import { writeTree } from "./tree.ts";
 
@@ -80,7 +81,9 @@ for (let round = 0; round < RUNS; round++) {
   git(gitTree, "repack", "-a", "-d", "--quiet");
   const gitClone = join(directory.path, "git-clone");
   const micClone = join(directory.path, "mic-clone");
+  warmMemory(directory.path);
   clone.peer.push(git(directory.path, "clone", "--quiet", "--no-local", gitTree, gitClone));
+  warmMemory(directory.path);
   clone.mic.push(mic(directory.path, "clone", micTree, micClone));
   rmSync(gitClone, { recursive: true });
   rmSync(micClone, { recursive: true });
