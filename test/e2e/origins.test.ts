@@ -239,6 +239,7 @@ describe("25: a name that looks like an option", () => {
       };
       const { code, error, text } = await json(["clone", `${good.url}/ada/notes`]);
       expect({ code, error: error.code }).toEqual({ code: 1, error: "corrupt" });
+      expect(error.message).toContain("is not a project's name");
       expect(text).not.toContain("\u001b");
       expect(readdirSync(world.dir)).not.toContain("notes");
     },
