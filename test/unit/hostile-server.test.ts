@@ -174,25 +174,31 @@ describe("a server that sends other content than it names", () => {
     },
   );
 
-  /** Everything but what the frame claims to hold comes as it should. */
+  /** Everything but what the frame claims to hold comes as it should: it alone is what can be refused. */
   function framesOf(real: Forge, frame: Frame): Forge {
-    const frames = [frame];
-    for (const content of [utf8(text), repeated(utf8(text))]) {
-      const id = hashObject(content);
+    const claimed = new Set(frame.objects.map(({ id }) => id));
+    const frames = [utf8(text), repeated(utf8(text)), utf8("1\n")].map((content): Frame => {
       const { length } = content;
-      if (frame.objects.some((object) => object.id === id)) continue;
+      const id = hashObject(content);
       const object = { id, kind: "blob", offset: 0, length, sidecarLength: 0 } as const;
-      frames.push({ compressed: false, rawLength: length, stored: content, objects: [object] });
-    }
+      return claimed.has(id)
+        ? frame
+        : { compressed: false, rawLength: length, stored: content, objects: [object] };
+    });
+    if (claimed.size === 0 || !frames.includes(frame)) frames[0] = frame;
     return lyingForge(real, {
       async *fetch(id, request, options): AsyncGenerator<FetchItem> {
         for await (const item of real.fetch(id, request, options)) {
           if (item.kind !== "frame") yield item;
         }
-        for (const each of frames) yield { kind: "frame", frame: each };
+        // Of the first landing a clone needs one file more.
+        for (const each of request.from === 0 ? frames : frames.slice(0, 2))
+          yield { kind: "frame", frame: each };
       },
-      async *readObjects() {
-        yield* frames;
+      async *readObjects(_project, wants) {
+        for (const each of frames) {
+          if (each === frame || wants.some(({ id }) => each.objects[0]!.id === id)) yield each;
+        }
       },
     });
   }
