@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.{ts,tsx}"],
     pool: "threads",
+    maxWorkers: "100%",
     testTimeout: 60_000,
     hookTimeout: 180_000,
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
