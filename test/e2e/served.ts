@@ -7,6 +7,12 @@ import type { World } from "./support.ts";
 
 const START_TIMEOUT_MS = 20_000;
 
+/** Also those that a test starts: a hook can be registered only outside of tests. */
+const started = new Set<ChildProcess>();
+afterAll(() => {
+  for (const child of started) child.kill("SIGKILL");
+});
+
 export interface ServedOptions {
   /** Below the world's directory, default `forge`. */
   readonly data?: string;
@@ -45,7 +51,7 @@ export class Served {
       },
     );
     closeSync(output);
-    afterAll(() => void child.kill("SIGKILL"));
+    started.add(child);
     const deadline = performance.now() + START_TIMEOUT_MS;
     for (;;) {
       const text = readFileSync(log, "utf8");

@@ -23,6 +23,12 @@ const BUILD_LOCK = path.join(ROOT, "dist", ".building");
 const BUILD_LOCK_STALE_MS = 120_000;
 const RUN_TIMEOUT_MS = 60_000;
 
+/** Also those that a test makes: a hook can be registered only outside of tests. */
+const directories = new Set<string>();
+afterAll(() => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+});
+
 /** Absolute path of the executable under test. */
 export async function builtBinary(): Promise<string> {
   const given = process.env["MIC_BINARY"];
@@ -82,7 +88,7 @@ export class World {
 
   static async create(): Promise<World> {
     const world = new World(await builtBinary(), mkdtempSync(path.join(tmpdir(), "mic-e2e-")));
-    afterAll(() => rmSync(world.dir, { recursive: true, force: true }));
+    directories.add(world.dir);
     return world;
   }
 
