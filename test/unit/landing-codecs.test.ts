@@ -47,7 +47,7 @@ const head: Head = {
   nonce: "f0".repeat(16),
   rootHint: MAX - 1,
   ring: [short("01"), short("02"), short("03")],
-  rollups: [{ level: 2, first: 1 as Position, last: 10_000 as Position, hash: id("b2") }],
+  rollups: [{ level: 2, epoch, first: 1 as Position, last: 10_000 as Position, hash: id("b2") }],
   pages: [
     { hash: id("c3"), epoch, level: 1, first: 1 as Position, last: 500 as Position },
     { hash: id("d4"), epoch, level: 0, first: 500 as Position, last: 628 as Position },

@@ -15,8 +15,8 @@ describe("store keys", () => {
     [keys.blobKey(project, epoch, hash as ObjectId), `projects/${project}/blobs/2026-11-20/fe/${hash}`],
     [keys.pageKey(project, epoch, hash), `projects/${project}/pages/2026-11-20/fe/${hash}`],
     [
-      keys.rollupKey(project, 2, 10_001 as Position, hash),
-      `projects/${project}/landing-log/level-2/0000000000010001-${hash}`,
+      keys.rollupKey(project, epoch, 2, 10_001 as Position, hash),
+      `projects/${project}/landing-log/level-2/2026-11-20/0000000000010001-${hash}`,
     ],
     [
       keys.sessionKey(project, "ab".repeat(16) as SessionId),
@@ -47,7 +47,7 @@ describe("store keys", () => {
 
   test("keys of rollups sort by position up to the largest", () => {
     const starts = [1, 9, 10, 10_001, Number.MAX_SAFE_INTEGER] as Position[];
-    const made = starts.map((start) => keys.rollupKey(project, 1, start, hash));
+    const made = starts.map((start) => keys.rollupKey(project, epoch, 1, start, hash));
     expect(made.toSorted()).toEqual(made);
   });
 

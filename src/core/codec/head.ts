@@ -20,7 +20,7 @@
  * | 100 | 4 | u32 LE | number of pages g |
  * | 104 | 4 | u32 LE | number of packs p |
  * | 108 | 16·r | bytes | ring: ids of the newest landings, newest last; the last is at `position` |
- * | … | 49·u | | rollups: u8 level, u64 first, u64 last, hash 32 |
+ * | … | 51·u | | rollups by first position: u8 level, u16 epoch (days since 1970-01-01), u64 first, u64 last, hash 32 |
  * | … | 51·g | | pages (codec/page-ref.ts), oldest first |
  * | … | 59·p | | packs (codec/pack-entry.ts), by last position ascending |
  * | … | 16 | bytes | seal (codec/sealed.ts) |
@@ -32,9 +32,15 @@
 import { ByteReader, ByteWriter, utf8 } from "../base/bytes.ts";
 import { corrupt, invariant, MicError } from "../base/errors.ts";
 import type { Hlc } from "../base/hlc.ts";
-import { EMPTY_ROOT, type LandingId, type ObjectId, type Position } from "../base/ids.ts";
+import { EMPTY_ROOT, type Epoch, type LandingId, type ObjectId, type Position } from "../base/ids.ts";
 import { HEAD_BYTES_MAX } from "../base/limits.ts";
-import { type ManifestPack, readPackEntries, writePackEntry } from "./pack-entry.ts";
+import {
+  daysToEpoch,
+  epochToDays,
+  type ManifestPack,
+  readPackEntries,
+  writePackEntry,
+} from "./pack-entry.ts";
 import { PAGE_REF_BYTES, type PageRef, readPageRef, writePageRef } from "./page-ref.ts";
 import { checkSeal, SEAL_BYTES, seal } from "./sealed.ts";
 
@@ -46,11 +52,13 @@ export const WRITER_VERSION = 1;
 
 const FIXED_BYTES = 108;
 const LANDING_ID_BYTES = 16;
-const ROLLUP_REF_BYTES = 49;
+const ROLLUP_REF_BYTES = 51;
 
 export interface RollupRef {
-  /** 1: 100 positions, 2: 10,000, 3: 1,000,000. */
+  /** Level n covers 10^(n + 1) positions (objects/keys.ts, docs/format/rollup.md). */
   readonly level: number;
+  /** Of the rollup and its parts. */
+  readonly epoch: Epoch;
   readonly first: Position;
   readonly last: Position;
   readonly hash: ObjectId;
@@ -84,7 +92,12 @@ export function encodeHead(head: Head): Uint8Array {
   writer.u32(head.ring.length).u32(head.rollups.length).u32(head.pages.length).u32(head.packs.length);
   for (const id of head.ring) writer.hex(id);
   for (const rollup of head.rollups) {
-    writer.u8(rollup.level).u64(rollup.first).u64(rollup.last).hex(rollup.hash);
+    writer
+      .u8(rollup.level)
+      .u16(epochToDays(rollup.epoch))
+      .u64(rollup.first)
+      .u64(rollup.last)
+      .hex(rollup.hash);
   }
   for (const page of head.pages) writePageRef(writer, page);
   for (const pack of head.packs) writePackEntry(writer, pack);
@@ -161,10 +174,11 @@ function readVersions(bytes: Uint8Array): number {
 
 function readRollup(reader: ByteReader): RollupRef {
   const level = reader.u8();
+  const epoch = daysToEpoch(reader.u16());
   const first = reader.safeU64() as Position;
   const last = reader.safeU64() as Position;
   const hash = reader.hex(32) as ObjectId;
   if (level < 1 || first < 1 || first > last)
     throw reader.fail(`rollup of level ${level}, ${first} to ${last}`);
-  return { level, first, last, hash };
+  return { level, epoch, first, last, hash };
 }

@@ -259,7 +259,7 @@ export class Batch {
   /** One pack and the swap of the head. Call once, with at least one member. */
   seal(): SealedBatch {
     collectAfter(this.#members.reduce((sum, { record }) => sum + record.operationCount, 0));
-    const { snapshot, random, epoch, pages } = this.#context;
+    const { snapshot, random, epoch, pages, storeMs } = this.#context;
     const { project, head: parent, etag } = snapshot;
     const members = this.#members;
     const newest = members.at(-1)?.record;
@@ -298,7 +298,7 @@ export class Batch {
       packs: lists.packs,
     };
     const puts = [{ key: packKey(project, epoch, encoded.id), bytes: encoded.bytes }, ...lists.puts];
-    const swap = { key: headKey(project), expected: etag, bytes: encodeHead(head) };
+    const swap = { key: headKey(project), expected: etag, bytes: encodeHead(head), checkedAtMs: storeMs };
     return { head, puts, swap, pack, packBytes: encoded.bytes, recordBytes, members };
   }
 

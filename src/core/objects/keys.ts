@@ -8,7 +8,8 @@
  * | `projects/{project}/packs/{epoch}/{hh}/{pack}.pack` | immutable |
  * | `projects/{project}/blobs/{epoch}/{hh}/{id}` | immutable, loose objects |
  * | `projects/{project}/pages/{epoch}/{hh}/{hash}` | immutable pages that the head spills |
- * | `projects/{project}/landing-log/level-{1,2,3}/{start}-{hash}` | immutable rollups; `start` has 16 digits |
+ * | `projects/{project}/landing-log/level-{n}/{epoch}/{start}-{hash}` | immutable rollups; `start` has 16 digits |
+ * | `projects/{project}/landing-log/parts/{epoch}/{hh}/{hash}` | immutable parts of large rollups |
  * | `projects/{project}/sessions/{session}.bin` | compare-and-swap |
  * | `projects/{project}/gc/{name}` | first passes of the collector |
  * | `names/{org}/{name}` | created if absent, then compare-and-swap; never deleted |
@@ -91,10 +92,20 @@ export function pageKey(project: ProjectId, epoch: Epoch, hash: string): string 
   return `${projectPrefix(project)}pages/${epoch}/${hash.slice(0, 2)}/${hash}`;
 }
 
-/** `start`: first position of the range. `hash`: BLAKE3-256 of the rollup's bytes. */
-export function rollupKey(project: ProjectId, level: 1 | 2 | 3, start: Position, hash: string): string {
+/** `level`: 1 or more. `start`: first position of the range. `hash`: BLAKE3-256 of the rollup's bytes. */
+export function rollupKey(
+  project: ProjectId,
+  epoch: Epoch,
+  level: number,
+  start: Position,
+  hash: string,
+): string {
   const digits = String(start).padStart(START_DIGITS, "0");
-  return `${projectPrefix(project)}landing-log/level-${level}/${digits}-${hash}`;
+  return `${projectPrefix(project)}landing-log/level-${level}/${epoch}/${digits}-${hash}`;
+}
+
+export function rollupPartKey(project: ProjectId, epoch: Epoch, hash: string): string {
+  return `${projectPrefix(project)}landing-log/parts/${epoch}/${hash.slice(0, 2)}/${hash}`;
 }
 
 export function sessionsPrefix(project: ProjectId): string {

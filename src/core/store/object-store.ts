@@ -21,6 +21,11 @@ export interface ByteRange {
 export interface ReadOptions {
   /** Part of the object. A range that passes the end is cut short; one that starts beyond it is empty. */
   readonly range?: ByteRange;
+  /**
+   * Past every cache: an earlier answer turned out to be damaged. A cache drops what it has under the key and
+   * asks the next tier for the same.
+   */
+  readonly fresh?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -34,6 +39,11 @@ export interface Swap {
   /** The version that must be current; `null`: the key must not exist. */
   readonly expected: ETag | null;
   readonly bytes: Uint8Array;
+  /**
+   * The store's time, in Unix milliseconds, at which what the swap relies on was checked. A store whose requests
+   * expire signs the swap with it, so that a late delivery is refused.
+   */
+  readonly checkedAtMs?: number;
 }
 
 /**

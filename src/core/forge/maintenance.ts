@@ -1,0 +1,69 @@
+/**
+ * What keeps a project fast and small: rollups of the log, merging of packs, collection of what nothing names. All
+ * of it can be done by any agent at any time, twice or never, without changing what the project says. Only where
+ * the store is at hand: a server does it by itself.
+ */
+import type { ProjectId } from "../base/ids.ts";
+import type { CallOptions, FsckReport, Progress } from "./forge.ts";
+
+export interface UpkeepReport {
+  /** Rollups that were built and attached. */
+  readonly rollups: number;
+  /** Packs that merged ones replaced. */
+  readonly packsMerged: number;
+  /** Merged packs that replaced them. */
+  readonly packsWritten: number;
+  /** Of the packs that were replaced, and of those that replaced them. */
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+}
+
+export interface CollectReport {
+  /** Objects in the store below the project. */
+  readonly objects: number;
+  /** Objects that nothing names, whatever their age. */
+  readonly unreferenced: number;
+  /** Objects that this pass deleted, or would delete. */
+  readonly deleted: number;
+  readonly bytesDeleted: number;
+  /** Objects that a later pass may delete: seen unreferenced once, or too young. */
+  readonly waiting: number;
+  readonly bytesWaiting: number;
+  /** RFC 3339 time from which on a pass can delete what waits; absent when nothing waits. */
+  readonly nextAt?: string;
+}
+
+export interface RepairReport {
+  readonly before: FsckReport;
+  /** Derived data that was built again. */
+  readonly rebuilt: number;
+  /** Objects that are damaged and cannot be derived: moved aside, under these keys. */
+  readonly quarantined: readonly string[];
+  readonly after: FsckReport;
+}
+
+export interface StorageStat {
+  readonly objects: number;
+  readonly bytes: number;
+  readonly byKind: readonly { readonly kind: string; readonly objects: number; readonly bytes: number }[];
+}
+
+export interface Maintenance {
+  /** Builds what rollups and merged packs are due. Errors: `unreachable`, `corrupt`, `aborted`. */
+  upkeep(
+    project: ProjectId,
+    options?: CallOptions & {
+      /** Ends between two steps when this time has passed. */
+      readonly budgetMs?: number;
+      readonly onProgress?: (progress: Progress) => void;
+    },
+  ): Promise<UpkeepReport>;
+  /** One pass of the collector: docs/format/collection.md. */
+  collect(project: ProjectId, options?: CallOptions & { readonly dryRun?: boolean }): Promise<CollectReport>;
+  repair(
+    project: ProjectId,
+    options?: CallOptions & { readonly onProgress?: (progress: Progress) => void },
+  ): Promise<RepairReport>;
+  /** What is stored for a project. */
+  stat(project: ProjectId, options?: CallOptions): Promise<StorageStat>;
+}
