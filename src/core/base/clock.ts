@@ -11,3 +11,18 @@ export interface Clock {
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new MicError("aborted", "interrupted", { cause: signal.reason });
 }
+
+/** What is awaited is shared with others and goes on; only this caller stops waiting. Errors: `aborted`. */
+export async function abortable<Result>(shared: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  throwIfAborted(signal);
+  let stop: (() => void) | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(new MicError("aborted", "interrupted", { cause: signal.reason }));
+    signal.addEventListener("abort", stop, { once: true });
+  });
+  try {
+    return await Promise.race([shared, aborted]);
+  } finally {
+    if (stop !== undefined) signal.removeEventListener("abort", stop);
+  }
+}

@@ -4,7 +4,7 @@
  * the head is all that orders them.
  */
 import { bytesToHex } from "../base/bytes.ts";
-import type { Clock } from "../base/clock.ts";
+import { abortable, type Clock, throwIfAborted } from "../base/clock.ts";
 import { MicError } from "../base/errors.ts";
 import {
   EMPTY_ROOT,
@@ -68,6 +68,9 @@ export class ProjectStore {
   #newest: Snapshot | undefined;
   /** When the store last said what the newest head is. */
   #askedAtMs = Number.NEGATIVE_INFINITY;
+  /** The question to the store that is under way, and the one that begins when it ends. */
+  #asking: Promise<Snapshot> | undefined;
+  #nextAsk: Promise<Snapshot> | undefined;
 
   constructor(options: ProjectStoreOptions) {
     const { store, project, clock, random, cacheBytes, trustWriters } = options;
@@ -193,16 +196,43 @@ export class ProjectStore {
     return await this.#publisher.importLandings(prepared, options.signal);
   }
 
-  /** Reads begun later never give a caller an older head than reads that ended before. */
+  /**
+   * Reads begun later never give a caller an older head than reads that ended before. Callers that come while the
+   * store is being asked share the next question, so that however many there are, one is under way. It belongs to
+   * none of them and takes no signal.
+   */
   async #refresh(options: SignalOption): Promise<Snapshot> {
+    throwIfAborted(options.signal);
+    const answer = this.#nextAsk ?? this.#askNext();
+    const snapshot = await (options.signal === undefined ? answer : abortable(answer, options.signal));
+    throwIfAborted(options.signal);
+    return snapshot;
+  }
+
+  #askNext(): Promise<Snapshot> {
+    const before = this.#asking;
+    const begin = (): Promise<Snapshot> => {
+      this.#nextAsk = undefined;
+      const asked = this.#ask().finally(() => {
+        if (this.#asking === asked) this.#asking = undefined;
+      });
+      this.#asking = asked;
+      return asked;
+    };
+    if (before === undefined) return begin();
+    this.#nextAsk = before.then(begin, begin);
+    return this.#nextAsk;
+  }
+
+  async #ask(): Promise<Snapshot> {
     for (let attempt = 0; ; attempt++) {
       const known = this.#newest;
       const askedAtMs = this.#options.clock.nowMs();
-      const read = await this.#read(known, options);
+      const read = await this.#read(known);
       this.#askedAtMs = askedAtMs;
       const newest = this.#newest;
       if (read === undefined) {
-        // Unchanged since before this call, unless a concurrent call found something newer.
+        // Unchanged since before this call, unless this process landed meanwhile.
         if (newest !== undefined) return newest;
         continue;
       }
@@ -213,21 +243,16 @@ export class ProjectStore {
       ) {
         return this.#adopt(read.head, read.etag);
       }
-      // Older than what a concurrent call found: look again. Older again: the store was put back in time.
+      // Older than what this process landed meanwhile: look again. Older again: the store was put back in time.
     }
   }
 
   async #read(
     known: Snapshot | undefined,
-    options: SignalOption,
   ): Promise<{ readonly head: Head; readonly etag: ETag } | undefined> {
     const { store, project } = this.#options;
     const key = headKey(project);
-    const { signal } = options;
-    const found =
-      known === undefined
-        ? await store.get(key, signal === undefined ? {} : { signal })
-        : await store.revalidate(key, known.etag, signal === undefined ? {} : { signal });
+    const found = known === undefined ? await store.get(key) : await store.revalidate(key, known.etag);
     if (found === "unchanged") return undefined;
     if (found === undefined) {
       throw new MicError("not-found", `there is no project ${project}`, { data: { project } });
