@@ -1,26 +1,10 @@
-/** grpcurl, the usual gRPC client of the command line: built once from its source, kept outside the checkout. */
-import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
-import { homedir } from "node:os";
-import { join } from "node:path";
-
-const MODULE = "github.com/fullstorydev/grpcurl/cmd/grpcurl";
-const VERSION = "v1.9.3";
+/** grpcurl, the usual gRPC client of the command line. */
+import { spawnSync } from "node:child_process";
+import { buildGoTool } from "./go-tools.ts";
 
 /** Its path. Throws where there is no Go, or where its source cannot be fetched. */
 export function buildGrpcurl(): string {
-  const cache = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
-  const directory = join(cache, "mic-tests", `grpcurl-${VERSION}`);
-  const file = join(directory, process.platform === "win32" ? "grpcurl.exe" : "grpcurl");
-  if (existsSync(file)) return file;
-  if (spawnSync("go", ["version"]).status !== 0)
-    throw new Error("grpcurl is built with Go, which is not installed");
-  mkdirSync(directory, { recursive: true });
-  execFileSync("go", ["install", `${MODULE}@${VERSION}`], {
-    env: { ...process.env, GOBIN: directory, GOFLAGS: "-buildvcs=false" },
-    stdio: ["ignore", "inherit", "inherit"],
-  });
-  return file;
+  return buildGoTool("grpcurl");
 }
 
 export interface GrpcReply {
