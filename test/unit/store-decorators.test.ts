@@ -3,6 +3,7 @@ import { utf8 } from "../../src/core/base/bytes.ts";
 import { systemClock } from "../../src/core/base/system.ts";
 import { CountingStore, type StoreRequest } from "../../src/core/store/counting-store.ts";
 import { type FaultOptions, FaultWorld } from "../../src/core/store/fault-store.ts";
+import { FaultTable } from "../../src/core/store/fault-table.ts";
 import { FAULT_KINDS, type FaultKind, uniformRates } from "../../src/core/store/faults.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import type { CommitOutcome } from "../../src/core/store/object-store.ts";
@@ -123,7 +124,7 @@ describe("FaultStore", () => {
     const { clock, inner, world, store } = worldWith(kind);
     const outcome = await clock.run(store.commit([], swapOf("one")));
     expect(outcome.kind).toBe(answer);
-    expect(world.counts.get(kind)).toBe(1);
+    if (kind !== "swap-repeated-late") expect(world.counts.get(kind)).toBe(1);
     expect((await inner.get("head")) !== undefined).toBe(applied === "applied");
     await clock.run(world.settle());
     expect((await inner.get("head")) !== undefined).toBe(applied !== "never");
@@ -152,10 +153,75 @@ describe("FaultStore", () => {
     const put = clock.run(store.put("k", utf8("x")));
     if (answer === "throws") await expect(put).rejects.toMatchObject({ code: "unreachable", kind: "retry" });
     else await put;
-    expect(world.counts.get(kind)).toBe(1);
+    if (kind !== "put-twice") expect(world.counts.get(kind)).toBe(1);
     expect((await inner.get("k")) !== undefined).toBe(applied === "applied");
     await clock.run(world.settle());
     expect((await inner.get("k")) !== undefined).toBe(applied !== "never");
+  });
+
+  test("a second delivery that its caller cannot see counts once somebody meets what it reached", async () => {
+    const { clock, world, store } = worldWith("put-twice");
+    await store.put("k", utf8("x"));
+    await clock.run(world.settle());
+    expect(world.observed).toBe(0);
+    expect(await store.get("other")).toBeUndefined();
+    expect(world.observed).toBe(0);
+    await store.list("", {});
+    expect(world.counts.get("put-twice")).toBe(1);
+    await store.get("k");
+    expect(world.observed).toBe(1);
+  });
+
+  test("a swap whose check is too old, or from the future, is refused, however late it comes", async () => {
+    const { clock, inner, world, store } = worldWith("swap-late", { signatureMs: 1000 });
+    world.dice.calm();
+    for (const shiftMs of [-1001, 1001]) {
+      const swap = { ...swapOf("one"), checkedAtMs: clock.nowMs() + shiftMs };
+      expect(await store.commit([], swap)).toMatchObject({ kind: "unknown" });
+    }
+    expect(world.counts.get("actor-too-late")).toBe(2);
+    const sentAtMs = clock.nowMs();
+    let isTooLate = false;
+    world.later(async () => {
+      isTooLate = clock.nowMs() - sentAtMs > 1000;
+      await world.swap([], { ...swapOf("one"), checkedAtMs: sentAtMs });
+    });
+    await clock.run(world.settle());
+    expect(isTooLate).toBe(true);
+    expect(await inner.get("head")).toBeUndefined();
+    expect((await store.commit([], { ...swapOf("two"), checkedAtMs: clock.nowMs() })).kind).toBe("committed");
+  });
+
+  test("an actor is stopped for long before a request, which then goes on", async () => {
+    const { clock, inner, world, store } = worldWith("put-slow", {
+      rates: { "actor-paused": 1 },
+      pauseMsMax: 1_000_000,
+    });
+    const beforeMs = clock.nowMs();
+    await clock.run(store.put("k", utf8("x")));
+    expect(clock.nowMs()).toBeGreaterThan(beforeMs);
+    expect(await inner.get("k")).toBeDefined();
+    expect(world.counts.get("actor-paused")).toBe(1);
+  });
+
+  test("faults are counted by what was done to which kind of object, and only when the caller lives to see", async () => {
+    const { clock, world, store } = worldWith("put-503", { classOf: (key) => key.split("/")[0]! });
+    await expect(store.put("pack/1", utf8("x"))).rejects.toMatchObject({ code: "unreachable" });
+    await expect(store.put("page/1", utf8("x"))).rejects.toMatchObject({ code: "unreachable" });
+    await store.get("pack/1");
+    expect(world.table.count("put-503", "put pack")).toBe(1);
+    expect(world.table.count("put-503", "put page")).toBe(1);
+    expect(Object.fromEntries(world.table.calls)).toEqual({ "put pack": 1, "put page": 1, "read pack": 1 });
+    const dying = world.actor();
+    const crashed = dying.crashAt(0, "after");
+    void dying.put("pack/2", utf8("x"));
+    await clock.run(crashed);
+    expect(world.table.count("put-503", "put pack")).toBe(1);
+    expect(world.table.count("actor-died-after", "put pack")).toBe(1);
+    const copy = FaultTable.from(JSON.parse(JSON.stringify(world.table)));
+    copy.add(world.table);
+    expect(copy.total).toBe(2 * world.observed);
+    expect(copy.count("put-503", "put page")).toBe(2);
   });
 
   test("a put that fails within a commit means that the swap was never sent", async () => {
@@ -205,6 +271,7 @@ describe("FaultStore", () => {
   test("deletes fail, are applied without an answer, or later", async () => {
     for (const [kind, applied] of [
       ["delete-timeout", "never"],
+      ["delete-503", "never"],
       ["delete-answer-lost", "applied"],
       ["delete-late", "later"],
     ] as const) {

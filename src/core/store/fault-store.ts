@@ -7,7 +7,8 @@ import { type Clock, throwIfAborted } from "../base/clock.ts";
 import { MicError } from "../base/errors.ts";
 import { hashObject } from "../base/hash.ts";
 import type { Random } from "../base/random.ts";
-import { FaultDice, type FaultKind, type FaultRates } from "./faults.ts";
+import { FaultTable } from "./fault-table.ts";
+import { FaultDice, type FaultKind, type FaultOperation, type FaultRates } from "./faults.ts";
 import type {
   CommitOutcome,
   ETag,
@@ -33,7 +34,15 @@ export interface FaultOptions {
   readonly delayMsMax?: number;
   /** How long a new key may be missing from lists. Default 60 s. */
   readonly freshMs?: number;
+  /** Longest stop of an actor before a request. Default 6 days. */
+  readonly pauseMsMax?: number;
+  /** A swap whose check is older than this, or later than the store's time by as much, is refused. Default: none is. */
+  readonly signatureMs?: number;
+  /** What kind of object a key or a prefix is, for the table of faults. */
+  readonly classOf?: (key: string) => string;
 }
+
+const DAY_MS = 86_400_000;
 
 export class FaultWorld {
   readonly inner: ObjectStore;
@@ -43,7 +52,13 @@ export class FaultWorld {
   readonly #contentEtags: boolean;
   readonly #delayMsMax: number;
   readonly #freshMs: number;
-  readonly #counts = new Map<FaultKind, number>();
+  readonly #pauseMsMax: number;
+  readonly #signatureMs: number;
+  readonly #classOf: (key: string) => string;
+  /** What callers have seen. */
+  readonly table = new FaultTable();
+  /** Keys that a second delivery has reached, of which nobody can know before looking at them again. */
+  readonly #delivered = new Map<string, { readonly fault: FaultKind; readonly what: string }>();
   readonly #putAtMs = new Map<string, number>();
   readonly #late = new Set<Promise<void>>();
 
@@ -55,6 +70,9 @@ export class FaultWorld {
     this.#contentEtags = options.etags === "content";
     this.#delayMsMax = options.delayMsMax ?? 30_000;
     this.#freshMs = options.freshMs ?? 60_000;
+    this.#pauseMsMax = options.pauseMsMax ?? 6 * DAY_MS;
+    this.#signatureMs = options.signatureMs ?? Number.POSITIVE_INFINITY;
+    this.#classOf = options.classOf ?? (() => "object");
   }
 
   actor(): FaultStore {
@@ -63,13 +81,16 @@ export class FaultWorld {
 
   /** Faults that a caller has seen, by kind. */
   get counts(): ReadonlyMap<FaultKind, number> {
-    return this.#counts;
+    return this.table.kinds();
   }
 
   get observed(): number {
-    let sum = 0;
-    for (const count of this.#counts.values()) sum += count;
-    return sum;
+    return this.table.total;
+  }
+
+  /** `read head`, `put pack`, … */
+  nameOf(operation: FaultOperation, key: string): string {
+    return operation === "clock" ? "clock" : `${operation} ${this.#classOf(key)}`;
   }
 
   /** Resolves when every late request has been applied. */
@@ -77,8 +98,20 @@ export class FaultWorld {
     while (this.#late.size > 0) await Promise.all(this.#late);
   }
 
-  saw(kind: FaultKind): void {
-    this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
+  /** Somebody called and had an answer, right or wrong, about these keys. */
+  met(keys: readonly string[]): void {
+    if (this.#delivered.size === 0) return;
+    for (const key of keys) {
+      const delivered = this.#delivered.get(key);
+      if (delivered === undefined) continue;
+      this.#delivered.delete(key);
+      this.table.saw(delivered.fault, delivered.what);
+    }
+  }
+
+  /** Ends a stop of an actor: most take minutes, a few take days. */
+  pause(): Promise<void> {
+    return this.clock.sleep(Math.ceil(this.dice.fraction() ** 3 * this.#pauseMsMax));
   }
 
   delay(signal?: AbortSignal): Promise<void> {
@@ -86,14 +119,23 @@ export class FaultWorld {
     return this.clock.sleep(Math.ceil(this.dice.fraction() ** 3 * this.#delayMsMax), signal);
   }
 
-  /** Applies a request some time after its caller was answered. */
-  later(apply: () => Promise<unknown>): void {
+  /** Applies a request some time after its caller was answered. `again`: a second time, which its caller cannot see. */
+  later(
+    apply: () => Promise<unknown>,
+    again?: { readonly fault: FaultKind; readonly what: string; readonly key: string },
+  ): void {
     const task = this.delay()
       .then(apply)
       .then(() => {
         this.#late.delete(task);
+        if (again !== undefined) this.#delivered.set(again.key, again);
       });
     this.#late.add(task);
+  }
+
+  /** Whether the store takes a swap for what it says about the time of its check. */
+  isTooLate({ checkedAtMs }: Swap): boolean {
+    return checkedAtMs !== undefined && Math.abs(this.clock.nowMs() - checkedAtMs) > this.#signatureMs;
   }
 
   async read(key: string, options: ReadOptions | undefined): Promise<StoredObject | undefined> {
@@ -119,6 +161,7 @@ export class FaultWorld {
   }
 
   async swap(puts: readonly Put[], swap: Swap): Promise<CommitOutcome> {
+    if (this.isTooLate(swap)) return { kind: "unknown", cause: tooLate() };
     for (const { key } of puts) this.#putAtMs.set(key, this.clock.nowMs());
     if (!this.#contentEtags || swap.expected === null) {
       return this.#withEtag(await this.inner.commit(puts, swap), swap.bytes);
@@ -143,6 +186,12 @@ export class FaultWorld {
   }
 }
 
+function tooLate(): MicError {
+  return new MicError("unreachable", "the request was signed too long ago", {
+    data: { fault: "actor-too-late" },
+  });
+}
+
 export interface StoreStep {
   /** From 0, in the order of the actor's steps. */
   readonly index: number;
@@ -150,6 +199,18 @@ export interface StoreStep {
   readonly operation: "get" | "revalidate" | "put" | "swap" | "list" | "delete" | "now";
   readonly key: string;
 }
+
+const VERB_OF: Readonly<Record<StoreStep["operation"], FaultOperation>> = {
+  get: "read",
+  revalidate: "read",
+  put: "put",
+  swap: "swap",
+  list: "list",
+  delete: "delete",
+  now: "clock",
+};
+
+type Saw = (kind: FaultKind) => void;
 
 /** One actor's view of the world. */
 export class FaultStore implements ObjectStore {
@@ -189,28 +250,48 @@ export class FaultStore implements ObjectStore {
     });
   }
 
-  async #step<T>(operation: StoreStep["operation"], key: string, run: () => Promise<T>): Promise<T> {
+  async #step<T>(
+    operation: StoreStep["operation"],
+    key: string,
+    run: (saw: Saw) => Promise<T>,
+    keysOf: (result: T) => readonly string[] = () => [key],
+  ): Promise<T> {
     const index = this.#steps++;
-    await this.#moment({ index, moment: "before", operation, key });
+    const world = this.#world;
+    const what = world.nameOf(VERB_OF[operation], key);
+    // An actor that dies has seen nothing of what came before, so faults count when the call is over.
+    const seen: FaultKind[] = [];
+    let keys: readonly string[] = [];
+    if (!this.#crashed && world.dice.drawPause()) {
+      await world.pause();
+      seen.push("actor-paused");
+    }
+    await this.#moment({ index, moment: "before", operation, key }, what);
     try {
-      return await run();
+      const result = await run((kind) => seen.push(kind));
+      keys = keysOf(result);
+      return result;
     } finally {
-      await this.#moment({ index, moment: "after", operation, key });
+      await this.#moment({ index, moment: "after", operation, key }, what);
+      world.table.called(what);
+      for (const kind of seen) world.table.saw(kind, what);
+      world.met(keys);
     }
   }
 
-  async #moment(step: StoreStep): Promise<void> {
+  async #moment(step: StoreStep, what: string): Promise<void> {
     if (!this.#crashed) await this.onStep?.(step);
     if (this.#crash?.index === step.index && this.#crash.moment === step.moment) {
       this.#crashed = true;
+      this.#world.table.saw(step.moment === "before" ? "actor-died-before" : "actor-died-after", what);
       this.#crash.reached();
     }
     if (this.#crashed) await new Promise<never>(() => undefined);
   }
 
   get(key: string, options?: ReadOptions): Promise<StoredObject | undefined> {
-    return this.#step("get", key, async () => {
-      const found = await this.#readWithFaults(options?.signal, () => this.#world.read(key, options));
+    return this.#step("get", key, async (saw) => {
+      const found = await this.#readWithFaults(saw, options?.signal, () => this.#world.read(key, options));
       return found === "unchanged" ? undefined : found;
     });
   }
@@ -220,12 +301,13 @@ export class FaultStore implements ObjectStore {
     etag: ETag,
     options?: { readonly signal?: AbortSignal },
   ): Promise<StoredObject | "unchanged" | undefined> {
-    return this.#step("revalidate", key, () =>
-      this.#readWithFaults(options?.signal, () => this.#world.revalidate(key, etag, options)),
+    return this.#step("revalidate", key, (saw) =>
+      this.#readWithFaults(saw, options?.signal, () => this.#world.revalidate(key, etag, options)),
     );
   }
 
   async #readWithFaults(
+    saw: Saw,
     signal: AbortSignal | undefined,
     read: () => Promise<StoredObject | "unchanged" | undefined>,
   ): Promise<StoredObject | "unchanged" | undefined> {
@@ -234,30 +316,30 @@ export class FaultStore implements ObjectStore {
     const fault = world.dice.draw("read");
     if (fault === "read-timeout" || fault === "read-500" || fault === "read-503") {
       if (fault === "read-timeout") await world.delay(signal);
-      throw this.#fail(fault);
+      throw fail(fault, saw);
     }
     if (fault === "read-slow") {
       await world.delay(signal);
-      world.saw(fault);
+      saw(fault);
     }
     const found = await read();
     if (found === undefined || found === "unchanged" || found.bytes.length === 0) return found;
     if (fault === "read-flipped") {
-      world.saw(fault);
+      saw(fault);
       const bytes = new Uint8Array(found.bytes);
       const bit = world.dice.below(bytes.length * 8);
       bytes[bit >> 3]! ^= 1 << (bit & 7);
       return { bytes, etag: found.etag };
     }
     if (fault === "read-cut") {
-      world.saw(fault);
+      saw(fault);
       return { bytes: found.bytes.slice(0, world.dice.below(found.bytes.length)), etag: found.etag };
     }
     return found;
   }
 
   put(key: string, bytes: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<void> {
-    return this.#step("put", key, async () => {
+    return this.#step("put", key, async (saw) => {
       throwIfAborted(options?.signal);
       const world = this.#world;
       const copy = new Uint8Array(bytes);
@@ -267,20 +349,19 @@ export class FaultStore implements ObjectStore {
         case "put-500":
         case "put-503":
         case "put-full":
-          throw this.#fail(fault);
+          throw fail(fault, saw);
         case "put-answer-lost":
           await apply();
-          throw this.#fail(fault);
+          throw fail(fault, saw);
         case "put-late":
           world.later(apply);
-          throw this.#fail(fault);
+          throw fail(fault, saw);
         case "put-twice":
-          world.later(apply);
-          world.saw(fault);
+          world.later(apply, { fault, key, what: world.nameOf("put", key) });
           break;
         case "put-slow":
           await world.delay(options?.signal);
-          world.saw(fault);
+          saw(fault);
       }
       await apply();
     });
@@ -295,12 +376,13 @@ export class FaultStore implements ObjectStore {
     if (!this.#world.atomicCommit) {
       for (const { key, bytes } of puts) await this.put(key, bytes, options);
     }
-    return this.#step("swap", swap.key, () =>
-      this.#swapWithFaults(this.#world.atomicCommit ? puts : [], swap, options?.signal),
+    return this.#step("swap", swap.key, (saw) =>
+      this.#swapWithFaults(saw, this.#world.atomicCommit ? puts : [], swap, options?.signal),
     );
   }
 
   async #swapWithFaults(
+    saw: Saw,
     puts: readonly Put[],
     swap: Swap,
     signal: AbortSignal | undefined,
@@ -310,18 +392,22 @@ export class FaultStore implements ObjectStore {
     const copies = puts.map(({ key, bytes }) => ({ key, bytes: new Uint8Array(bytes) }));
     const swapCopy = { ...swap, bytes: new Uint8Array(swap.bytes) };
     const apply = (): Promise<CommitOutcome> => world.swap(copies, swapCopy);
+    const answered = async (): Promise<CommitOutcome> => {
+      if (world.isTooLate(swap)) saw("actor-too-late");
+      return await apply();
+    };
     const fault = world.dice.draw("swap");
-    if (fault === undefined) return apply();
-    const unknown = (): CommitOutcome => ({ kind: "unknown", cause: this.#fail(fault) });
+    if (fault === undefined) return answered();
+    const unknown = (): CommitOutcome => ({ kind: "unknown", cause: fail(fault, saw) });
     switch (fault) {
       case "swap-slow":
         await world.delay(signal);
-        world.saw(fault);
-        return apply();
+        saw(fault);
+        return answered();
       case "swap-answer-slow": {
-        const outcome = await apply();
+        const outcome = await answered();
         await world.delay();
-        world.saw(fault);
+        saw(fault);
         return outcome;
       }
       case "swap-answer-lost":
@@ -334,15 +420,14 @@ export class FaultStore implements ObjectStore {
       case "swap-twice": {
         const first = await apply();
         const second = await apply();
-        if (first.kind === "committed") world.saw(fault);
+        if (first.kind === "committed") saw(fault);
         return second;
       }
       case "swap-repeated-late":
-        world.later(apply);
-        world.saw(fault);
-        return apply();
+        world.later(apply, { fault, key: swap.key, what: world.nameOf("swap", swap.key) });
+        return answered();
       case "swap-412":
-        world.saw(fault);
+        saw(fault);
         return { kind: "lost" };
       case "swap-timeout":
         await world.delay();
@@ -353,46 +438,47 @@ export class FaultStore implements ObjectStore {
   }
 
   list(prefix: string, options?: ListOptions): Promise<ListPage> {
-    return this.#step("list", prefix, async () => {
+    const run = async (saw: Saw): Promise<ListPage> => {
       throwIfAborted(options?.signal);
       const world = this.#world;
       const fault = world.dice.draw("list");
-      if (fault === "list-timeout") {
-        await world.delay(options?.signal);
-        throw this.#fail(fault);
+      if (fault === "list-timeout" || fault === "list-503") {
+        if (fault === "list-timeout") await world.delay(options?.signal);
+        throw fail(fault, saw);
       }
       const page = await world.inner.list(prefix, options);
       if (fault !== "list-omits-fresh") return page;
       const objects = page.objects.filter(({ key }) => !world.isFresh(key) || world.dice.fraction() < 0.5);
       if (objects.length === page.objects.length) return page;
-      world.saw(fault);
+      saw(fault);
       return { ...page, objects };
-    });
+    };
+    return this.#step("list", prefix, run, ({ objects }) => objects.map(({ key }) => key));
   }
 
   delete(keys: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<void> {
-    return this.#step("delete", keys[0] ?? "", async () => {
+    return this.#step("delete", keys[0] ?? "", async (saw) => {
       throwIfAborted(options?.signal);
       const world = this.#world;
       const copy = [...keys];
       const fault = world.dice.draw("delete");
-      if (fault === "delete-timeout") throw this.#fail(fault);
+      if (fault === "delete-timeout" || fault === "delete-503") throw fail(fault, saw);
       if (fault === "delete-late") {
         world.later(() => world.inner.delete(copy));
-        throw this.#fail(fault);
+        throw fail(fault, saw);
       }
       await world.inner.delete(copy);
-      if (fault === "delete-answer-lost") throw this.#fail(fault);
+      if (fault === "delete-answer-lost") throw fail(fault, saw);
     });
   }
 
   nowMs(): Promise<number> {
-    return this.#step("now", "", async () => {
+    return this.#step("now", "", async (saw) => {
       const world = this.#world;
       const nowMs = await world.inner.nowMs();
       const fault = world.dice.draw("clock");
       if (fault === undefined) return nowMs;
-      world.saw(fault);
+      saw(fault);
       return nowMs + Math.round((world.dice.fraction() * 2 - 1) * 60 * 60 * 1000);
     });
   }
@@ -400,10 +486,10 @@ export class FaultStore implements ObjectStore {
   async [Symbol.asyncDispose](): Promise<void> {
     // The world belongs to the simulator.
   }
+}
 
-  #fail(fault: FaultKind): MicError {
-    this.#world.saw(fault);
-    const message = fault === "put-full" ? "the store is full" : `injected fault ${fault}`;
-    return new MicError("unreachable", message, { data: { fault } });
-  }
+function fail(fault: FaultKind, saw: Saw): MicError {
+  saw(fault);
+  const message = fault === "put-full" ? "the store is full" : `injected fault ${fault}`;
+  return new MicError("unreachable", message, { data: { fault } });
 }

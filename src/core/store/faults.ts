@@ -1,9 +1,9 @@
-/** The kinds of fault that a store can have, and the dice that draw them. */
+/** The kinds of fault that a store and its callers can have, and the dice that draw them. */
 import { type Random, randomFraction } from "../base/random.ts";
 
 /**
- * What goes wrong, named by operation. "Late": the caller is told nothing definite and the request is applied
- * afterwards, perhaps after other operations. "Twice": delivered twice, the second answer is returned.
+ * What goes wrong with a request, named by operation. "Late": the caller is told nothing definite and the request
+ * is applied afterwards, perhaps after other operations. "Twice": delivered twice, the second answer is returned.
  */
 export const FAULT_KINDS = [
   "read-slow",
@@ -13,6 +13,7 @@ export const FAULT_KINDS = [
   "read-flipped",
   "read-cut",
   "list-timeout",
+  "list-503",
   "list-omits-fresh",
   "put-slow",
   "put-500",
@@ -34,26 +35,47 @@ export const FAULT_KINDS = [
   "swap-500",
   "swap-503",
   "delete-timeout",
+  "delete-503",
   "delete-answer-lost",
   "delete-late",
   "clock-jump",
 ] as const;
 
-export type FaultKind = (typeof FAULT_KINDS)[number];
+/**
+ * What befalls whoever calls: stopped for hours or days before a request, dead before or after one, a clock that
+ * is wrong, or a swap that the store refuses because its signature is too old.
+ */
+export const ACTOR_FAULT_KINDS = [
+  "actor-paused",
+  "actor-died-before",
+  "actor-died-after",
+  "actor-clock-wrong",
+  "actor-too-late",
+] as const;
+
+export type StoreFault = (typeof FAULT_KINDS)[number];
+export type ActorFault = (typeof ACTOR_FAULT_KINDS)[number];
+export type FaultKind = StoreFault | ActorFault;
 export type FaultOperation = "read" | "list" | "put" | "swap" | "delete" | "clock";
 
 /** Probability of each kind in each operation that it applies to; absent: never. */
-export type FaultRates = Readonly<Partial<Record<FaultKind, number>>>;
+export type FaultRates = Readonly<Partial<Record<StoreFault | "actor-paused", number>>>;
 
-/** Every kind with the same probability per operation. */
+/** Every kind of the store's faults with the same probability per operation. */
 export function uniformRates(probability: number): FaultRates {
   return Object.fromEntries(FAULT_KINDS.map((kind) => [kind, probability])) as FaultRates;
+}
+
+export function faultsOf(operation: FaultOperation): readonly StoreFault[] {
+  return FAULT_KINDS.filter((kind) => kind.startsWith(`${operation}-`));
 }
 
 /** Answers that a busy store gives to many requests in a row. */
 const BURST_OF: ReadonlySet<FaultKind> = new Set([
   "read-503",
+  "list-503",
   "put-503",
+  "delete-503",
   "swap-409",
   "swap-412",
   "swap-429",
@@ -62,10 +84,19 @@ const BURST_OF: ReadonlySet<FaultKind> = new Set([
 ]);
 const BURST_LENGTH_MAX = 6;
 
+const KINDS: Readonly<Record<FaultOperation, readonly StoreFault[]>> = {
+  read: faultsOf("read"),
+  list: faultsOf("list"),
+  put: faultsOf("put"),
+  swap: faultsOf("swap"),
+  delete: faultsOf("delete"),
+  clock: faultsOf("clock"),
+};
+
 export class FaultDice {
   rates: FaultRates;
   readonly #random: Random;
-  #burst: { readonly kind: FaultKind; left: number } | undefined;
+  #burst: { readonly kind: StoreFault; readonly operation: FaultOperation; left: number } | undefined;
 
   constructor(random: Random, rates: FaultRates) {
     this.#random = random;
@@ -82,22 +113,26 @@ export class FaultDice {
     return Math.floor(this.fraction() * count);
   }
 
-  draw(operation: FaultOperation): FaultKind | undefined {
-    const prefix = `${operation}-`;
-    if (this.#burst?.kind.startsWith(prefix)) {
+  draw(operation: FaultOperation): StoreFault | undefined {
+    if (this.#burst?.operation === operation) {
       const { kind } = this.#burst;
       if (--this.#burst.left <= 0) this.#burst = undefined;
       if (this.fraction() < 0.75) return kind;
     }
     let rest = this.fraction();
-    for (const kind of FAULT_KINDS) {
-      if (!kind.startsWith(prefix)) continue;
+    for (const kind of KINDS[operation]) {
       rest -= this.rates[kind] ?? 0;
       if (rest >= 0) continue;
-      if (BURST_OF.has(kind)) this.#burst = { kind, left: this.below(BURST_LENGTH_MAX) };
+      if (BURST_OF.has(kind)) this.#burst = { kind, operation, left: this.below(BURST_LENGTH_MAX) };
       return kind;
     }
     return undefined;
+  }
+
+  /** Whether the caller is stopped before its request. */
+  drawPause(): boolean {
+    const rate = this.rates["actor-paused"] ?? 0;
+    return rate > 0 && this.fraction() < rate;
   }
 
   /** Ends a burst, with the faults. */
