@@ -2,7 +2,7 @@
  * Landings that one swap of the head will carry, each with its own position, conflict check and result. Built on
  * one snapshot; nothing in it is true before the swap is.
  */
-import { bytesToHex, releaseBytes } from "../base/bytes.ts";
+import { releaseBytes } from "../base/bytes.ts";
 import { invariant, MicError } from "../base/errors.ts";
 import { collectAfter, GarbagePace } from "../base/garbage.ts";
 import { hashObject } from "../base/hash.ts";
@@ -10,25 +10,26 @@ import { nextHlc } from "../base/hlc.ts";
 import { type Epoch, type LandingId, type ObjectId, objectIdFromBytes, type Position } from "../base/ids.ts";
 import { BLOB_FRAME_RAW_BYTES, FRAME_RAW_BYTES_MAX, NODE_FRAME_RAW_BYTES } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
-import { encodeHead, type Head, WRITER_VERSION } from "../codec/head.ts";
+import { type Head, WRITER_VERSION } from "../codec/head.ts";
 import { encodeHints } from "../codec/hints.ts";
 import { encodeLandingRecord, type LandingRecord } from "../codec/landing-record.ts";
 import { encodePack } from "../codec/pack.ts";
 import type { ManifestPack } from "../codec/pack-entry.ts";
 import type { Frame } from "../objects/frame.ts";
 import { FrameBuilder } from "../objects/frame-builder.ts";
-import { headKey, packKey } from "../objects/keys.ts";
+import { packKey } from "../objects/keys.ts";
 import type { PackCache } from "../objects/pack-cache.ts";
 import { editTreeInSlices } from "../prolly/edit.ts";
 import type { Tree } from "../prolly/tree.ts";
 import type { NewNode, TreeEdit } from "../prolly/types.ts";
-import type { Put, Swap } from "../store/object-store.ts";
 import { doClash } from "./conflicts.ts";
+import type { ChangedLists } from "./head-change.ts";
 import { ContentLocator } from "./locate-content.ts";
 import { appendPacks, type PageCache } from "./manifest.ts";
 import { checkNeighbours } from "./neighbours.ts";
 import type { GivenPlace, PreparedLanding } from "./prepared-landing.ts";
 import { recordOperations, type StoredSegment } from "./record-operations.ts";
+import { type SealedHead, sealHead } from "./sealed-head.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { TouchedPaths } from "./touched-paths.ts";
 import type { UploadedPack, UploadedPacks } from "./uploaded-packs.ts";
@@ -39,7 +40,6 @@ export const RING_SIZE = 256;
 export const BATCH_LANDINGS_MAX = RING_SIZE / 2;
 /** Bytes of content, nodes and operations after which a batch takes no further landing. */
 const BATCH_BYTES_MAX = 64 << 20;
-const NONCE_BYTES = 16;
 /** A larger landing is compared with, not indexed. */
 const INDEXED_OPERATIONS_MAX = 1024;
 
@@ -66,10 +66,7 @@ export interface BatchMember {
 }
 
 /** What one commit writes, and what is true once it is committed. */
-export interface SealedBatch {
-  readonly head: Head;
-  readonly puts: readonly Put[];
-  readonly swap: Swap;
+export interface SealedBatch extends SealedHead {
   readonly pack: ManifestPack;
   readonly packBytes: Uint8Array;
   /** Encoded size. */
@@ -256,11 +253,11 @@ export class Batch {
     }
   }
 
-  /** One pack and the swap of the head. Call once, with at least one member. */
-  seal(): SealedBatch {
+  /** One pack and the swap of the head, whose lists a change made anew. Call once, with at least one member. */
+  seal(changed?: ChangedLists): SealedBatch {
     collectAfter(this.#members.reduce((sum, { record }) => sum + record.operationCount, 0));
-    const { snapshot, random, epoch, pages, storeMs } = this.#context;
-    const { project, head: parent, etag } = snapshot;
+    const { snapshot, epoch, pages } = this.#context;
+    const { project, head: parent } = snapshot;
     const members = this.#members;
     const newest = members.at(-1)?.record;
     invariant(newest !== undefined, "an empty batch is sealed");
@@ -281,25 +278,22 @@ export class Batch {
     };
     const uploads = [...this.#uploads.values()].sort((a, b) => a.last - b.last);
     const added = [...uploads, pack];
-    const lists = appendPacks(parent, added, { project, epoch, cache: pages });
+    const before = changed ?? parent;
+    const lists = appendPacks(before, added, { project, epoch, cache: pages });
     const ids: LandingId[] = members.map(({ landing }) => landing.request.landingId);
-    const head: Head = {
+    const sealed = sealHead(this.#context, {
       position: newest.position,
       root: newest.root,
       hlc: newest.hlc,
-      leastReader: parent.leastReader,
-      leastWriter: parent.leastWriter,
-      salt: parent.salt,
-      nonce: bytesToHex(random.bytes(NONCE_BYTES)),
       rootHint: newest.rootHint,
       ring: [...parent.ring, ...ids].slice(-RING_SIZE),
-      rollups: parent.rollups,
+      rollups: before.rollups,
       pages: lists.pages,
       packs: lists.packs,
-    };
-    const puts = [{ key: packKey(project, epoch, encoded.id), bytes: encoded.bytes }, ...lists.puts];
-    const swap = { key: headKey(project), expected: etag, bytes: encodeHead(head), checkedAtMs: storeMs };
-    return { head, puts, swap, pack, packBytes: encoded.bytes, recordBytes, members };
+    });
+    const packPut = { key: packKey(project, epoch, encoded.id), bytes: encoded.bytes };
+    const puts = [packPut, ...(changed?.puts ?? []), ...lists.puts];
+    return { ...sealed, puts, pack, packBytes: encoded.bytes, recordBytes, members };
   }
 
   /** Records in frames of their own, so that reading a log reads neither paths nor nodes. */

@@ -4,6 +4,7 @@ import type { LandingId } from "../base/ids.ts";
 import type { LandingRecord } from "../codec/landing-record.ts";
 import type { SealedBatch } from "./batch.ts";
 import type { HeadInfo, LandResult, PositionRef } from "./forge.ts";
+import type { ChangeOutcome, HeadChange } from "./head-change.ts";
 import type { PreparedImport } from "./prepared-import.ts";
 import type { PreparedLanding } from "./prepared-landing.ts";
 
@@ -15,7 +16,7 @@ export interface PendingOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-abstract class Pending<Result> {
+export abstract class Pending<Result> {
   readonly deadlineMs: number;
   readonly asksBefore: number;
   readonly result: Promise<Result>;
@@ -40,12 +41,8 @@ abstract class Pending<Result> {
     else signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
 
-  /** What it was made on. */
-  abstract get base(): PositionRef;
   /** The error of a call whose outcome nobody knows. */
   protected abstract unknown(cause: unknown): MicError;
-  /** Answers with what was committed. `index`: its place among the batch's members. */
-  abstract committed(batch: SealedBatch, index: number): void;
 
   get isSettled(): boolean {
     return this.#isSettled;
@@ -94,6 +91,7 @@ export class PendingLanding extends Pending<LandResult> {
     this.landing = landing;
   }
 
+  /** What it was made on. */
   get base(): PositionRef {
     return this.landing.request.base;
   }
@@ -107,6 +105,7 @@ export class PendingLanding extends Pending<LandResult> {
     });
   }
 
+  /** Answers with what was committed. `index`: its place among the batch's members. */
   committed(batch: SealedBatch, index: number): void {
     this.resolve(landed(batch.members[index]!.record));
   }
@@ -121,6 +120,7 @@ export class PendingImport extends Pending<HeadInfo> {
     this.prepared = prepared;
   }
 
+  /** What it was made on. */
   get base(): PositionRef {
     return this.prepared.after;
   }
@@ -133,8 +133,26 @@ export class PendingImport extends Pending<HeadInfo> {
     });
   }
 
+  /** Answers with what was committed. */
   committed({ head }: SealedBatch): void {
     this.resolve({ position: head.position, root: head.root, hlc: head.hlc, salt: head.salt });
+  }
+}
+
+/** Rides on the next swap, whatever else that carries. */
+export class PendingChange extends Pending<ChangeOutcome> {
+  readonly change: HeadChange;
+
+  constructor(change: HeadChange, options: PendingOptions) {
+    super(options);
+    this.change = change;
+  }
+
+  protected unknown(cause: unknown): MicError {
+    return new MicError("outcome-unknown", `it is not known whether the ${this.change.what} was attached`, {
+      hint: "it is done again when it is due",
+      cause,
+    });
   }
 }
 

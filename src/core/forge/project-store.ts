@@ -23,6 +23,7 @@ import { PackCache } from "../objects/pack-cache.ts";
 import type { ETag, ObjectStore } from "../store/object-store.ts";
 import { attachLoose } from "./attach-loose.ts";
 import type { HeadInfo, ImportLandings, LandRequest, LandResult, StoredContent } from "./forge.ts";
+import type { ChangeOutcome, HeadChange } from "./head-change.ts";
 import { LooseContent } from "./loose-content.ts";
 import { Manifest } from "./manifest.ts";
 import { overlayReader } from "./overlay-reader.ts";
@@ -94,7 +95,7 @@ export class ProjectStore {
       newest: () => this.#newest,
       askedAtMs: () => this.#askedAtMs,
       refresh: () => this.#refresh({}),
-      adopt: (head, etag) => this.#adoptOwn(head, etag),
+      adopt: (head, etag, replaced) => this.#adoptOwn(head, etag, replaced),
     });
   }
 
@@ -197,6 +198,14 @@ export class ProjectStore {
   }
 
   /**
+   * Has the head changed without a landing. `obsolete`: the change did not fit the newest head, or is in it
+   * already. Errors: what `change.apply` throws, `too-large`, `outcome-unknown`, `unreachable`, `aborted`.
+   */
+  async attach(change: HeadChange, options: SignalOption = {}): Promise<ChangeOutcome> {
+    return await this.#publisher.attach(change, options.signal);
+  }
+
+  /**
    * Reads begun later never give a caller an older head than reads that ended before. Callers that come while the
    * store is being asked share the next question, so that however many there are, one is under way. It belongs to
    * none of them and takes no signal.
@@ -236,14 +245,13 @@ export class ProjectStore {
         if (newest !== undefined) return newest;
         continue;
       }
-      if (
-        newest === undefined ||
-        read.head.position >= newest.head.position ||
-        (attempt > 0 && newest === known)
-      ) {
+      const isUndisturbed = newest === known;
+      const ahead = newest === undefined ? 1 : read.head.position - newest.head.position;
+      if (ahead > 0 || (isUndisturbed && (ahead === 0 || attempt > 0))) {
         return this.#adopt(read.head, read.etag);
       }
-      // Older than what this process landed meanwhile: look again. Older again: the store was put back in time.
+      // Older than what this process landed meanwhile, or at the same position as what it attached, and perhaps
+      // older: look again. Older again: the store was put back in time.
     }
   }
 
@@ -260,9 +268,12 @@ export class ProjectStore {
     return { head: decodeHead(found.bytes), etag: found.etag };
   }
 
-  /** After a commit of our own. A read may have overtaken its answer and found what came after it. */
-  #adoptOwn(head: Head, etag: ETag): void {
-    if (this.#newest !== undefined && this.#newest.head.position >= head.position) return;
+  /**
+   * After a commit of our own over the head `replaced`. When another one is known by now, a read has overtaken the
+   * commit's answer and found it, or what came after it.
+   */
+  #adoptOwn(head: Head, etag: ETag, replaced: ETag | null): void {
+    if (this.#newest !== undefined && this.#newest.etag !== replaced) return;
     this.#askedAtMs = this.#options.clock.nowMs();
     this.#adopt(head, etag);
   }

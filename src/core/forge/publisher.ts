@@ -14,10 +14,19 @@ import type { CommitOutcome, ETag, ObjectStore } from "../store/object-store.ts"
 import { Batch, type BatchContext, checkWriterVersion, type SealedBatch } from "./batch.ts";
 import { findConflicts } from "./conflicts.ts";
 import type { HeadInfo, LandResult } from "./forge.ts";
-import { landed, PendingImport, PendingLanding, type PendingOptions } from "./pending.ts";
+import { type ChangedLists, type ChangeOutcome, checkLists, type HeadChange } from "./head-change.ts";
+import {
+  landed,
+  type Pending,
+  PendingChange,
+  PendingImport,
+  PendingLanding,
+  type PendingOptions,
+} from "./pending.ts";
 import { answerImport, type PreparedImport } from "./prepared-import.ts";
 import type { PreparedLanding } from "./prepared-landing.ts";
 import type { ProjectCaches } from "./project-caches.ts";
+import { type SealedHead, sealChange } from "./sealed-head.ts";
 import { sessionLanded } from "./session-errors.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { UploadedPacks } from "./uploaded-packs.ts";
@@ -27,7 +36,14 @@ const BACKOFF_CAP_MS = 2_000;
 /** A head that was seen this recently is built on without asking whether it is still the newest. */
 const FRESH_MS = 1_000;
 
-type Pending = PendingLanding | PendingImport;
+type PendingLandings = PendingLanding | PendingImport;
+/** Anyone who waits for a swap, whatever the answer will be. */
+type Waiting = Pick<Pending<unknown>, "deadlineMs" | "isSettled" | "fail" | "markAbsent">;
+
+interface NextChange {
+  readonly pending: PendingChange;
+  readonly lists: ChangedLists;
+}
 
 export interface PublisherOptions {
   readonly store: ObjectStore;
@@ -46,13 +62,14 @@ export interface PublisherOptions {
   askedAtMs(): number;
   /** The newest snapshot, after asking the store. */
   refresh(): Promise<Snapshot>;
-  /** Takes in a head that this process has just committed. */
-  adopt(head: Head, etag: ETag): void;
+  /** Takes in a head that this process has just committed over the one with the ETag `replaced`. */
+  adopt(head: Head, etag: ETag, replaced: ETag | null): void;
 }
 
 export class Publisher {
   readonly #options: PublisherOptions;
-  readonly #queue: Pending[] = [];
+  readonly #queue: PendingLandings[] = [];
+  readonly #changes: PendingChange[] = [];
   #isRunning = false;
   /** The last swap was not simply committed: ask for the head before building on it. */
   #mustAsk = false;
@@ -78,45 +95,118 @@ export class Publisher {
     return this.#enqueue(new PendingImport(prepared, this.#pendingOptions(signal)));
   }
 
+  /** Rides on the next swap of the head, or has one of its own when nobody lands. */
+  attach(change: HeadChange, signal?: AbortSignal): Promise<ChangeOutcome> {
+    const pending = new PendingChange(change, this.#pendingOptions(signal));
+    this.#changes.push(pending);
+    this.#start();
+    return pending.result;
+  }
+
   #pendingOptions(signal: AbortSignal | undefined): PendingOptions {
     const { clock, timeoutMs } = this.#options;
     return { deadlineMs: clock.nowMs() + timeoutMs, asksBefore: this.#asks, signal };
   }
 
-  #enqueue<Result>(pending: Pending & { readonly result: Promise<Result> }): Promise<Result> {
+  #enqueue<Result>(pending: PendingLandings & { readonly result: Promise<Result> }): Promise<Result> {
     this.#queue.push(pending);
-    if (!this.#isRunning) {
-      this.#isRunning = true;
-      void this.#run();
-    }
+    this.#start();
     return pending.result;
   }
 
+  #start(): void {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    void this.#run();
+  }
+
   async #run(): Promise<void> {
-    while (this.#queue.length > 0) {
+    while (this.#queue.length > 0 || this.#changes.length > 0) {
       try {
         await this.#round();
       } catch (error) {
         // What stops a round before anything is sent stops everyone who waits for it.
         for (const pending of this.#queue.splice(0)) pending.fail(error);
+        for (const pending of this.#changes.splice(0)) pending.fail(error);
       }
     }
     this.#isRunning = false;
   }
 
-  /** One batch on one head: look up, check, build, swap. */
+  /** One batch and one change on one head: look up, check, build, swap. */
   async #round(): Promise<void> {
     const snapshot = await this.#head();
-    const { batch, members } = await this.#build(snapshot);
-    if (members.length === 0) return;
+    const context = await this.#batchContext(snapshot);
+    const { batch, members } = await this.#build(context);
+    const change = this.#changes.length === 0 ? undefined : await this.#nextChange(context);
+    if (members.length > 0) await this.#landBatch(batch, members, change);
+    else if (change !== undefined) await this.#swapAlone(context, change);
+  }
+
+  async #landBatch(batch: Batch, members: PendingLandings[], change: NextChange | undefined): Promise<void> {
+    const pendingChange = change?.pending;
+    let sealed: SealedBatch;
     try {
-      const sealed = sealUnsent(batch, members);
-      const outcome = await this.#commit(sealed, members);
-      if (outcome.kind === "committed") this.#settle(sealed, members, outcome.etag);
-      // Not committed on that head, or committed and the answer lost: the look-up on the next head tells.
-      else this.#queue.unshift(...members.filter((pending) => !pending.isSettled));
+      sealed = sealUnsent(batch, members, change?.lists);
     } catch (error) {
       for (const pending of members) pending.fail(error);
+      // It had no part in this.
+      if (pendingChange !== undefined) this.#changes.unshift(pendingChange);
+      return;
+    }
+    const waiting: Waiting[] = pendingChange === undefined ? members : [...members, pendingChange];
+    pendingChange?.claim();
+    try {
+      const outcome = await this.#commit(sealed, waiting);
+      if (outcome.kind === "committed") {
+        this.#settle(sealed, members, outcome.etag);
+        pendingChange?.resolve("applied");
+        return;
+      }
+      // Not committed on that head, or committed and the answer lost: the look-up on the next head tells.
+      this.#queue.unshift(...members.filter((pending) => !pending.isSettled));
+      if (pendingChange !== undefined) this.#changes.unshift(pendingChange);
+    } catch (error) {
+      for (const pending of waiting) pending.fail(error);
+    }
+  }
+
+  async #swapAlone(context: BatchContext, { pending, lists }: NextChange): Promise<void> {
+    try {
+      const sealed = sealChange(context, lists);
+      if (!pending.claim()) return;
+      const outcome = await this.#commit(sealed, [pending]);
+      if (outcome.kind === "committed") {
+        this.#committed(sealed, outcome.etag);
+        pending.resolve("applied");
+      } else this.#changes.unshift(pending);
+    } catch (error) {
+      pending.fail(error);
+    }
+  }
+
+  /** The next change that fits this head. What fails to apply fails alone. */
+  async #nextChange(context: BatchContext): Promise<NextChange | undefined> {
+    for (;;) {
+      const pending = this.#changes.shift();
+      if (pending === undefined) return undefined;
+      if (pending.isSettled) continue;
+      try {
+        const { snapshot, epoch, storeMs } = context;
+        const lists = await pending.change.apply(snapshot, { epoch, storeMs });
+        // Whatever was sent of it expected an older head, or is in this one.
+        pending.markAbsent();
+        if (lists === undefined) {
+          pending.resolve("obsolete");
+          continue;
+        }
+        checkWriterVersion(snapshot.head);
+        checkLists(pending.change.what, lists);
+        this.#checkDeadline(pending);
+        return { pending, lists };
+      } catch (error) {
+        pending.fail(error);
+      }
     }
   }
 
@@ -135,11 +225,11 @@ export class Publisher {
   }
 
   /** Takes landings from the queue until the batch is full. Those that must wait stay, in order. */
-  async #build(snapshot: Snapshot): Promise<{ batch: Batch; members: Pending[] }> {
-    const context = await this.#batchContext(snapshot);
+  async #build(context: BatchContext): Promise<{ batch: Batch; members: PendingLandings[] }> {
+    const { snapshot } = context;
     const batch = new Batch(context);
-    const members: Pending[] = [];
-    const waiting: Pending[] = [];
+    const members: PendingLandings[] = [];
+    const waiting: PendingLandings[] = [];
     while (!batch.isFull) {
       const pending = this.#queue.shift();
       if (pending === undefined) break;
@@ -197,7 +287,7 @@ export class Publisher {
   }
 
   /** What must hold before anything new is written. Looked at after the look-up: a landed landing stays landed. */
-  #checkPlace(pending: Pending, place: { snapshot: Snapshot; storeMs: number; localMs: number }): void {
+  #checkPlace(pending: Waiting, place: { snapshot: Snapshot; storeMs: number; localMs: number }): void {
     checkWriterVersion(place.snapshot.head);
     const aheadMs = place.localMs - place.storeMs;
     if (aheadMs > CLOCK_AHEAD_MAX_MS) {
@@ -209,9 +299,12 @@ export class Publisher {
         },
       );
     }
-    if (this.#options.clock.nowMs() > pending.deadlineMs) {
-      throw new MicError("unreachable", "other writers always came first", { hint: "try again" });
-    }
+    this.#checkDeadline(pending);
+  }
+
+  #checkDeadline(pending: Waiting): void {
+    if (this.#options.clock.nowMs() <= pending.deadlineMs) return;
+    throw new MicError("unreachable", "other writers always came first", { hint: "try again" });
   }
 
   /**
@@ -220,8 +313,8 @@ export class Publisher {
    * outcome any more.
    */
   async #commit(
-    sealed: SealedBatch,
-    members: readonly Pending[],
+    sealed: SealedHead,
+    members: readonly Waiting[],
   ): Promise<{ kind: "committed"; etag: ETag } | { kind: "moved" }> {
     const { store, project, newest } = this.#options;
     for (let attempt = 0; ; attempt++) {
@@ -252,7 +345,7 @@ export class Publisher {
   }
 
   /** Backs off and reads the head, until that works. Throws when nobody waits any more. */
-  async #askAgain(members: readonly Pending[], cause: unknown): Promise<void> {
+  async #askAgain(members: readonly Waiting[], cause: unknown): Promise<void> {
     const { clock, random, refresh, project } = this.#options;
     for (;;) {
       await clock.sleep(jitterMs(random, this.#setbacks, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
@@ -270,14 +363,14 @@ export class Publisher {
   }
 
   /** Ends the wait of those whose time is over. Throws when nobody is left. */
-  #giveUpLate(members: readonly Pending[], cause: unknown): void {
+  #giveUpLate(members: readonly Waiting[], cause: unknown): void {
     const nowMs = this.#options.clock.nowMs();
     for (const pending of members) if (nowMs > pending.deadlineMs) pending.fail(cause);
     if (members.every((pending) => pending.isSettled)) throw cause;
   }
 
-  #settle(sealed: SealedBatch, members: readonly Pending[], etag: ETag): void {
-    const { cache, caches, adopt } = this.#options;
+  #settle(sealed: SealedBatch, members: readonly PendingLandings[], etag: ETag): void {
+    const { cache, caches } = this.#options;
     cache.admit(sealed.pack, sealed.packBytes);
     const records = sealed.members.map((member) => member.record);
     caches.records.add(sealed.pack.pack, records, sealed.recordBytes);
@@ -285,16 +378,24 @@ export class Publisher {
       tree.markStored();
       caches.addTree(tree);
     }
-    adopt(sealed.head, etag);
-    this.#setbacks = 0;
+    this.#committed(sealed, etag);
     for (let i = 0; i < members.length; i++) members[i]!.committed(sealed, i);
+  }
+
+  #committed({ head, swap }: SealedHead, etag: ETag): void {
+    this.#options.adopt(head, etag, swap.expected);
+    this.#setbacks = 0;
   }
 }
 
 /** Seals a batch; when that fails, nothing of it was sent. */
-function sealUnsent(batch: Batch, members: readonly Pending[]): SealedBatch {
+function sealUnsent(
+  batch: Batch,
+  members: readonly Waiting[],
+  changed: ChangedLists | undefined,
+): SealedBatch {
   try {
-    return batch.seal();
+    return batch.seal(changed);
   } catch (error) {
     for (const pending of members) pending.markAbsent();
     throw error;
