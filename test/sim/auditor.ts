@@ -8,11 +8,9 @@ import { encodeTreeEntry, type TreeEntry } from "../../src/core/codec/tree-entry
 import type { Operation } from "../../src/core/forge/forge.ts";
 import type { Snapshot } from "../../src/core/forge/snapshot.ts";
 import { buildTree } from "../../src/core/prolly/build.ts";
-import { SeededRandom } from "../support/seeded-random.ts";
-import type { Answer, Attempted, Client } from "./client.ts";
-import { openProject, type World } from "./world.ts";
+import type { Answer, Attempted, Witness } from "./ledger.ts";
 
-interface Logged {
+export interface Logged {
   readonly record: LandingRecord;
   readonly operations: readonly Operation[];
   /** Entries after it. */
@@ -25,14 +23,16 @@ export interface AuditSummary {
   readonly failures: number;
 }
 
-function must(condition: boolean, message: string): asserts condition {
+export function must(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Error(message);
 }
 
-export async function audit(world: World, clients: readonly Client[]): Promise<AuditSummary> {
-  const project = openProject(world.memory, world.clock, new SeededRandom(1));
-  const snapshot = await project.snapshot();
-  const log = await readLog(snapshot);
+/** `snapshot`: read past every fault and every cache. */
+export async function audit(snapshot: Snapshot, clients: readonly Witness[]): Promise<AuditSummary> {
+  return auditLog(await readLog(snapshot), clients);
+}
+
+export function auditLog(log: readonly Logged[], clients: readonly Witness[]): AuditSummary {
   const counts = { landings: log.length - 1, conflicts: 0, failures: 0 };
   const byId = new Map(log.slice(1).map((logged) => [logged.record.landingId, logged]));
   must(byId.size === log.length - 1, "a landing has two positions");
@@ -57,7 +57,7 @@ export async function audit(world: World, clients: readonly Client[]): Promise<A
 }
 
 /** Index = position; [0] is the empty project. Checks density, roots, and that every tree can be read. */
-async function readLog(snapshot: Snapshot): Promise<Logged[]> {
+export async function readLog(snapshot: Snapshot): Promise<Logged[]> {
   const records: LandingRecord[] = [];
   for await (const page of snapshot.records(POSITION_ZERO, snapshot.head.position))
     records.unshift(...page.toReversed());
@@ -166,7 +166,7 @@ function checkTouched(log: readonly Logged[], { request }: Attempted, path: Tree
 }
 
 /** The rule, written down as plainly as possible. */
-function clash(a: Operation, b: Operation): boolean {
+export function clash(a: Operation, b: Operation): boolean {
   if (a.path === b.path) {
     if (a.kind === "delete" || b.kind === "delete") return a.kind !== b.kind;
     return a.entry.id !== b.entry.id || a.entry.kind !== b.entry.kind;

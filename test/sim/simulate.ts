@@ -49,5 +49,6 @@ async function runWorld(world: World): Promise<AuditSummary> {
   world.note("calm");
   await world.calm();
   for (const client of clients) await client.settle();
-  return await audit(world, clients);
+  const project = openProject(world.memory, world.clock, new SeededRandom(1));
+  return await audit(await project.snapshot(), clients);
 }
