@@ -57,7 +57,10 @@ export function plainObject(object: ObjectContent): ObjectContent {
 
 /** Entries are kept oldest first and answered newest first. */
 export class TestDirectory implements PackDirectory {
-  readonly entries: PackEntry[] = [];
+  version = 0;
+  entries: PackEntry[] = [];
+  /** What a newer head lists. */
+  newer: PackEntry[] | undefined;
   readonly #pageSize: number;
 
   constructor(pageSize = 3) {
@@ -66,6 +69,14 @@ export class TestDirectory implements PackDirectory {
 
   at(position: number): readonly PackEntry[] {
     return this.entries.filter((entry) => entry.first <= position && position <= entry.last).reverse();
+  }
+
+  async renew(): Promise<boolean> {
+    if (this.newer === undefined) return false;
+    this.entries = this.newer;
+    this.newer = undefined;
+    this.version++;
+    return true;
   }
 
   async *newestFirst(): AsyncGenerator<readonly PackEntry[], void, undefined> {

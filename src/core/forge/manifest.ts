@@ -12,7 +12,7 @@ import type { ManifestPack } from "../codec/pack-entry.ts";
 import type { PageRef } from "../codec/page-ref.ts";
 import { pageKey } from "../objects/keys.ts";
 import type { PackDirectory } from "../objects/pack-directory.ts";
-import type { ObjectStore, Put } from "../store/object-store.ts";
+import type { ETag, ObjectStore, Put } from "../store/object-store.ts";
 
 /** A head lists at most this many packs. */
 export const HEAD_PACKS_MAX = 200;
@@ -26,6 +26,19 @@ const CACHED_PAGES_MAX = 256;
 export interface PackLists {
   readonly pages: readonly PageRef[];
   readonly packs: readonly ManifestPack[];
+}
+
+/** A head names a page that the store does not have. A newer head may not name it any more. */
+class MissingPageError extends MicError {
+  readonly page: ObjectId;
+
+  constructor(page: ObjectId) {
+    super("corrupt", `the manifest page ${page} is missing`, {
+      hint: "run `mic fsck` to see what is affected",
+      data: { object: page },
+    });
+    this.page = page;
+  }
 }
 
 /** Pages by hash. They never change, so what was read once stays true. */
@@ -57,12 +70,7 @@ export class PageCache {
     if (cached !== undefined) return cached;
     const key = pageKey(this.#project, ref.epoch, ref.hash);
     const stored = await this.#store.get(key);
-    if (stored === undefined) {
-      throw new MicError("corrupt", `the manifest page ${ref.hash} is missing`, {
-        hint: "run `mic fsck` to see what is affected",
-        data: { object: ref.hash },
-      });
-    }
+    if (stored === undefined) throw new MissingPageError(ref.hash);
     verifyObject(ref.hash, stored.bytes, key);
     const page = decodeManifestPage(stored.bytes);
     if (page.level !== ref.level) {
@@ -76,14 +84,46 @@ export class PageCache {
   }
 }
 
-/** A head's packs, by position. */
-export class Manifest implements PackDirectory {
-  readonly #lists: PackLists;
-  readonly #cache: PageCache;
+/** Where a manifest looks for newer lists. */
+export interface NewerHeads {
+  /** Of the head that the manifest is of. */
+  readonly etag: ETag;
+  /** The newest head, after asking the store. */
+  newest(): Promise<{ readonly head: Head; readonly etag: ETag }>;
+}
 
-  constructor(head: Pick<Head, "pages" | "packs">, cache: PageCache) {
+/**
+ * A head's packs, by position. When one of them is gone, the lists of a newer head take their place: they lead to
+ * everything that these lead to.
+ */
+export class Manifest implements PackDirectory {
+  readonly #cache: PageCache;
+  readonly #newer: NewerHeads | undefined;
+  #lists: PackLists;
+  #etag: ETag | undefined;
+  #version = 0;
+
+  constructor(head: Pick<Head, "pages" | "packs">, cache: PageCache, newer?: NewerHeads) {
     this.#lists = head;
     this.#cache = cache;
+    this.#newer = newer;
+    this.#etag = newer?.etag;
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  async renew(since: number): Promise<boolean> {
+    if (this.#version !== since) return true;
+    if (this.#newer === undefined) return false;
+    const { head, etag } = await this.#newer.newest();
+    if (this.#version !== since) return true;
+    if (etag === this.#etag) return false;
+    this.#lists = head;
+    this.#etag = etag;
+    this.#version++;
+    return true;
   }
 
   /** The packs in which an object introduced at `position` may be. A promise only when a page must be read. */
@@ -91,12 +131,43 @@ export class Manifest implements PackDirectory {
     const found = packsAt(this.#lists.packs, position);
     const refs = refsAt(this.#lists.pages, position);
     if (refs.length === 0) return found;
-    return this.#collect(refs, position, found);
+    return this.#listedAt(position);
   }
 
+  /** From the start again when a page is gone: packs may come twice. */
   async *newestFirst(): AsyncIterable<readonly ManifestPack[]> {
-    if (this.#lists.packs.length > 0) yield this.#lists.packs.toReversed();
-    yield* this.#walk(this.#lists.pages);
+    const missed = new Set<ObjectId>();
+    for (;;) {
+      const version = this.#version;
+      const { packs, pages } = this.#lists;
+      try {
+        if (packs.length > 0) yield packs.toReversed();
+        yield* this.#walk(pages);
+        return;
+      } catch (error) {
+        await this.#renewFor(error, version, missed);
+      }
+    }
+  }
+
+  async #listedAt(position: number): Promise<readonly ManifestPack[]> {
+    const missed = new Set<ObjectId>();
+    for (;;) {
+      const version = this.#version;
+      const { packs, pages } = this.#lists;
+      try {
+        return await this.#collect(refsAt(pages, position), position, packsAt(packs, position));
+      } catch (error) {
+        await this.#renewFor(error, version, missed);
+      }
+    }
+  }
+
+  /** Returns when it is worth looking again; throws `error` otherwise. */
+  async #renewFor(error: unknown, version: number, missed: Set<ObjectId>): Promise<void> {
+    if (!(error instanceof MissingPageError) || missed.has(error.page)) throw error;
+    missed.add(error.page);
+    if (!(await this.renew(version))) throw error;
   }
 
   /** The pack that holds the record of `position`. */

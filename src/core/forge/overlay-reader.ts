@@ -16,6 +16,10 @@ export function overlayReader(
   });
   const { directory } = snapshot;
   const overlay: PackDirectory = {
+    get version() {
+      return directory.version;
+    },
+    renew: (since) => directory.renew(since),
     at: async (at) => [...entries, ...(await directory.at(at))],
     async *newestFirst() {
       if (entries.length > 0) yield entries;

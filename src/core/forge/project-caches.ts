@@ -41,8 +41,8 @@ export class ProjectCaches {
   }
 
   /**
-   * The reader of the newest head. It finds whatever older heads named: packs are only added, so all trees
-   * may read through it.
+   * The reader of the newest head. It finds whatever older heads led to: what replaces a pack holds all of its
+   * objects, so all trees may read through it.
    */
   readThrough(reader: ObjectReader): void {
     this.#nodes = new PackNodeSource(reader);

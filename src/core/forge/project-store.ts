@@ -280,7 +280,8 @@ export class ProjectStore {
 
   #adopt(head: Head, etag: ETag): Snapshot {
     if (this.#newest?.etag === etag) return this.#newest;
-    const directory = new Manifest(head, this.#caches.pages);
+    const newest = (): Promise<Snapshot> => this.#refresh({});
+    const directory = new Manifest(head, this.#caches.pages, { etag, newest });
     const reader = new ObjectReader(this.#cache, directory);
     this.#caches.readThrough(reader);
     this.#newest = new Snapshot(this.project, { head, etag, directory, reader }, this.#caches);

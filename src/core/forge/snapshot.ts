@@ -14,6 +14,7 @@ import { decodeLandingRecord, type LandingRecord, type OperationSegment } from "
 import { decodeOperations } from "../codec/operations.ts";
 import type { ManifestPack } from "../codec/pack-entry.ts";
 import type { ObjectReader } from "../objects/object-reader.ts";
+import { renewing } from "../objects/renewal.ts";
 import type { Tree } from "../prolly/tree.ts";
 import type { ETag } from "../store/object-store.ts";
 import type { Operation, PositionRef } from "./forge.ts";
@@ -83,9 +84,13 @@ export class Snapshot {
   async record(position: Position): Promise<LandingRecord> {
     if (position < 1 || position > this.head.position) throw outOfRange(position, this.head.position);
     const entry = this.directory.recordPack(position);
-    const pack = entry instanceof Promise ? await entry : entry;
-    const records = this.#caches.records.get(pack.pack) ?? (await this.#readRecords(pack));
-    return records[position - pack.first]!;
+    const known = entry instanceof Promise ? undefined : this.#caches.records.get(entry.pack);
+    if (known !== undefined) return known[position - (entry as ManifestPack).first]!;
+    return await renewing(this.directory, async () => {
+      const pack = await this.directory.recordPack(position);
+      const records = this.#caches.records.get(pack.pack) ?? (await this.#readRecords(pack));
+      return records[position - pack.first]!;
+    });
   }
 
   /** The records of (after, upTo], newest first, in pages. */
@@ -98,23 +103,33 @@ export class Snapshot {
     let position = upTo;
     while (position > after) {
       throwIfAborted(options.signal);
-      const packs: ManifestPack[] = [];
-      const least = Math.max(after, position - LOG_PAGE_POSITIONS);
-      for (let next = position; next > least; next = (packs.at(-1)!.first - 1) as Position) {
-        const entry = this.directory.recordPack(next);
-        packs.push(entry instanceof Promise ? await entry : entry);
-      }
-      const read = packs.map((pack) => this.#caches.records.get(pack.pack) ?? this.#readRecords(pack));
-      const page: LandingRecord[] = [];
-      for (const records of await Promise.all(read)) {
-        for (let i = records.length - 1; i >= 0; i--) {
-          const record = records[i]!;
-          if (record.position > after && record.position <= upTo) page.push(record);
-        }
-      }
+      const from = position;
+      const { page, first } = await renewing(this.directory, () => this.#logPage(from, after));
       yield page;
-      position = (packs.at(-1)!.first - 1) as Position;
+      position = (first - 1) as Position;
     }
+  }
+
+  /** Records of (after, from], newest first, as far as some packs go back; `first` is where these begin. */
+  async #logPage(
+    from: Position,
+    after: Position,
+  ): Promise<{ readonly page: readonly LandingRecord[]; readonly first: Position }> {
+    const packs: ManifestPack[] = [];
+    const least = Math.max(after, from - LOG_PAGE_POSITIONS);
+    for (let next = from; next > least; next = (packs.at(-1)!.first - 1) as Position) {
+      const entry = this.directory.recordPack(next);
+      packs.push(entry instanceof Promise ? await entry : entry);
+    }
+    const read = packs.map((pack) => this.#caches.records.get(pack.pack) ?? this.#readRecords(pack));
+    const page: LandingRecord[] = [];
+    for (const records of await Promise.all(read)) {
+      for (let i = records.length - 1; i >= 0; i--) {
+        const record = records[i]!;
+        if (record.position > after && record.position <= from) page.push(record);
+      }
+    }
+    return { page, first: packs.at(-1)!.first };
   }
 
   /** Every operation of a landing, in path order. */

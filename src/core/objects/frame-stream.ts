@@ -13,6 +13,7 @@ import { FrameBuilder } from "./frame-builder.ts";
 import { type ObjectLookup, objectNotFound, type PackRow } from "./object-lookup.ts";
 import { CachedFrame, type OpenPack } from "./pack-cache.ts";
 import { checkFrameBytes, expandFrame } from "./read-frame.ts";
+import { Misses } from "./renewal.ts";
 
 /** References that are planned together. A frame that is needed on both sides of a cut may be framed again. */
 const WINDOW_REFS = 8192;
@@ -78,13 +79,47 @@ export async function* streamFrames(
   for (let from = 0; from < refs.length; from += WINDOW_REFS) {
     throwIfAborted(options.signal);
     const window = refs.slice(from, from + WINDOW_REFS);
-    const plans = await planWindow(lookup, window, planned);
-    yield* runPlans(
-      lookup,
-      plans.filter((plan) => !passed.has(plan)),
-      passed,
-      options,
-    );
+    yield* streamWindow(lookup, planned === undefined ? window : unplanned(window, planned), passed, options);
+  }
+}
+
+/** What was not asked for before; from now on it was. */
+function unplanned(refs: readonly ObjectRef[], planned: Set<ObjectId>): readonly ObjectRef[] {
+  return refs.filter(({ id }) => {
+    if (planned.has(id)) return false;
+    planned.add(id);
+    return true;
+  });
+}
+
+/** When a pack is missing, what is left of the window is planned anew with what a newer head lists. */
+async function* streamWindow(
+  lookup: ObjectLookup,
+  window: readonly ObjectRef[],
+  passed: PassedFrames,
+  options: FramesOptions,
+): AsyncGenerator<Frame, void, undefined> {
+  const misses = new Misses(lookup.directory);
+  for (let refs = window; ; ) {
+    misses.begin();
+    let run: PlanRun | undefined;
+    try {
+      const plans = await planWindow(lookup, refs);
+      run = new PlanRun(
+        lookup,
+        plans.filter((plan) => !passed.has(plan)),
+        passed,
+        options,
+      );
+      yield* run.frames();
+      return;
+    } catch (error) {
+      await misses.renewOrThrow(error);
+      if (run === undefined) continue;
+      yield* run.framed();
+      const left = run.idsLeft();
+      refs = refs.filter(({ id }) => left.has(id));
+    }
   }
 }
 
@@ -104,11 +139,8 @@ class PassedFrames {
   }
 }
 
-async function planWindow(
-  lookup: ObjectLookup,
-  refs: readonly ObjectRef[],
-  planned: Set<ObjectId> | undefined,
-): Promise<FramePlan[]> {
+/** `refs`: each object once. */
+async function planWindow(lookup: ObjectLookup, refs: readonly ObjectRef[]): Promise<FramePlan[]> {
   await openHintedPacks(lookup, refs);
   const plans: FramePlan[] = [];
   const plansOfPack = new Map<OpenPack, Map<number, FramePlan>>();
@@ -117,10 +149,6 @@ async function planWindow(
   let nextRow = 0;
   for (const ref of refs) {
     const { id, hint } = ref;
-    if (planned !== undefined) {
-      if (planned.has(id)) continue;
-      planned.add(id);
-    }
     idBytes.write(id, 0, OBJECT_ID_BYTES, "hex");
     // What is asked in the order of paths was mostly packed in it.
     const isNext = last?.plan.pack.index.hasIdAt(nextRow, idBytes) === true;
@@ -191,38 +219,68 @@ async function openHintedPacks(lookup: ObjectLookup, refs: readonly ObjectRef[])
   }
 }
 
-async function* runPlans(
-  lookup: ObjectLookup,
-  plans: readonly FramePlan[],
-  passed: PassedFrames,
-  options: FramesOptions,
-): AsyncGenerator<Frame, void, undefined> {
-  const reads = new ReadAhead(lookup, plans, options);
-  const builder = new FrameBuilder({
-    rawTarget: BLOB_FRAME_RAW_BYTES,
-    ...(options.uncompressed ? { level: "store" } : {}),
-  });
-  for (const plan of plans) {
-    throwIfAborted(options.signal);
-    const { index } = plan.pack;
-    if (passesWhole(plan)) {
-      yield* builder.finish();
-      const found = await reads.storedBytes(plan);
-      const stored = options.borrowed ? found : new Uint8Array(found);
-      passed.add(plan);
-      yield index.frameWith(plan.frame, stored, plan);
-      reads.finish(plan);
-      continue;
-    }
-    const frame = plan.cached ?? (await expandPlan(reads, plan));
-    for (let i = 0; i < plan.rows.length; i++) {
-      const object = frame.read(plan.rows[i]!);
-      builder.add(object.kind, plan.ids[i]!, object.content, object.sidecar);
-    }
-    reads.finish(plan);
-    yield* builder.takeFull();
+class PlanRun {
+  readonly #plans: readonly FramePlan[];
+  readonly #passed: PassedFrames;
+  readonly #options: FramesOptions;
+  readonly #reads: ReadAhead;
+  readonly #builder: FrameBuilder;
+  /** Plans that are done: passed on, or in the builder. */
+  #done = 0;
+
+  constructor(
+    lookup: ObjectLookup,
+    plans: readonly FramePlan[],
+    passed: PassedFrames,
+    options: FramesOptions,
+  ) {
+    this.#plans = plans;
+    this.#passed = passed;
+    this.#options = options;
+    this.#reads = new ReadAhead(lookup, plans, options);
+    this.#builder = new FrameBuilder({
+      rawTarget: BLOB_FRAME_RAW_BYTES,
+      ...(options.uncompressed ? { level: "store" } : {}),
+    });
   }
-  yield* builder.finish();
+
+  async *frames(): AsyncGenerator<Frame, void, undefined> {
+    const reads = this.#reads;
+    const builder = this.#builder;
+    for (const plan of this.#plans) {
+      throwIfAborted(this.#options.signal);
+      const { index } = plan.pack;
+      if (passesWhole(plan)) {
+        yield* builder.finish();
+        const found = await reads.storedBytes(plan);
+        const stored = this.#options.borrowed ? found : new Uint8Array(found);
+        this.#passed.add(plan);
+        this.#done++;
+        yield index.frameWith(plan.frame, stored, plan);
+        reads.finish(plan);
+        continue;
+      }
+      const frame = plan.cached ?? (await expandPlan(reads, plan));
+      for (let i = 0; i < plan.rows.length; i++) {
+        const object = frame.read(plan.rows[i]!);
+        builder.add(object.kind, plan.ids[i]!, object.content, object.sidecar);
+      }
+      reads.finish(plan);
+      this.#done++;
+      yield* builder.takeFull();
+    }
+    yield* builder.finish();
+  }
+
+  /** What was framed again before the run broke off. */
+  framed(): readonly Frame[] {
+    return this.#builder.finish();
+  }
+
+  /** Objects that neither `frames` nor `framed` gave. */
+  idsLeft(): ReadonlySet<ObjectId> {
+    return new Set(this.#plans.slice(this.#done).flatMap((plan) => plan.ids));
+  }
 }
 
 /** At least half of the frame is wanted: sending all of it costs less than making another. */

@@ -22,12 +22,18 @@ export interface PackRow {
 export class ObjectLookup {
   readonly cache: PackCache;
   readonly #directory: PackDirectory;
-  /** What the directory said: it is that of one head and does not change. */
+  /** What the directory said in its version. */
   readonly #entriesAt = new Map<number, readonly PackEntry[]>();
+  #version: number;
 
   constructor(cache: PackCache, directory: PackDirectory) {
     this.cache = cache;
     this.#directory = directory;
+    this.#version = directory.version;
+  }
+
+  get directory(): PackDirectory {
+    return this.#directory;
   }
 
   /** Where an object is, if the indexes in memory say so. `id`: 32 bytes. */
@@ -39,15 +45,21 @@ export class ObjectLookup {
 
   /** Packs that may hold what was introduced at a position, newest first. */
   entriesAt(position: number): readonly PackEntry[] | Promise<readonly PackEntry[]> {
+    const { version } = this.#directory;
+    if (version !== this.#version) {
+      this.#entriesAt.clear();
+      this.#version = version;
+    }
     const known = this.#entriesAt.get(position);
     if (known !== undefined) return known;
     const entries = this.#directory.at(position);
     return entries instanceof Promise
-      ? entries.then((found) => this.#remember(position, found))
-      : this.#remember(position, entries);
+      ? entries.then((found) => this.#remember(position, found, version))
+      : this.#remember(position, entries, version);
   }
 
-  #remember(position: number, entries: readonly PackEntry[]): readonly PackEntry[] {
+  #remember(position: number, entries: readonly PackEntry[], version: number): readonly PackEntry[] {
+    if (version !== this.#version || version !== this.#directory.version) return entries;
     if (this.#entriesAt.size >= POSITIONS_MAX) this.#entriesAt.clear();
     this.#entriesAt.set(position, entries);
     return entries;
@@ -56,7 +68,7 @@ export class ObjectLookup {
   /**
    * `undefined` when no pack has the object. A pack that is missing from the store ends the search at the hint
    * with MissingPackError, unless another pack has the object: the head is out of date, probing all packs would
-   * not help.
+   * not help (renewal.ts).
    */
   async findRow(id: Uint8Array, hint: number): Promise<PackRow | undefined> {
     if (hint !== 0) {

@@ -7,6 +7,7 @@ import { ObjectLookup, objectNotFound } from "./object-lookup.ts";
 import type { PackCache } from "./pack-cache.ts";
 import type { PackDirectory, PackEntry } from "./pack-directory.ts";
 import type { ObjectContent } from "./read-frame.ts";
+import { renewing } from "./renewal.ts";
 
 export class ObjectReader {
   readonly #cache: PackCache;
@@ -18,9 +19,8 @@ export class ObjectReader {
   }
 
   /**
-   * Errors: `not-found` when no pack has the object; MissingPackError (also `not-found`) when a pack that may
-   * have it is gone, in which case the caller reads the head again; `corrupt`, `unreachable`. `once`: as for
-   * `PackCache.frame`.
+   * Errors: `not-found` when no pack has the object; MissingPackError (also `not-found`) when a pack is gone that
+   * the newest head names; `corrupt`, `unreachable`. `once`: as for `PackCache.frame`.
    */
   async read(ref: ObjectRef, options: { readonly once?: boolean } = {}): Promise<ObjectContent> {
     const id = objectIdToBytes(ref.id);
@@ -37,6 +37,10 @@ export class ObjectReader {
 
   /** `read` for 32 raw bytes of id. */
   async load(id: Uint8Array, hint: number, once = false): Promise<ObjectContent> {
+    return await renewing(this.#lookup.directory, () => this.#load(id, hint, once));
+  }
+
+  async #load(id: Uint8Array, hint: number, once: boolean): Promise<ObjectContent> {
     const found = await this.#lookup.findRow(id, hint);
     if (found === undefined) throw objectNotFound(objectIdFromBytes(id));
     const { pack, row } = found;
@@ -46,7 +50,8 @@ export class ObjectReader {
 
   /** Which pack holds an object, without reading it; `undefined` when none does. */
   async has(ref: ObjectRef): Promise<{ readonly entry: PackEntry } | undefined> {
-    const found = await this.#lookup.findRow(objectIdToBytes(ref.id), ref.hint);
+    const id = objectIdToBytes(ref.id);
+    const found = await renewing(this.#lookup.directory, () => this.#lookup.findRow(id, ref.hint));
     return found === undefined ? undefined : { entry: found.pack.entry };
   }
 
@@ -60,7 +65,7 @@ export class ObjectReader {
     return streamFrames(this.#lookup, refs, options);
   }
 
-  /** Contents of the records in one pack, in file order. */
+  /** Contents of the records in one pack, in file order. Errors: MissingPackError, which is left to the caller. */
   async recordsIn(entry: PackEntry): Promise<readonly Uint8Array[]> {
     const pack = await this.#cache.open(entry);
     const records: Uint8Array[] = [];

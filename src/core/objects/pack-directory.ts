@@ -14,8 +14,15 @@ export interface PackEntry {
 }
 
 export interface PackDirectory {
+  /** Grows whenever `renew` took in other lists: what was asked before may have another answer now. */
+  readonly version: number;
   /** Packs whose range holds the position, newest first. Returns at once what is in memory. */
   at(position: number): readonly PackEntry[] | Promise<readonly PackEntry[]>;
   /** Every pack, newest first, in pages. */
   newestFirst(): AsyncIterable<readonly PackEntry[]>;
+  /**
+   * Takes in what the newest head lists, after a pack of these lists was missing. `since`: the version that was
+   * looked at. False when the head is still the same.
+   */
+  renew(since: number): Promise<boolean>;
 }
