@@ -44,7 +44,7 @@ export interface Fixture {
 /** Another process over the same store. */
 export function openFixture(
   store: ObjectStore,
-  clock: StillClock,
+  clock: Clock,
   options: Partial<ProjectStoreOptions> = {},
 ): ProjectStore {
   const fixed = { store, project: PROJECT, clock, random, cacheBytes: 16 << 20, trustWriters: true };

@@ -1,0 +1,66 @@
+import { expect, test } from "vitest";
+import { MemoryStore } from "../../src/core/store/memory-store.ts";
+import type { CommitOutcome, Put, Swap } from "../../src/core/store/object-store.ts";
+import { EMPTY_BASE, landRequest, openFixture } from "../support/project-fixture.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
+
+const SWAP_MS = 80;
+
+class FarStore extends MemoryStore {
+  swaps = 0;
+  readonly #clock: VirtualClock;
+
+  constructor(clock: VirtualClock) {
+    super(clock);
+    this.#clock = clock;
+  }
+
+  override async commit(puts: readonly Put[], swap: Swap): Promise<CommitOutcome> {
+    await this.#clock.sleep(SWAP_MS);
+    this.swaps++;
+    return super.commit(puts, swap);
+  }
+}
+
+/** Writers that each land again a moment after they were answered. */
+async function landInTurns(writers: number, turns: number, pauseMs: (writer: number) => number) {
+  const clock = new VirtualClock();
+  const store = new FarStore(clock);
+  const project = openFixture(store, clock);
+  await clock.run(project.create());
+  store.swaps = 0;
+  const began = clock.nowMs();
+  const one = async (writer: number): Promise<void> => {
+    for (let turn = 0; turn < turns; turn++) {
+      const landed = await project.land(landRequest(EMPTY_BASE, { [`w${writer}/t${turn}`]: "1" }));
+      expect(landed.kind).toBe("landed");
+      await clock.sleep(pauseMs(writer));
+    }
+  };
+  await clock.run(Promise.all(Array.from({ length: writers }, (_, writer) => one(writer))));
+  return { swaps: store.swaps, tookMs: clock.nowMs() - began };
+}
+
+test("those whom a swap answered share the next one, though they come back one after the other", async () => {
+  const { swaps } = await landInTurns(16, 10, (writer) => writer / 4);
+  // The first comes alone, and everybody else a swap later.
+  expect(swaps).toBeLessThanOrEqual(12);
+});
+
+test("a writer who is alone waits for nobody", async () => {
+  const { tookMs } = await landInTurns(1, 10, () => 0);
+  expect(tookMs).toBe(10 * SWAP_MS);
+});
+
+test("those who do not come back are waited for only once, and not long", async () => {
+  const clock = new VirtualClock();
+  const store = new FarStore(clock);
+  const project = openFixture(store, clock);
+  await clock.run(project.create());
+  const landOne = (path: string) => project.land(landRequest(EMPTY_BASE, { [path]: "1" }));
+  await clock.run(Promise.all(["a", "b", "c", "d"].map(landOne)));
+  const began = clock.nowMs();
+  await clock.run(landOne("e"));
+  await clock.run(landOne("f"));
+  expect(clock.nowMs() - began).toBeLessThanOrEqual(2 * SWAP_MS + SWAP_MS / 8);
+});
