@@ -259,7 +259,7 @@ export function appendPacks(
   return { packs, pages, puts };
 }
 
-function rangeOf(entries: readonly { first: Position; last: Position }[]): {
+export function rangeOf(entries: readonly { first: Position; last: Position }[]): {
   first: Position;
   last: Position;
 } {
