@@ -1,15 +1,19 @@
 /**
- * Landings per second through `mic serve` on one project of 100,000 files, synced to a real disk: one 1 KiB file
- * per landing, with 1 client and with 64 in two processes.
+ * Landings per second through `mic serve` on one project of 100,000 files, one 1 KiB file per landing, with 1 client
+ * and with 64 in two processes: synced to a real disk, or with --bucket on a real object server.
  *
  *   npm run bench -- landing [--files 100000] [--seconds 10] [--delay-ms 0]
+ *   npm run bench -- landing --bucket [--store-delay-ms 30]
  *
- * Works on a disk, not in memory: set BENCH_DIR. Prints landings per second, percentiles of one landing's time, and
- * the slowest client against the mean. Exits 1 when a bar is missed.
+ * --delay-ms: added to each round trip between clients and server; --store-delay-ms: to each between server and
+ * bucket. With --bucket, 16 processes of `mic land` directly on `s3://` follow. Without it, works on a disk, not in
+ * memory: set BENCH_DIR. Prints landings per second, percentiles of one landing's time, and the slowest client
+ * against the mean. Exits 1 when a bar is missed.
  */
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { openBucket, requestsBetween } from "./bucket.ts";
 import { delayed } from "./delayed.ts";
 import { MIC, percentiles, readLines, run, scratch } from "./harness.ts";
 import { cpuMsOf, serve } from "./server.ts";
@@ -22,12 +26,17 @@ const { values } = parseArgs({
     files: { type: "string", default: "100000" },
     seconds: { type: "string", default: "10" },
     "delay-ms": { type: "string", default: "0" },
+    bucket: { type: "boolean", default: false },
+    "store-delay-ms": { type: "string", default: "0" },
   },
 });
+const STORE_DELAY_MS = Number(values["store-delay-ms"]);
 const SECONDS = Number(values.seconds);
 const PROCESSES = 2;
 const CLIENTS = 64;
-const RATE_MIN = 1000;
+const DIRECT_PROCESSES = 16;
+/** What 64 clients must reach: on a disk, in a bucket on this machine, in one that is some way off. */
+const RATE_MIN = !values.bucket ? 1000 : STORE_DELAY_MS === 0 ? 300 : 500;
 const FAIRNESS_MIN = 0.5;
 
 interface Result {
@@ -36,7 +45,11 @@ interface Result {
 }
 
 using directory = scratch("landing");
-await using server = await serve({ data: join(directory.path, "forge") });
+await using bucket = values.bucket ? await openBucket(STORE_DELAY_MS) : undefined;
+await using server = await serve({
+  data: join(directory.path, "forge"),
+  ...(bucket === undefined ? {} : { env: bucket.env, flags: bucket.flags }),
+});
 await using proxy = await delayed(Number(new URL(server.url).port), Number(values["delay-ms"]));
 const url = `http://127.0.0.1:${proxy.port}`;
 const work = join(directory.path, "work");
@@ -45,6 +58,7 @@ const env = {
   MIC_HOME: join(directory.path, "home"),
   MIC_AUTHOR: "Bench <bench@example.org>",
   MIC_TOKEN: server.token,
+  ...bucket?.env,
 };
 console.log(`landing ${values.files} files…`);
 writeTree(work, Number(values.files), 500);
@@ -85,6 +99,42 @@ async function measure(clients: number, processes: number): Promise<Result> {
   };
 }
 
+/** Whole processes, each with a workspace of its own: start, scan, land into the bucket, end. */
+async function measureProcesses(address: string): Promise<void> {
+  const workspaces = Array.from({ length: DIRECT_PROCESSES }, (_, i) => join(directory.path, `direct-${i}`));
+  for (const [i, workspace] of workspaces.entries()) {
+    run([MIC, "clone", address, workspace, "--path", `direct/${i}`], { cwd: directory.path, env });
+  }
+  const latenciesMs: number[] = [];
+  const end = performance.now() + SECONDS * 1000;
+  const writer = async (workspace: string, index: number): Promise<number> => {
+    let landed = 0;
+    for (; performance.now() < end; landed++) {
+      const path = join(workspace, "direct", String(index), `file-${landed}`);
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, crypto.getRandomValues(new Uint8Array(1024)));
+      const began = performance.now();
+      const child = Bun.spawn([MIC, "land", "direct"], {
+        cwd: workspace,
+        env: { ...process.env, ...env },
+        stdio: ["ignore", "ignore", "pipe"],
+      });
+      if ((await child.exited) !== 0) throw new Error(await new Response(child.stderr).text());
+      latenciesMs.push(performance.now() - began);
+    }
+    return landed;
+  };
+  const began = performance.now();
+  const landings = await Promise.all(workspaces.map(writer));
+  const seconds = (performance.now() - began) / 1000;
+  const { p50, p95, p99, max } = percentiles(latenciesMs);
+  const total = latenciesMs.length;
+  const slowest = Math.min(...landings) / (total / DIRECT_PROCESSES);
+  console.log(
+    `${DIRECT_PROCESSES} processes of \`mic land\` on s3://: ${(total / seconds).toFixed(1)} landings/s, p50 ${ms(p50)}, p95 ${ms(p95)}, p99 ${ms(p99)}, max ${ms(max)}; slowest ${slowest.toFixed(2)} of the mean`,
+  );
+}
+
 const ms = (value: number): string => `${value.toFixed(1)} ms`;
 
 let missed = 0;
@@ -98,6 +148,7 @@ for (const [clients, processes] of [
   [CLIENTS, PROCESSES],
 ] as const) {
   const cpuBefore = cpuMsOf(server.pid);
+  const requestsBefore = await bucket?.requests();
   const { landings, latenciesMs } = await measure(clients, processes);
   const cpuMs = cpuMsOf(server.pid) - cpuBefore;
   const { p50, p95, p99, max } = percentiles([...latenciesMs]);
@@ -107,10 +158,18 @@ for (const [clients, processes] of [
   console.log(
     `${String(clients).padStart(3)} clients: ${rate.toFixed(0)} landings/s, p50 ${ms(p50)}, p95 ${ms(p95)}, p99 ${ms(p99)}, max ${ms(max)}; slowest client ${slowest.toFixed(2)} of the mean; ${((cpuMs * 1000) / total).toFixed(0)} µs of the server's time each`,
   );
+  if (requestsBefore !== undefined) {
+    const made = requestsBetween(requestsBefore, await bucket!.requests());
+    console.log(`     requests of the bucket per landing: ${(made.total / total).toFixed(2)} (${made.text})`);
+  }
   if (clients > 1) {
     if (Number(values["delay-ms"]) === 0) bar(`at least ${RATE_MIN}/s`, rate >= RATE_MIN);
     bar(`the slowest client at least ${FAIRNESS_MIN} of the mean`, slowest >= FAIRNESS_MIN);
   }
+}
+if (bucket !== undefined) {
+  await server.stop();
+  await measureProcesses(bucket.address("bench/landing"));
 }
 const fsck = run([MIC, "fsck", "--json"], { cwd: work, env });
 console.log(

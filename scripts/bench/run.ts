@@ -8,6 +8,8 @@ const SUPPORT = new Set([
   "harness.ts",
   "tree.ts",
   "server.ts",
+  "bucket.ts",
+  "git-daemon.ts",
   "delayed.ts",
   "delay-proxy.ts",
   "landing-client.ts",

@@ -26,6 +26,8 @@ export interface ServeOptions {
   /** Default 0: any free one. */
   readonly port?: number;
   readonly env?: Readonly<Record<string, string>>;
+  /** More flags of `mic serve`. */
+  readonly flags?: readonly string[];
   /** Put before the command: `taskset`, `nice`. */
   readonly prefix?: readonly string[];
 }
@@ -34,7 +36,17 @@ export async function serve(options: ServeOptions): Promise<ServedForge> {
   mkdirSync(options.data, { recursive: true });
   const listen = `127.0.0.1:${options.port ?? 0}`;
   const child = Bun.spawn(
-    [...(options.prefix ?? []), MIC, "serve", "--data", options.data, "--listen", listen, "--json"],
+    [
+      ...(options.prefix ?? []),
+      MIC,
+      "serve",
+      "--data",
+      options.data,
+      "--listen",
+      listen,
+      ...(options.flags ?? []),
+      "--json",
+    ],
     {
       env: { ...process.env, ...options.env, MIC_OWNER_TOKEN: OWNER_TOKEN },
       stdin: "ignore",

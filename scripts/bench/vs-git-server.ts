@@ -8,10 +8,10 @@
  * the server takes that much longer, for both.
  */
 import { cpSync, mkdirSync, rmSync } from "node:fs";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { delayed } from "./delayed.ts";
+import { startGitDaemon } from "./git-daemon.ts";
 import {
   type Comparison,
   changeFiles,
@@ -40,7 +40,6 @@ const DELAY_MS = Number(values["delay-ms"]);
 const BYTES_MEAN = 3700;
 const CHANGED = 100;
 const PEAK_BYTES_MAX = 500 * 1000 * 1000;
-const GIT_PORT = 19418;
 
 using directory = scratch("vs-git-server");
 const at = (name: string): string => join(directory.path, name);
@@ -55,133 +54,101 @@ const mic = (cwd: string, ...args: string[]): Measured => run([MIC, ...args], { 
 
 const gitServed = at("git-served");
 mkdirSync(gitServed);
-const daemon = Bun.spawn(
-  [
-    "git",
-    "daemon",
-    "--reuseaddr",
-    "--export-all",
-    "--enable=receive-pack",
-    `--base-path=${gitServed}`,
-    "--listen=127.0.0.1",
-    `--port=${GIT_PORT}`,
-  ],
-  { stdin: "ignore", stdout: "ignore", stderr: "ignore", env: { ...process.env, ...env } },
-);
-await using gitProxy = await delayed(GIT_PORT, DELAY_MS);
+await using daemon = await startGitDaemon(gitServed, env);
+await using gitProxy = await delayed(daemon.port, DELAY_MS);
 const gitUrl = (round: number): string => `git://127.0.0.1:${gitProxy.port}/bench-${round}`;
 
-async function waitForDaemon(): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const open = await new Promise<boolean>((resolve) => {
-      const socket = connect(GIT_PORT, "127.0.0.1");
-      socket.on("connect", () => resolve(true)).on("error", () => resolve(false));
-      socket.on("close", () => undefined);
-      setTimeout(() => socket.destroy(), 50);
-    });
-    if (open) return;
-    await Bun.sleep(50);
-  }
-  throw new Error("git daemon does not answer");
-}
+const gitTree = at("git-work");
+const micTree = at("mic-work");
+console.log(`writing ${FILES} files…`);
+const files = writeTree(gitTree, FILES, BYTES_MEAN);
+const bytes = files.reduce((total, file) => total + file.bytes, 0);
+cpSync(gitTree, micTree, { recursive: true, preserveTimestamps: true });
+console.log(
+  `${FILES} files, ${(bytes / 1e6).toFixed(0)} MB, ${RUNS} runs, ${DELAY_MS} ms added to a round trip`,
+);
 
-try {
-  await waitForDaemon();
-  const gitTree = at("git-work");
-  const micTree = at("mic-work");
-  console.log(`writing ${FILES} files…`);
-  const files = writeTree(gitTree, FILES, BYTES_MEAN);
-  const bytes = files.reduce((total, file) => total + file.bytes, 0);
-  cpSync(gitTree, micTree, { recursive: true, preserveTimestamps: true });
-  console.log(
-    `${FILES} files, ${(bytes / 1e6).toFixed(0)} MB, ${RUNS} runs, ${DELAY_MS} ms added to a round trip`,
+const step = (name: string, bar: number) => ({
+  name,
+  bar,
+  mic: [] as Measured[],
+  peer: [] as Measured[],
+});
+const firstLand = step("first land", 0.15);
+const clone = step("clone / clone --depth 1", 0.25);
+const land100 = step(`land ${CHANGED} changed files`, 0.5);
+const sync = step("sync them / git pull", 1.0);
+
+for (let round = 0; round < RUNS; round++) {
+  const project = `bench/round-${round}`;
+  rmSync(join(gitTree, ".git"), { recursive: true, force: true });
+  git(gitServed, "init", "--quiet", "--bare", `bench-${round}`);
+  git(gitTree, "init", "--quiet");
+  git(gitTree, "remote", "add", "origin", gitUrl(round));
+  firstLand.peer.push(
+    runAll(
+      [
+        ["git", "add", "-A"],
+        ["git", "commit", "--quiet", "-m", "first"],
+        ["git", "push", "--quiet", "-u", "origin", "main"],
+      ],
+      { cwd: gitTree, env },
+    ),
   );
+  rmSync(join(micTree, ".mic"), { recursive: true, force: true });
+  mic(directory.path, "project", "create", project, "--server", url);
+  mic(micTree, "link", `${url}/${project}`, "--at", "0");
+  firstLand.mic.push(mic(micTree, "land", "first"));
 
-  const step = (name: string, bar: number) => ({
-    name,
-    bar,
-    mic: [] as Measured[],
-    peer: [] as Measured[],
-  });
-  const firstLand = step("first land", 0.15);
-  const clone = step("clone / clone --depth 1", 0.25);
-  const land100 = step(`land ${CHANGED} changed files`, 0.5);
-  const sync = step("sync them / git pull", 1.0);
-
-  for (let round = 0; round < RUNS; round++) {
-    const project = `bench/round-${round}`;
-    rmSync(join(gitTree, ".git"), { recursive: true, force: true });
-    git(gitServed, "init", "--quiet", "--bare", `bench-${round}`);
-    git(gitTree, "init", "--quiet");
-    git(gitTree, "remote", "add", "origin", gitUrl(round));
-    firstLand.peer.push(
-      runAll(
-        [
-          ["git", "add", "-A"],
-          ["git", "commit", "--quiet", "-m", "first"],
-          ["git", "push", "--quiet", "-u", "origin", "main"],
-        ],
-        { cwd: gitTree, env },
-      ),
-    );
-    rmSync(join(micTree, ".mic"), { recursive: true, force: true });
-    mic(directory.path, "project", "create", project, "--server", url);
-    mic(micTree, "link", `${url}/${project}`, "--at", "0");
-    firstLand.mic.push(mic(micTree, "land", "first"));
-
-    const gitClone = at("git-clone");
-    const micClone = at("mic-clone");
-    warmMemory(directory.path);
-    clone.peer.push(git(directory.path, "clone", "--quiet", "--depth", "1", gitUrl(round), gitClone));
-    warmMemory(directory.path);
-    clone.mic.push(mic(directory.path, "clone", `${url}/${project}`, micClone));
-    // What follows needs history on git's side and a trusted index on both.
-    rmSync(gitClone, { recursive: true });
-    git(directory.path, "clone", "--quiet", gitUrl(round), gitClone);
-    for (const [tool, tree] of [
-      ["git", gitTree],
-      ["git", gitClone],
-    ] as const) {
-      run([tool, "status", "--porcelain"], { cwd: tree, env });
-    }
-    for (const tree of [micTree, micClone]) mic(tree, "status");
-
-    changeFiles(gitTree, files, round, CHANGED);
-    changeFiles(micTree, files, round, CHANGED);
-    land100.peer.push(
-      runAll(
-        [
-          ["git", "add", "-A"],
-          ["git", "commit", "--quiet", "-m", "hundred"],
-          ["git", "push", "--quiet"],
-        ],
-        { cwd: gitTree, env },
-      ),
-    );
-    land100.mic.push(mic(micTree, "land", "hundred"));
-    sync.peer.push(git(gitClone, "pull", "--quiet"));
-    sync.mic.push(mic(micClone, "sync"));
-    rmSync(gitClone, { recursive: true });
-    rmSync(micClone, { recursive: true });
-    rmSync(join(gitServed, `bench-${round}`), { recursive: true });
-    console.log(`run ${round + 1} of ${RUNS} done`);
-  }
-
-  const comparisons: Comparison[] = [firstLand, clone, land100, sync];
-  let missed = report(comparisons, "git");
-  const clientPeak = Math.max(...comparisons.flatMap(({ mic: runs }) => runs.map((one) => one.peakBytes)));
-  for (const [who, peak] of [
-    ["client", clientPeak],
-    ["server", server.peakBytes()],
+  const gitClone = at("git-clone");
+  const micClone = at("mic-clone");
+  warmMemory(directory.path);
+  clone.peer.push(git(directory.path, "clone", "--quiet", "--depth", "1", gitUrl(round), gitClone));
+  warmMemory(directory.path);
+  clone.mic.push(mic(directory.path, "clone", `${url}/${project}`, micClone));
+  // What follows needs history on git's side and a trusted index on both.
+  rmSync(gitClone, { recursive: true });
+  git(directory.path, "clone", "--quiet", gitUrl(round), gitClone);
+  for (const [tool, tree] of [
+    ["git", gitTree],
+    ["git", gitClone],
   ] as const) {
-    const met = peak < PEAK_BYTES_MAX;
-    if (!met) missed++;
-    console.log(
-      `peak memory of the ${who} ${(peak / 1e6).toFixed(0)} MB, bar 500 MB  ${met ? "met" : "MISSED"}`,
-    );
+    run([tool, "status", "--porcelain"], { cwd: tree, env });
   }
-  process.exitCode = missed === 0 ? 0 : 1;
-} finally {
-  daemon.kill();
-  await daemon.exited;
+  for (const tree of [micTree, micClone]) mic(tree, "status");
+
+  changeFiles(gitTree, files, round, CHANGED);
+  changeFiles(micTree, files, round, CHANGED);
+  land100.peer.push(
+    runAll(
+      [
+        ["git", "add", "-A"],
+        ["git", "commit", "--quiet", "-m", "hundred"],
+        ["git", "push", "--quiet"],
+      ],
+      { cwd: gitTree, env },
+    ),
+  );
+  land100.mic.push(mic(micTree, "land", "hundred"));
+  sync.peer.push(git(gitClone, "pull", "--quiet"));
+  sync.mic.push(mic(micClone, "sync"));
+  rmSync(gitClone, { recursive: true });
+  rmSync(micClone, { recursive: true });
+  rmSync(join(gitServed, `bench-${round}`), { recursive: true });
+  console.log(`run ${round + 1} of ${RUNS} done`);
 }
+
+const comparisons: Comparison[] = [firstLand, clone, land100, sync];
+let missed = report(comparisons, "git");
+const clientPeak = Math.max(...comparisons.flatMap(({ mic: runs }) => runs.map((one) => one.peakBytes)));
+for (const [who, peak] of [
+  ["client", clientPeak],
+  ["server", server.peakBytes()],
+] as const) {
+  const met = peak < PEAK_BYTES_MAX;
+  if (!met) missed++;
+  console.log(
+    `peak memory of the ${who} ${(peak / 1e6).toFixed(0)} MB, bar 500 MB  ${met ? "met" : "MISSED"}`,
+  );
+}
+process.exitCode = missed === 0 ? 0 : 1;

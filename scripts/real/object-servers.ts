@@ -92,7 +92,12 @@ function commandLine(
   if (kind === "minio") {
     return {
       args: ["server", data, "--address", `127.0.0.1:${port}`, "--quiet"],
-      env: { MINIO_BROWSER: "off", MINIO_ROOT_USER: accessKeyId, MINIO_ROOT_PASSWORD: secretAccessKey },
+      env: {
+        MINIO_BROWSER: "off",
+        MINIO_PROMETHEUS_AUTH_TYPE: "public",
+        MINIO_ROOT_USER: accessKeyId,
+        MINIO_ROOT_PASSWORD: secretAccessKey,
+      },
     };
   }
   return {
