@@ -8,6 +8,14 @@ export interface ServeFlags {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly insecureListen?: boolean;
+  readonly s3Bucket?: string;
+  readonly s3Endpoint?: string;
+  readonly s3Region?: string;
+  readonly s3Prefix?: string;
+  readonly cachePath?: string;
+  readonly cacheMemoryMaxBytes?: string;
+  readonly cdnBaseUrl?: string;
+  readonly cdnTimeoutMs?: string;
 }
 
 export interface StartServerRequest {
@@ -30,6 +38,8 @@ export interface StartServerRequest {
 export interface RunningServerHandle {
   readonly url: string;
   readonly dataDirectory: string;
+  /** A directory, or `s3://bucket/prefix`. */
+  readonly storage: string;
   /** Present when this start made it. */
   readonly newOwnerToken: string | undefined;
   readonly log: { error(event: string, fields?: Readonly<Record<string, unknown>>): void };

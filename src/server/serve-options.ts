@@ -2,6 +2,7 @@
 import { isIP } from "node:net";
 import path from "node:path";
 import { MicError } from "../core/base/errors.ts";
+import { readS3Settings, type S3Settings } from "../core/store/s3/environment.ts";
 
 /** As they were written. */
 export interface ServeFlags {
@@ -10,6 +11,14 @@ export interface ServeFlags {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly insecureListen?: boolean;
+  readonly s3Bucket?: string;
+  readonly s3Endpoint?: string;
+  readonly s3Region?: string;
+  readonly s3Prefix?: string;
+  readonly cachePath?: string;
+  readonly cacheMemoryMaxBytes?: string;
+  readonly cdnBaseUrl?: string;
+  readonly cdnTimeoutMs?: string;
 }
 
 export interface ServeWorld {
@@ -19,8 +28,28 @@ export interface ServeWorld {
   readonly cwd: string;
 }
 
+/** What stands between the server and its store, for objects that never change. */
+export interface TierOptions {
+  /** Directory of the tier on a local disk: absolute. Undefined: none. */
+  readonly cachePath: string | undefined;
+  /** Of the tier in memory. Undefined: the server's own choice. */
+  readonly cacheMemoryMaxBytes: number | undefined;
+  /** `https://host[/path]`, no slash at the end: the store's keys follow it. Undefined: none. */
+  readonly cdnBaseUrl: string | undefined;
+  readonly cdnTimeoutMs: number;
+}
+
+export interface StorageOptions {
+  readonly origin: { readonly kind: "local" } | { readonly kind: "s3"; readonly settings: S3Settings };
+  readonly tiers: TierOptions;
+}
+
 export interface ServeOptions {
+  /** Of the owner token, and of everything that is stored unless the origin is a bucket. */
   readonly dataDirectory: string;
+  readonly storage: StorageOptions;
+  /** What was asked for and may not be what was meant. */
+  readonly warnings: readonly string[];
   readonly host: string;
   readonly port: number;
   /** Files in PEM. */
@@ -29,10 +58,13 @@ export interface ServeOptions {
 }
 
 const DEFAULT_LISTEN = "127.0.0.1:7420";
+const CDN_TIMEOUT_MS_DEFAULT = 2_000;
 
-/** Errors: `usage` names the flag or variable and the line that mends it, `unsupported` for other stores. */
+/** Errors: `usage` names the flag or variable and the line that mends it. */
 export function readServeOptions(flags: ServeFlags, world: ServeWorld): ServeOptions {
+  const warnings: string[] = [];
   const dataDirectory = chooseDataDirectory(flags, world);
+  const storage = readStorage(flags, world, dataDirectory, warnings);
   const { host, port } = parseListen(flags.listen ?? DEFAULT_LISTEN);
   const tls = readTls(flags, world);
   if (tls === undefined && !isLoopback(host) && flags.insecureListen !== true) {
@@ -42,19 +74,139 @@ export function readServeOptions(flags: ServeFlags, world: ServeWorld): ServeOpt
     );
   }
   const ownerToken = variable(world, "MIC_OWNER_TOKEN");
-  return { dataDirectory, host, port, tls, ownerToken };
+  return { dataDirectory, storage, warnings, host, port, tls, ownerToken };
+}
+
+/** `tiered` is what its origin is, with caches before it; those can be given to the others as well. */
+function readStorage(
+  flags: ServeFlags,
+  world: ServeWorld,
+  dataDirectory: string,
+  warnings: string[],
+): StorageOptions {
+  const backend = variable(world, "STORAGE_BACKEND");
+  if (backend !== undefined && !["local", "s3", "tiered"].includes(backend)) {
+    throw usage(`STORAGE_BACKEND=${backend} is not a store`, "STORAGE_BACKEND=local, s3 or tiered");
+  }
+  const origin = chooseOrigin(flags, world, backend, warnings);
+  const tiers = readTiers(flags, world, backend === "tiered" ? path.join(dataDirectory, "cache") : undefined);
+  return { origin, tiers };
+}
+
+function chooseOrigin(
+  flags: ServeFlags,
+  world: ServeWorld,
+  backend: string | undefined,
+  warnings: string[],
+): StorageOptions["origin"] {
+  const given = variable(world, "STORAGE_ORIGIN_BACKEND");
+  if (given !== undefined && given !== "local" && given !== "s3") {
+    throw usage(`STORAGE_ORIGIN_BACKEND=${given} is not an origin`, "STORAGE_ORIGIN_BACKEND=s3, or local");
+  }
+  const bucket = variable(world, "S3_BUCKET");
+  const fallback = backend === "tiered" ? (given ?? (bucket === undefined ? "local" : "s3")) : "local";
+  const kind = backend === "s3" || flags.s3Bucket !== undefined ? "s3" : fallback;
+  if (kind === "s3") {
+    const { s3Bucket, s3Endpoint, s3Region, s3Prefix } = flags;
+    const settings = readS3Settings(world.env, {
+      ...(s3Bucket === undefined ? {} : { bucket: s3Bucket }),
+      ...(s3Endpoint === undefined ? {} : { endpoint: s3Endpoint }),
+      ...(s3Region === undefined ? {} : { region: s3Region }),
+      ...(s3Prefix === undefined ? {} : { prefix: s3Prefix }),
+    });
+    return { kind, settings };
+  }
+  const stray = (["s3Endpoint", "s3Region", "s3Prefix"] as const).find((name) => flags[name] !== undefined);
+  if (stray !== undefined) {
+    throw usage(
+      `--s3-${stray.slice(2).toLowerCase()} is given and no bucket is: everything would be stored locally`,
+      "--s3-bucket your-bucket-name",
+    );
+  }
+  if (backend === undefined && bucket !== undefined) {
+    warnings.push(
+      `S3_BUCKET=${bucket} is not used: everything is stored locally. STORAGE_BACKEND=s3 uses it`,
+    );
+  }
+  return { kind: "local" };
+}
+
+/** `cacheDefault`: where the tier on disk is when nothing says so. */
+function readTiers(flags: ServeFlags, world: ServeWorld, cacheDefault: string | undefined): TierOptions {
+  const cachePath = choose(flags.cachePath, "--cache-path", world, "STORAGE_CACHE_PATH");
+  if (cachePath?.isVariable && !path.isAbsolute(cachePath.text)) {
+    throw usage(
+      `${cachePath.source} is not an absolute path`,
+      cachePath.line(path.resolve(world.cwd, cachePath.text)),
+    );
+  }
+  const cdn = choose(flags.cdnBaseUrl, "--cdn-base-url", world, "STORAGE_CDN_BASE_URL");
+  return {
+    cachePath: cachePath === undefined ? cacheDefault : path.resolve(world.cwd, cachePath.text),
+    cacheMemoryMaxBytes: readCount(
+      choose(flags.cacheMemoryMaxBytes, "--cache-memory-max-bytes", world, "STORAGE_CACHE_MEMORY_MAX_BYTES"),
+      { least: 0, most: 2 ** 40, example: 64_000_000 },
+    ),
+    cdnBaseUrl: cdn === undefined ? undefined : checkCdn(cdn),
+    cdnTimeoutMs:
+      readCount(choose(flags.cdnTimeoutMs, "--cdn-timeout-ms", world, "STORAGE_CDN_TIMEOUT_MS"), {
+        least: 1,
+        most: 600_000,
+        example: CDN_TIMEOUT_MS_DEFAULT,
+      }) ?? CDN_TIMEOUT_MS_DEFAULT,
+  };
+}
+
+interface Setting {
+  readonly text: string;
+  readonly isVariable: boolean;
+  /** As the user wrote it. */
+  readonly source: string;
+  /** The line that sets it to `value`. */
+  readonly line: (value: string | number) => string;
+}
+
+function choose(
+  flag: string | undefined,
+  flagName: string,
+  world: ServeWorld,
+  name: string,
+): Setting | undefined {
+  if (flag !== undefined) {
+    if (flag === "") throw usage(`${flagName} is empty`, "give a value, or leave it out");
+    return {
+      text: flag,
+      isVariable: false,
+      source: `${flagName} ${flag}`,
+      line: (value) => `${flagName} ${value}`,
+    };
+  }
+  const text = variable(world, name);
+  if (text === undefined) return undefined;
+  return { text, isVariable: true, source: `${name}=${text}`, line: (value) => `${name}=${value}` };
+}
+
+function readCount(
+  setting: Setting | undefined,
+  { least, most, example }: { readonly least: number; readonly most: number; readonly example: number },
+): number | undefined {
+  if (setting === undefined) return undefined;
+  const count = Number(setting.text);
+  if (/^\d+$/.test(setting.text) && count >= least && count <= most) return count;
+  throw usage(`${setting.source} is not a whole number from ${least} to ${most}`, setting.line(example));
+}
+
+function checkCdn({ text, source, line }: Setting): string {
+  const example = line("https://cdn.example.com/mic");
+  const url = /^https?:\/\/[^/\\\s]/i.test(text) && URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined) throw usage(`${source} is not an http(s):// address`, example);
+  if (url.username !== "" || url.password !== "" || /[?#\s\\]/.test(text)) {
+    throw usage(`${source} has a user, a query or a fragment`, example);
+  }
+  return url.href.replace(/\/+$/, "");
 }
 
 function chooseDataDirectory(flags: ServeFlags, world: ServeWorld): string {
-  const backend = variable(world, "STORAGE_BACKEND") ?? "local";
-  if (backend === "s3" || backend === "tiered") {
-    throw new MicError("unsupported", `STORAGE_BACKEND=${backend}: this version stores on local disks only`, {
-      hint: "unset STORAGE_BACKEND, or STORAGE_BACKEND=local STORAGE_LOCAL_PATH=/var/lib/mic",
-    });
-  }
-  if (backend !== "local") {
-    throw usage(`STORAGE_BACKEND=${backend} is not a store`, "STORAGE_BACKEND=local");
-  }
   const local = variable(world, "STORAGE_LOCAL_PATH");
   if (local !== undefined && !path.isAbsolute(local)) {
     throw usage(

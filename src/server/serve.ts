@@ -6,7 +6,7 @@ import type { Clock } from "../core/base/clock.ts";
 import { MicError } from "../core/base/errors.ts";
 import type { Random } from "../core/base/random.ts";
 import type { Forge } from "../core/forge/forge.ts";
-import { openDirectoryForge } from "../core/forge/forge-directory.ts";
+import { ForgeService } from "../core/forge/service.ts";
 import { createAuthenticate, openOwnerToken } from "./auth/owner-token.ts";
 import { createContentHandler } from "./content/handler.ts";
 import type { ServerContext, ServerLog } from "./context.ts";
@@ -16,6 +16,7 @@ import { createLiveEvents } from "./live/events.ts";
 import { notifyingForge } from "./live/notifying-forge.ts";
 import { createLog, formatJsonRecord, formatTextRecord } from "./log.ts";
 import { ServerMetrics } from "./metrics.ts";
+import { openStorage } from "./open-storage.ts";
 import { GrpcPort, grpcServerOptions } from "./port/grpc-port.ts";
 import { PORT_LIMITS, type PortLimits } from "./port/limits.ts";
 import { Port, type TlsFiles } from "./port/port.ts";
@@ -42,6 +43,8 @@ export interface RunningServer extends AsyncDisposable {
   /** `http://127.0.0.1:7420`. */
   readonly url: string;
   readonly dataDirectory: string;
+  /** Where everything is stored: a directory, or `s3://bucket/prefix`. */
+  readonly storage: string;
   /** The owner token, when this start made it: it is shown once. */
   readonly newOwnerToken: string | undefined;
   readonly log: ServerLog;
@@ -60,7 +63,7 @@ const DRAIN_MS_MAX = 30_000;
 const PROJECT_CACHE_BYTES = 48 << 20;
 const CACHE_BYTES_TOTAL = 96 << 20;
 
-/** Errors: `usage`, `unsupported`, `unreachable` when the address is taken, and those of opening the store. */
+/** Errors: `usage`, `unreachable` when the address is taken, and those of `openStorage`. */
 export async function startServer(request: StartServer): Promise<RunningServer> {
   const { clock, random, version } = request;
   const options = readServeOptions(request.flags, request.world);
@@ -70,18 +73,23 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   const tls = options.tls === undefined ? undefined : readTlsFiles(options.tls);
   // Others have no business in it; one that is there keeps its mode.
   mkdirSync(options.dataDirectory, { recursive: true, mode: 0o700 });
-  const token = openOwnerToken(options.dataDirectory, random, options.ownerToken);
+  for (const warning of options.warnings) log.warn("options", { message: warning });
   await using cleanup = new AsyncDisposableStack();
+  const { env } = request.world;
+  const { store, address } = await openStorage(options, { clock, random, env, log });
   const stored = cleanup.use(
-    await openDirectoryForge(options.dataDirectory, {
+    new ForgeService({
+      store,
+      address,
       clock,
       random,
-      create: true,
       trustWriters: false,
       cacheBytes: PROJECT_CACHE_BYTES,
       cacheBytesTotal: CACHE_BYTES_TOTAL,
     }),
   );
+  // After what fails for want of a setting: it is shown once, by a start that succeeds.
+  const token = openOwnerToken(options.dataDirectory, random, options.ownerToken);
   const events = cleanup.use(createLiveEvents({ forge: stored, clock }));
   const metrics: ServerMetrics = new ServerMetrics(
     { connections: () => port?.connections ?? 0, calls: () => port?.calls ?? 0 },
@@ -137,6 +145,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   return {
     url: urlOf(options, port.number),
     dataDirectory: options.dataDirectory,
+    storage: address,
     newOwnerToken: token.minted,
     log,
     drain: () => {

@@ -15,20 +15,74 @@ describe("readServeOptions()", () => {
     expect(read({}, { XDG_DATA_HOME: "/data" }).dataDirectory).toBe("/data/mic");
   });
 
-  test.each(["s3", "tiered"])("STORAGE_BACKEND=%s is unsupported, with the way on", (backend) => {
-    expect(() => read({}, { STORAGE_BACKEND: backend })).toThrow(
-      failing("unsupported", `STORAGE_BACKEND=${backend}`),
-    );
-    try {
-      read({}, { STORAGE_BACKEND: backend });
-    } catch (error) {
-      expect((error as { hint: string }).hint).toContain("STORAGE_BACKEND=local");
-    }
+  test("stores in the bucket that flags or variables name", () => {
+    const settings = { bucket: "forge", prefix: "team/", endpoint: "http://localhost:9000", region: "eu-1" };
+    const flags = {
+      s3Bucket: "forge",
+      s3Prefix: "team",
+      s3Endpoint: "http://localhost:9000",
+      s3Region: "eu-1",
+    };
+    expect(read(flags).storage.origin).toMatchObject({ kind: "s3", settings });
+    const env = {
+      S3_BUCKET: "forge",
+      S3_PREFIX: "team",
+      S3_ENDPOINT: "http://localhost:9000",
+      S3_REGION: "eu-1",
+    };
+    expect(read({}, { ...env, STORAGE_BACKEND: "s3" }).storage.origin).toMatchObject({
+      kind: "s3",
+      settings,
+    });
+    expect(read({}, { ...env, STORAGE_BACKEND: "tiered" }).storage.origin).toMatchObject({ kind: "s3" });
+    const local = { ...env, STORAGE_BACKEND: "tiered", STORAGE_ORIGIN_BACKEND: "local" };
+    expect(read({}, local).storage.origin).toEqual({ kind: "local" });
+  });
+
+  test("stores locally when nothing says otherwise, and warns of a bucket that it does not use", () => {
+    expect(read({}, {})).toMatchObject({ storage: { origin: { kind: "local" } }, warnings: [] });
+    const { storage, warnings } = read({}, { S3_BUCKET: "forge" });
+    expect(storage.origin).toEqual({ kind: "local" });
+    expect(warnings).toEqual([expect.stringContaining("STORAGE_BACKEND=s3")]);
+  });
+
+  test("reads the tiers before the origin", () => {
+    expect(read().storage.tiers).toEqual({
+      cachePath: undefined,
+      cacheMemoryMaxBytes: undefined,
+      cdnBaseUrl: undefined,
+      cdnTimeoutMs: 2000,
+    });
+    const env = {
+      STORAGE_CACHE_PATH: "/var/cache/mic",
+      STORAGE_CACHE_MEMORY_MAX_BYTES: "64000000",
+      STORAGE_CDN_BASE_URL: "https://cdn.example.com/mic/",
+      STORAGE_CDN_TIMEOUT_MS: "500",
+    };
+    expect(read({}, env).storage.tiers).toEqual({
+      cachePath: "/var/cache/mic",
+      cacheMemoryMaxBytes: 64_000_000,
+      cdnBaseUrl: "https://cdn.example.com/mic",
+      cdnTimeoutMs: 500,
+    });
+    expect(read({ cachePath: "c" }, env).storage.tiers.cachePath).toBe("/work/c");
+    expect(read({ data: "/d" }, { STORAGE_BACKEND: "tiered" }).storage.tiers.cachePath).toBe("/d/cache");
   });
 
   test.each([
     [{}, { STORAGE_BACKEND: "disk" }, "STORAGE_BACKEND=disk"],
     [{}, { STORAGE_LOCAL_PATH: "here" }, "STORAGE_LOCAL_PATH=here"],
+    [{}, { STORAGE_BACKEND: "s3" }, "Missing S3 bucket"],
+    [{}, { STORAGE_BACKEND: "tiered", STORAGE_ORIGIN_BACKEND: "s3" }, "Missing S3 bucket"],
+    [{}, { STORAGE_BACKEND: "tiered", STORAGE_ORIGIN_BACKEND: "ftp" }, "STORAGE_ORIGIN_BACKEND=ftp"],
+    [{ s3Endpoint: "http://x" }, {}, "--s3-endpoint"],
+    [{ s3Bucket: "" }, {}, "Missing S3 bucket"],
+    [{}, { STORAGE_CACHE_PATH: "here" }, "STORAGE_CACHE_PATH=here"],
+    [{}, { STORAGE_CACHE_MEMORY_MAX_BYTES: "64MB" }, "STORAGE_CACHE_MEMORY_MAX_BYTES=64MB"],
+    [{}, { STORAGE_CDN_BASE_URL: "cdn.example.com" }, "STORAGE_CDN_BASE_URL=cdn.example.com"],
+    [{}, { STORAGE_CDN_BASE_URL: "https://c/?x" }, "STORAGE_CDN_BASE_URL"],
+    [{}, { STORAGE_CDN_TIMEOUT_MS: "0" }, "STORAGE_CDN_TIMEOUT_MS=0"],
+    [{ cdnTimeoutMs: "x" }, {}, "--cdn-timeout-ms x"],
     [{ data: "" }, {}, "--data"],
     [{ listen: "0.0.0.0:80" }, {}, "TLS"],
     [{ listen: "[::]:80" }, {}, "TLS"],

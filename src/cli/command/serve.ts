@@ -14,6 +14,14 @@ export const define: DefineCommand = (command, bind) => {
       "--data <dir>",
       "where everything is kept (default: STORAGE_LOCAL_PATH, or a directory of the system)",
     )
+    .option("--s3-bucket <name>", "keep everything in this bucket; --data then holds the owner token only")
+    .option("--s3-prefix <path>", "below this prefix of the bucket")
+    .option("--s3-endpoint <url>", "of a store other than AWS, e.g. http://localhost:9000")
+    .option("--s3-region <name>", "of the bucket (default: the endpoint's, the profile's, us-east-1)")
+    .option("--cache-path <dir>", "keep what was read from the bucket on this local disk")
+    .option("--cache-memory-max-bytes <n>", "keep at most this much of it in memory")
+    .option("--cdn-base-url <url>", "read what never changes through this CDN before the bucket")
+    .option("--cdn-timeout-ms <n>", "wait this long for it (default: 2000)")
     .option("--listen <host:port>", "address to listen on (default: 127.0.0.1:7420; port 0: any free one)")
     .option("--tls-cert <file>", "certificate chain in PEM: serve with TLS")
     .option("--tls-key <file>", "its private key in PEM")
@@ -24,7 +32,14 @@ export const define: DefineCommand = (command, bind) => {
         examples(
           "mic serve --data /srv/mic",
           "mic serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem",
+          "mic serve --s3-bucket forge --s3-endpoint http://localhost:9000",
         ),
+        "",
+        "The same by variables: STORAGE_BACKEND=local|s3|tiered, STORAGE_LOCAL_PATH,",
+        "S3_BUCKET, S3_REGION, S3_ENDPOINT, S3_PREFIX, STORAGE_CACHE_PATH,",
+        "STORAGE_CACHE_MEMORY_MAX_BYTES, STORAGE_CDN_BASE_URL, STORAGE_CDN_TIMEOUT_MS;",
+        "credentials as AWS's tools find them. Any number of servers and commands may",
+        "work on one bucket at the same time.",
         "",
         "The first start makes the owner token and prints it once; MIC_OWNER_TOKEN",
         "sets one instead. SIGTERM and SIGINT let running calls finish; a second one",
@@ -71,8 +86,8 @@ async function serve(invocation: Invocation, flags: ServeFlags): Promise<void> {
   await server.drain();
 }
 
-function announceJson({ url, dataDirectory, newOwnerToken }: RunningServerHandle): string[] {
-  const lines = [JSON.stringify({ event: "listening", url, data: dataDirectory })];
+function announceJson({ url, dataDirectory, storage, newOwnerToken }: RunningServerHandle): string[] {
+  const lines = [JSON.stringify({ event: "listening", url, data: dataDirectory, storage })];
   if (newOwnerToken !== undefined) {
     lines.push(
       JSON.stringify({ event: "owner-token", token: newOwnerToken, login: loginLine(url, newOwnerToken) }),
@@ -81,8 +96,8 @@ function announceJson({ url, dataDirectory, newOwnerToken }: RunningServerHandle
   return lines;
 }
 
-function announceText({ url, dataDirectory, newOwnerToken }: RunningServerHandle): string[] {
-  const lines = [`serving ${escapeLine(dataDirectory)} at ${url}`];
+function announceText({ url, storage, newOwnerToken }: RunningServerHandle): string[] {
+  const lines = [`serving ${escapeLine(storage)} at ${url}`];
   if (newOwnerToken !== undefined) {
     lines.push("the owner token is shown this once; sign in with:", `  ${loginLine(url, newOwnerToken)}`);
   }

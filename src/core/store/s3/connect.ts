@@ -1,0 +1,47 @@
+/** From settings to an open store: the credentials' sources and the region's default are found here. */
+import type { Clock } from "../../base/clock.ts";
+import type { Random } from "../../base/random.ts";
+import { openCredentials } from "./credentials/chain.ts";
+import { profileRegion } from "./credentials/profile-region.ts";
+import type { Environment, S3Settings } from "./environment.ts";
+import { openS3Store, type S3Store } from "./open.ts";
+import type { S3RequestStats, S3TransportName } from "./options.ts";
+
+export interface ConnectS3 {
+  readonly env: Environment;
+  /** `fetch` costs nothing to load and suits a command; `undici` suits a server. */
+  readonly transport: S3TransportName;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly timeoutMs?: number;
+  readonly onRequest?: (stats: S3RequestStats) => void;
+}
+
+export const REGION_DEFAULT = "us-east-1";
+
+/** Nothing is sent to the bucket yet. Errors: `usage`, `unsupported`, `unauthenticated` for broken profiles. */
+export async function connectS3(settings: S3Settings, options: ConnectS3): Promise<S3Store> {
+  const { env, clock, random, transport, timeoutMs, onRequest } = options;
+  const { bucket, prefix, endpoint, addressing, encryption, explicit } = settings;
+  const region = settings.region ?? profileRegion(env) ?? REGION_DEFAULT;
+  return await openS3Store({
+    bucket,
+    prefix,
+    region,
+    transport,
+    clock,
+    random,
+    credentials: openCredentials({
+      env,
+      clock,
+      random,
+      region,
+      ...(explicit === undefined ? {} : { explicit }),
+    }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(addressing === undefined ? {} : { addressing }),
+    ...(encryption === undefined ? {} : { encryption }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(onRequest === undefined ? {} : { onRequest }),
+  });
+}

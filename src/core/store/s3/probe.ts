@@ -1,0 +1,147 @@
+/**
+ * Finds out whether a store keeps what landing relies on, by trying: of many writers at once exactly one wins, a stale
+ * or missing version is refused, a request that was signed long ago is refused. A store that ignores a condition
+ * answers 200 and loses landings in silence, so what is not proven is taken for broken.
+ *
+ * Works below `probe/` and leaves nothing there. A race can be won by luck: a store that checks and then acts passes
+ * with a small probability, which every further start makes smaller.
+ */
+import { bytesToHex } from "../../base/bytes.ts";
+import { type Clock, throwIfAborted } from "../../base/clock.ts";
+import { isMicError, MicError } from "../../base/errors.ts";
+import type { Random } from "../../base/random.ts";
+import type { ObjectStore } from "../object-store.ts";
+import { PROBE_CHECKS, type ProbeContext } from "./probe-checks.ts";
+import { PROBE_RACES } from "./probe-races.ts";
+
+export interface ProbeCheck {
+  readonly name: string;
+  /** What a store must do. */
+  readonly rule: string;
+  readonly passed: boolean;
+  /** What it did instead; only when it failed. */
+  readonly problem?: string;
+  readonly fix?: string;
+}
+
+export interface ProbeReport {
+  /** The store's description. */
+  readonly store: string;
+  readonly passed: boolean;
+  readonly checks: readonly ProbeCheck[];
+  readonly durationMs: number;
+}
+
+export interface ProbeOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly signal?: AbortSignal;
+  /** Writers of one race, 2 to 64. Default 32. */
+  readonly writers?: number;
+  /** Races of each kind. Default 4. */
+  readonly rounds?: number;
+}
+
+const PREFIX = "probe/";
+const WRITERS = 32;
+const ROUNDS = 4;
+const DAY_MS = 86_400_000;
+
+/**
+ * Errors: `unreachable`, `unauthenticated`, `not-found` for a missing bucket, `aborted`: nothing is known about the
+ * store then. What a store does wrong is in the report.
+ */
+export async function probeStore(store: ObjectStore, options: ProbeOptions): Promise<ProbeReport> {
+  const { clock, random, signal } = options;
+  throwIfAborted(signal);
+  const startMs = performance.now();
+  const today = Math.floor(clock.nowMs() / DAY_MS);
+  const prefix = `${PREFIX}${today}-${bytesToHex(random.bytes(8))}/`;
+  const context: ProbeContext = {
+    store,
+    prefix,
+    clock,
+    random,
+    writers: options.writers ?? WRITERS,
+    rounds: options.rounds ?? ROUNDS,
+    ...(signal === undefined ? {} : { signal }),
+  };
+  let checks: readonly ProbeCheck[];
+  try {
+    const running = [...PROBE_RACES, ...PROBE_CHECKS].map(({ name, rule, run }) =>
+      attempt(name, rule, () => run(context)),
+    );
+    checks = await allOrFirstError(running);
+  } finally {
+    await removeOld(store, prefix, today);
+  }
+  const passed = checks.every((check) => check.passed);
+  return { store: store.description, passed, checks, durationMs: performance.now() - startMs };
+}
+
+/** Errors: those of `probeStore`, and `unsupported` (`forbidden` when only rights are missing) for a store that failed. */
+export async function probeBucket(store: ObjectStore, options: ProbeOptions): Promise<ProbeReport> {
+  const report = await probeStore(store, options);
+  requirePassed(report);
+  return report;
+}
+
+export function requirePassed({ passed, checks, store }: ProbeReport): void {
+  if (passed) return;
+  const failed = checks.filter((check) => !check.passed);
+  const [first] = failed;
+  throw new MicError(
+    "unsupported",
+    `${store} cannot hold a forge: ${failed.map(({ name, problem }) => `${name}: ${problem}`).join("; ")}`,
+    { hint: first!.fix ?? "use a store with conditional writes", data: { checks } },
+  );
+}
+
+/** Codes that say nothing about the store's guarantees. */
+const UNKNOWN = ["unreachable", "unauthenticated", "not-found", "aborted", "internal", "usage"];
+
+async function attempt(
+  name: string,
+  rule: string,
+  run: () => Promise<{ readonly problem: string; readonly fix: string } | undefined>,
+): Promise<ProbeCheck> {
+  try {
+    const failure = await run();
+    return failure === undefined ? { name, rule, passed: true } : { name, rule, passed: false, ...failure };
+  } catch (error) {
+    if (!isMicError(error) || UNKNOWN.includes(error.code)) throw error;
+    const fix = error.hint ?? "see docs/storage.md";
+    return { name, rule, passed: false, problem: error.message, fix };
+  }
+}
+
+/** Waits for all of them, so that what is removed afterwards is not written again. */
+async function allOrFirstError<Value>(running: readonly Promise<Value>[]): Promise<Value[]> {
+  const settled = await Promise.allSettled(running);
+  return settled.map((result) => {
+    if (result.status === "rejected") throw result.reason;
+    return result.value;
+  });
+}
+
+/** What this probe wrote, and what earlier ones left that were killed. */
+async function removeOld(store: ObjectStore, own: string, today: number): Promise<void> {
+  try {
+    for (let after: string | undefined; ; ) {
+      const page = await store.list(PREFIX, after === undefined ? {} : { after });
+      const keys = page.objects.map(({ key }) => key).filter((key) => isOld(key, own, today));
+      if (keys.length > 0) await store.delete(keys);
+      after = page.next;
+      if (after === undefined) return;
+    }
+  } catch (error) {
+    // The checks of listing and deleting say so.
+    if (!isMicError(error)) throw error;
+  }
+}
+
+function isOld(key: string, own: string, today: number): boolean {
+  if (key.startsWith(own)) return true;
+  const day = /^probe\/(\d+)-/.exec(key)?.[1];
+  return day !== undefined && Number(day) < today - 1;
+}
