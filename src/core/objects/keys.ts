@@ -11,7 +11,8 @@
  * | `projects/{project}/landing-log/level-{n}/{epoch}/{start}-{hash}` | immutable rollups; `start` has 16 digits |
  * | `projects/{project}/landing-log/parts/{epoch}/{hh}/{hash}` | immutable parts of large rollups |
  * | `projects/{project}/sessions/{session}.bin` | compare-and-swap |
- * | `projects/{project}/gc/{name}` | first passes of the collector |
+ * | `projects/{project}/gc/pass` | compare-and-swap: what the collector's last pass found |
+ * | `projects/{project}/quarantine/{rest of the key}` | damaged objects that a repair moved aside |
  * | `names/{org}/{name}` | created if absent, then compare-and-swap; never deleted |
  * | `organizations/{org}/meta` | created if absent |
  *
@@ -30,11 +31,13 @@ import {
   parseProjectId,
   type SessionId,
 } from "../base/ids.ts";
+import type { CacheScope } from "../store/cache/tier.ts";
 
 /** What the parts of a name must look like to be safe in a key; base/project-name.ts says more. */
 const NAME_PART = /^[a-z0-9][a-z0-9._-]*$/;
 const PACK_KEY = /^projects\/[0-9a-f]{32}\/packs\/(\d{4}-\d{2}-\d{2})\/([0-9a-f]{2})\/([0-9a-f]{64})\.pack$/;
 const BLOB_KEY = /^projects\/[0-9a-f]{32}\/blobs\/(\d{4}-\d{2}-\d{2})\/([0-9a-f]{2})\/([0-9a-f]{64})$/;
+const IMMUTABLE_KEY = /^projects\/[0-9a-f]{32}\/(?:(?:packs|pages|landing-log)|(blobs))\//;
 /** Digits of the largest position, so that keys sort as their numbers do. */
 const START_DIGITS = 16;
 
@@ -120,6 +123,16 @@ export function collectorPrefix(project: ProjectId): string {
   return `${projectPrefix(project)}gc/`;
 }
 
+/** What the collector's last pass found. */
+export function collectorPassKey(project: ProjectId): string {
+  return `${collectorPrefix(project)}pass`;
+}
+
+/** Damaged objects that a repair moved aside, under the rest of their own keys. */
+export function quarantinePrefix(project: ProjectId): string {
+  return `${projectPrefix(project)}quarantine/`;
+}
+
 export function organizationKey(org: string): string {
   return `${ORGANIZATIONS_PREFIX}${namePart(org)}/meta`;
 }
@@ -140,6 +153,16 @@ export function parseNameKey(key: string): { readonly org: string; readonly name
   if (parts.length !== 3 || `${prefix}/` !== NAMES_PREFIX) return undefined;
   if (!NAME_PART.test(org!) || !NAME_PART.test(name!)) return undefined;
   return { org: org!, name: name! };
+}
+
+/**
+ * Where the content of a key may be cached: that of packs, pages and rollups everywhere, that of loose objects on this
+ * machine (they are asked for by guess, and may be their owner's only), that of all others nowhere: it changes.
+ */
+export function cacheScopeOfKey(key: string): CacheScope | undefined {
+  const match = IMMUTABLE_KEY.exec(key);
+  if (match === null) return undefined;
+  return match[1] === undefined ? "everywhere" : "nearby";
 }
 
 /** The project that a key below `projects/` belongs to. */

@@ -81,6 +81,8 @@ export interface ListOptions {
 export interface ObjectStore extends AsyncDisposable {
   /** For messages: `memory`, a directory, `s3://bucket/prefix`. */
   readonly description: string;
+  /** A cache may answer wrongly: readers verify what they pass on, and read again with `fresh` what is wrong. */
+  readonly mayBeDamaged?: boolean;
 
   /** `undefined` when there is no such key. Errors: `unreachable`, `corrupt`. */
   get(key: string, options?: ReadOptions): Promise<StoredObject | undefined>;

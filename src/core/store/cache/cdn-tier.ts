@@ -1,0 +1,86 @@
+/**
+ * A CDN in front of the store, read and never written. Nothing that it says is final: what it does not have, says
+ * late, or says wrong is asked of the store. Its answers are believed as far as the reader can verify them; what the
+ * reader proves wrong is asked of the store from then on.
+ */
+import type { Clock } from "../../base/clock.ts";
+import { askCdn, type Fetch, parseCdnBaseUrl } from "./cdn-request.ts";
+import { CircuitBreaker } from "./circuit-breaker.ts";
+import type { ReadTier, TierRead } from "./tier.ts";
+import { TierStats } from "./tier-stats.ts";
+
+/** Keys that are remembered as answered, and as answered wrongly. */
+const REMEMBERED_MAX = 4096;
+/** A larger read goes to the store. */
+const CDN_READ_BYTES_MAX = 32 << 20;
+
+export interface CdnTierOptions {
+  /** What stands before a key: `https://cdn.example.com/mic`. */
+  readonly baseUrl: string;
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  readonly fetch: Fetch;
+  readonly elapsedMs: () => number;
+}
+
+export class CdnTier implements ReadTier {
+  readonly stats = new TierStats("cdn");
+  readonly #next: ReadTier;
+  readonly #options: CdnTierOptions;
+  readonly #base: URL;
+  readonly #breaker: CircuitBreaker;
+  readonly #answered = new Set<string>();
+  readonly #distrusted = new Set<string>();
+
+  /** Errors: `usage` for a base URL that cannot be one. */
+  constructor(next: ReadTier, options: CdnTierOptions) {
+    this.#next = next;
+    this.#options = options;
+    this.#base = parseCdnBaseUrl(options.baseUrl);
+    this.#breaker = new CircuitBreaker(options.clock);
+  }
+
+  async read(key: string, read: TierRead): Promise<Uint8Array | undefined> {
+    if (read.fresh) this.#distrust(key);
+    return (await this.#ask(key, read)) ?? (await this.#next.read(key, read));
+  }
+
+  async #ask(key: string, { range, fresh, scope }: TierRead): Promise<Uint8Array | undefined> {
+    if (fresh || scope !== "everywhere" || this.#distrusted.has(key)) return undefined;
+    if (range !== undefined && (range.length === 0 || range.length > CDN_READ_BYTES_MAX)) return undefined;
+    if (!this.#breaker.allows()) return undefined;
+    const { elapsedMs } = this.#options;
+    const startedMs = elapsedMs();
+    const answer = await askCdn(this.#urlOf(key), range, this.#options);
+    if ("failure" in answer) {
+      if (answer.failure === "not-found") this.stats.misses++;
+      else this.stats.failures++;
+      this.#breaker.failed();
+      return undefined;
+    }
+    this.#breaker.succeeded();
+    this.stats.hit(answer.bytes.length, elapsedMs() - startedMs);
+    remember(this.#answered, key);
+    return answer.bytes;
+  }
+
+  #distrust(key: string): void {
+    if (!this.#answered.delete(key)) return;
+    this.stats.poisoned++;
+    remember(this.#distrusted, key);
+  }
+
+  /** Keys are printable ASCII; what means something in a URL is escaped. */
+  #urlOf(key: string): URL {
+    const path = key.split("/").map(encodeURIComponent).join("/");
+    return new URL(path, this.#base);
+  }
+}
+
+function remember(keys: Set<string>, key: string): void {
+  keys.delete(key);
+  keys.add(key);
+  if (keys.size <= REMEMBERED_MAX) return;
+  const [oldest] = keys;
+  if (oldest !== undefined) keys.delete(oldest);
+}
