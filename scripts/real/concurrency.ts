@@ -12,8 +12,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { generator, MIC, scratch } from "../bench/harness.ts";
+import { generator, scratch } from "../bench/harness.ts";
 import { type ServedForge, serve } from "../bench/server.ts";
+import { CONFLICT, expectDone, mic, UNREACHABLE } from "./run-mic.ts";
 import { takeSnapshot } from "./snapshot.ts";
 
 const { values } = parseArgs({
@@ -30,11 +31,6 @@ const LANDINGS = Number(values.landings);
 const KILLS = Number(values.kills);
 const RESTARTS = Number(values.restarts);
 const SHARED_PATHS = 5;
-const CONFLICT = 3;
-const UNREACHABLE = 5;
-/** A server that was killed is back well before. */
-const UNREACHABLE_SECONDS_MAX = 60;
-
 let passed = 0;
 let failed = 0;
 function check(name: string, problems: readonly string[]): void {
@@ -61,51 +57,8 @@ interface Attempt {
   readonly fate: Fate;
 }
 
-interface Run {
-  readonly code: number | null;
-  readonly killed: boolean;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 /** Decides, before each `land`, whether and after how many milliseconds to kill it. */
 type Executioner = () => number | undefined;
-
-async function mic(cwd: string, args: readonly string[], home: string, killAfterMs?: number): Promise<Run> {
-  const child = Bun.spawn([MIC, ...args], {
-    cwd,
-    env: { ...process.env, MIC_HOME: home, MIC_AUTHOR: "Writer <writer@example.org>" },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const timer = killAfterMs === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), killAfterMs);
-  const [stdout, stderr] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  await child.exited;
-  clearTimeout(timer);
-  return { code: child.exitCode, killed: child.signalCode === "SIGKILL", stdout, stderr };
-}
-
-async function expectDone(
-  cwd: string,
-  args: readonly string[],
-  home: string,
-  allowed: readonly number[] = [0],
-): Promise<Run> {
-  const deadline = performance.now() + UNREACHABLE_SECONDS_MAX * 1000;
-  let run = await mic(cwd, args, home);
-  while (run.code === UNREACHABLE && performance.now() < deadline) {
-    await Bun.sleep(100);
-    run = await mic(cwd, args, home);
-  }
-  if (run.code === null || !allowed.includes(run.code)) {
-    throw new Error(`mic ${args.join(" ")} in ${cwd} exited ${run.code}\n${run.stdout}\n${run.stderr}`);
-  }
-  return run;
-}
 
 async function writer(
   index: number,
