@@ -10,6 +10,6 @@ export default defineConfig({
     maxWorkers: "100%",
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    reporters: report === undefined ? ["default"] : ["dot", ["json", { outputFile: report }]],
+    reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
   },
 });

@@ -13,10 +13,10 @@ export interface StoreFixture extends AsyncDisposable {
   /** A swap that is not applied leaves the puts of its commit out. */
   readonly isAtomic: boolean;
   /**
-   * Servers that keep objects as files take fewer keys than the port allows: `components` of at most 255 bytes;
-   * `files`: the same, and no key is another's directory. No key of the forge needs more.
+   * The server keeps an object as a file named by its key: a component has at most 255 bytes, and what is below
+   * another object is refused, or left out of listings. No key of the forge needs more.
    */
-  readonly keyLimit?: "components" | "files";
+  readonly keysAreFiles?: boolean;
 }
 
 const RACERS = 32;
@@ -56,7 +56,7 @@ export function describeObjectStore(name: string, makeFixture: () => Promise<Sto
         expect(found?.bytes.length).toBe(size);
         expect(Buffer.compare(found!.bytes, pattern(size, size))).toBe(0);
       }
-      const longest = "x".repeat(fixture.keyLimit === undefined ? 1024 : 255);
+      const longest = "x".repeat(fixture.keysAreFiles ? 255 : 1024);
       const all = ["a", "a.b", "...", "a/..b", "~!$&'()*+,;=:@", longest, "A/b_c-d/%2F"];
       const keys = storable(all, fixture);
       for (const key of keys) await store.put(key, utf8(key));
@@ -403,9 +403,9 @@ export function describeObjectStore(name: string, makeFixture: () => Promise<Sto
 }
 
 /** Without those that are another's directory, where they cannot be stored. */
-function storable(keys: readonly string[], { keyLimit }: StoreFixture): string[] {
+function storable(keys: readonly string[], { keysAreFiles }: StoreFixture): string[] {
   const isDirectory = (key: string): boolean => keys.some((other) => other.startsWith(`${key}/`));
-  return keys.filter((key) => keyLimit !== "files" || !isDirectory(key));
+  return keys.filter((key) => !keysAreFiles || !isDirectory(key));
 }
 
 /** Only for stores whose ETags name versions, not content. */

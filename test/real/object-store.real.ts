@@ -10,7 +10,7 @@ for (const server of realServers()) {
         store,
         another: () => openRealStore(server, prefix, transport),
         isAtomic: false,
-        keyLimit: server.kind === "minio" ? "components" : "files",
+        keysAreFiles: true,
         [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
       };
     });
