@@ -1,23 +1,41 @@
-/** `bun test/sim/main.ts [--seed N] [--count N] [--trace]`: runs seeds in a row, stops at the first that fails. */
+/**
+ * `bun test/sim/main.ts [--story landing|life] [--seed N] [--count N] [--trace] [--json]`: runs seeds in a row and
+ * stops at the first that fails. `--json`: the table of faults too.
+ */
+import { FaultTable } from "../../src/core/store/fault-table.ts";
+import { simulateLife } from "./life/simulate.ts";
 import { simulate } from "./simulate.ts";
 
 const options = process.argv.slice(2);
-function option(name: string, fallback: number): number {
+function option(name: string, fallback: string): string {
   const at = options.indexOf(name);
-  return at === -1 ? fallback : Number(options[at + 1]);
+  return at === -1 ? fallback : (options[at + 1] ?? fallback);
 }
 
-const first = option("--seed", 1);
-const count = option("--count", 1);
+const first = Number(option("--seed", "1"));
+const count = Number(option("--count", "1"));
+const run = option("--story", "landing") === "life" ? simulateLife : simulate;
 const onTrace = options.includes("--trace") ? (line: string) => console.log(line) : undefined;
-const total = { landings: 0, conflicts: 0, failures: 0, faults: 0 };
-for (let seed = first; seed < first + count; seed++) {
+const table = new FaultTable();
+const total: Record<string, number> = {};
+let fingerprint = "";
+let failed: number | undefined;
+let seeds = 0;
+for (let seed = first; seed < first + count && failed === undefined; seed++) {
   try {
-    const summary = await simulate(seed, onTrace);
-    for (const key of Object.keys(total) as (keyof typeof total)[]) total[key] += summary[key];
+    const summary = await run(seed, onTrace);
+    for (const [key, value] of Object.entries(summary)) {
+      if (typeof value === "number" && key !== "seed") total[key] = (total[key] ?? 0) + value;
+    }
+    seeds++;
+    table.add(summary.table);
+    fingerprint = summary.fingerprint;
   } catch (error) {
+    failed = seed;
     console.log(error instanceof Error ? error.message : error);
-    process.exit(1);
   }
 }
-console.log(JSON.stringify({ seeds: count, ...total }));
+const counts = { seeds, ...total, faults: table.total, ...(failed === undefined ? {} : { failed }) };
+const more = options.includes("--json") ? { table } : { fingerprint };
+console.log(JSON.stringify({ ...counts, ...more }));
+process.exitCode = failed === undefined ? 0 : 1;

@@ -1,14 +1,11 @@
+import type { Patch } from "./copy.ts";
+
 /**
  * Lines of the landing protocol, each with what it guards against. The simulator is worth something when it
  * finds every one of them missing.
  */
-export interface Mutant {
+export interface Mutant extends Patch {
   readonly name: string;
-  /** Relative to the repository. */
-  readonly file: string;
-  /** Stands in the file exactly once. */
-  readonly from: string;
-  readonly to: string;
 }
 
 const PUBLISHER = "src/core/forge/publisher.ts";

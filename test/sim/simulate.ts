@@ -1,31 +1,19 @@
 /** One run of the landing simulator. The same seed gives the same run, byte for byte. */
 import { bytesToHex, utf8 } from "../../src/core/base/bytes.ts";
 import { hashBytes } from "../../src/core/base/hash.ts";
+import type { FaultTable } from "../../src/core/store/fault-table.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { type AuditSummary, audit } from "./auditor.ts";
 import { Client } from "./client.ts";
+import { SimulationFailure } from "./failure.ts";
 import { openProject, World } from "./world.ts";
 
 export interface RunSummary extends AuditSummary {
   readonly seed: number;
   /** Faults that somebody saw. */
-  readonly faults: number;
-  readonly faultKinds: readonly string[];
+  readonly table: FaultTable;
   /** Hash of everything that happened. */
   readonly fingerprint: string;
-}
-
-export class SimulationFailure extends Error {
-  constructor(world: World, cause: unknown) {
-    const reason = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
-    const lines = [
-      `seed ${world.seed}: ${reason}`,
-      ...world.trace,
-      `replay: bun test/sim/main.ts --seed ${world.seed} --trace`,
-    ];
-    super(lines.join("\n"), { cause });
-    this.name = "SimulationFailure";
-  }
 }
 
 /** Throws SimulationFailure with the seed and what happened. */
@@ -35,10 +23,10 @@ export async function simulate(seed: number, onTrace?: (line: string) => void): 
     const summary = await world.clock.run(runWorld(world));
     const { faults, trace } = world;
     for (const line of trace) onTrace?.(line);
-    const fingerprint = bytesToHex(hashBytes(utf8(JSON.stringify([trace, summary, faults.observed]))));
-    return { seed, faults: faults.observed, faultKinds: [...faults.counts.keys()], fingerprint, ...summary };
+    const all = JSON.stringify([trace, summary, faults.table.toJSON()]);
+    return { seed, table: faults.table, fingerprint: bytesToHex(hashBytes(utf8(all))), ...summary };
   } catch (cause) {
-    throw new SimulationFailure(world, cause);
+    throw new SimulationFailure("landing", seed, world.trace, cause);
   }
 }
 

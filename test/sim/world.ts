@@ -9,6 +9,7 @@ import { type FaultRates, uniformRates } from "../../src/core/store/faults.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
+import { classOf } from "./key-class.ts";
 
 export const PROJECT = "5".repeat(32) as ProjectId;
 export const EMPTY_TREE = EMPTY_ROOT;
@@ -111,6 +112,7 @@ export class World {
       rates: ratesOf(random),
       atomicCommit: random.below(2) === 0,
       etags: random.below(2) === 0 ? "content" : "version",
+      classOf,
     });
     const count = 2 + random.below(2);
     this.agents = Array.from({ length: count }, (_, i) => new Agent(`A${i}`, this));

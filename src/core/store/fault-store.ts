@@ -216,6 +216,7 @@ type Saw = (kind: FaultKind) => void;
 export class FaultStore implements ObjectStore {
   readonly #world: FaultWorld;
   #steps = 0;
+  #pauses = 0;
   #crash:
     | { readonly index: number; readonly moment: StoreStep["moment"]; readonly reached: () => void }
     | undefined;
@@ -234,6 +235,11 @@ export class FaultStore implements ObjectStore {
   /** Steps taken so far. */
   get steps(): number {
     return this.#steps;
+  }
+
+  /** Times that it was stopped. */
+  get pauses(): number {
+    return this.#pauses;
   }
 
   get crashed(): boolean {
@@ -263,6 +269,7 @@ export class FaultStore implements ObjectStore {
     const seen: FaultKind[] = [];
     let keys: readonly string[] = [];
     if (!this.#crashed && world.dice.drawPause()) {
+      this.#pauses++;
       await world.pause();
       seen.push("actor-paused");
     }

@@ -1,0 +1,240 @@
+/**
+ * Days in the life of a few projects: one faulty store with a signature window, several agents (whole forges) that
+ * crash, are stopped and come back, one virtual clock, and weather that changes.
+ */
+import type { Clock } from "../../../src/core/base/clock.ts";
+import { MicError } from "../../../src/core/base/errors.ts";
+import type { ObjectId } from "../../../src/core/base/ids.ts";
+import { ForgeService } from "../../../src/core/forge/service.ts";
+import { type FaultStore, FaultWorld } from "../../../src/core/store/fault-store.ts";
+import { type FaultRates, uniformRates } from "../../../src/core/store/faults.ts";
+import { MemoryStore } from "../../../src/core/store/memory-store.ts";
+import type { ObjectStore } from "../../../src/core/store/object-store.ts";
+import { SeededRandom } from "../../support/seeded-random.ts";
+import { VirtualClock } from "../../support/virtual-clock.ts";
+import { classOf } from "../key-class.ts";
+import { retrying } from "../retrying-store.ts";
+import { WatchedStore } from "./watched-store.ts";
+
+export const SECOND_MS = 1000;
+export const HOUR_MS = 3_600_000;
+export const DAY_MS = 24 * HOUR_MS;
+/** As on S3. */
+const SIGNATURE_MS = 15 * 60 * SECOND_MS;
+
+/** The virtual clock as one machine shows it. */
+class WrongClock implements Clock {
+  readonly #clock: Clock;
+  readonly #shiftMs: number;
+  /** Called the first time that somebody is told the wrong time. */
+  #onAsked: (() => void) | undefined;
+
+  constructor(clock: Clock, shiftMs: number, onAsked: () => void) {
+    this.#clock = clock;
+    this.#shiftMs = shiftMs;
+    this.#onAsked = onAsked;
+  }
+
+  nowMs(): number {
+    this.#onAsked?.();
+    this.#onAsked = undefined;
+    return this.#clock.nowMs() + this.#shiftMs;
+  }
+
+  sleep(durationMs: number, signal?: AbortSignal): Promise<void> {
+    return this.#clock.sleep(durationMs, signal);
+  }
+}
+
+/** A forge over a store that has no faults, as the auditor and the last calm days use it. */
+export function openForge(
+  store: ObjectStore,
+  clock: Clock,
+  random: SeededRandom,
+  name: string,
+): ForgeService {
+  return new ForgeService({
+    store,
+    address: name,
+    clock,
+    random,
+    trustWriters: random.below(4) !== 0,
+    cacheBytes: random.below(3) === 0 ? 64 << 10 : 8 << 20,
+  });
+}
+
+/** A process that serves others. After a crash it is started again, knowing nothing. */
+export class LifeAgent {
+  readonly name: string;
+  readonly #world: LifeWorld;
+  #store!: FaultStore;
+  forge!: ForgeService;
+
+  constructor(name: string, world: LifeWorld) {
+    this.name = name;
+    this.#world = world;
+    this.start();
+  }
+
+  /** Stops of this process so far: what it began before one may be out of date after it. */
+  get pauses(): number {
+    return this.#store.pauses;
+  }
+
+  start(): void {
+    const { faults, random, clock, isCalm } = this.#world;
+    this.#store = faults.actor();
+    const isWrong = !isCalm && random.below(8) === 0;
+    const shiftMs = isWrong ? random.below(2 * HOUR_MS) - HOUR_MS : 0;
+    const shown = isWrong
+      ? new WrongClock(clock, shiftMs, () => faults.table.saw("actor-clock-wrong", "clock"))
+      : clock;
+    const store = random.below(3) === 0 ? this.#store : retrying(this.#store, clock);
+    this.forge = openForge(store, shown, new SeededRandom(random.next()), this.name);
+    if (isCalm || random.below(4) === 0) return;
+    const moment = random.below(2) === 0 ? "before" : "after";
+    void this.#restartAfter(this.#store.crashAt(5 + random.below(300), moment));
+  }
+
+  async #restartAfter(crash: Promise<void>): Promise<void> {
+    await crash;
+    const { clock, random } = this.#world;
+    this.#world.note(`${this.name} crashes`);
+    await clock.sleep(random.below(10) === 0 ? random.below(2 * DAY_MS) : random.below(60_000));
+    this.start();
+  }
+}
+
+export interface LifeStats {
+  /** Calls that ended well. */
+  rollups: number;
+  merged: number;
+  collected: number;
+  reads: number;
+  syncs: number;
+  sessions: number;
+}
+
+export class LifeWorld {
+  readonly seed: number;
+  readonly random: SeededRandom;
+  readonly clock: VirtualClock;
+  readonly store: WatchedStore;
+  readonly faults: FaultWorld;
+  readonly agents: readonly LifeAgent[];
+  readonly trace: string[] = [];
+  /** Everything that was ever written, by its id. */
+  readonly contents = new Map<ObjectId, Uint8Array>();
+  readonly endMs: number;
+  /** Usual time between two things that somebody does: from minutes to days. */
+  readonly paceMs: number;
+  readonly stats: LifeStats = { rollups: 0, merged: 0, collected: 0, reads: 0, syncs: 0, sessions: 0 };
+  isCalm = false;
+  #fail: (error: Error) => void = () => undefined;
+  /** Rejects at the first breach of what must always hold. */
+  readonly breach: Promise<never>;
+
+  constructor(seed: number) {
+    this.seed = seed;
+    this.random = new SeededRandom(seed ^ 0x5eed11fe);
+    const { random } = this;
+    this.clock = new VirtualClock(Date.UTC(2026, 0, 1) + random.below(DAY_MS));
+    this.endMs = this.clock.nowMs() + (4 + random.below(5)) * DAY_MS;
+    this.paceMs = [20 * 60 * SECOND_MS, 3 * HOUR_MS, 12 * HOUR_MS, 40 * HOUR_MS][random.below(4)]!;
+    this.breach = new Promise((_, reject) => {
+      this.#fail = reject;
+    });
+    this.breach.catch(() => undefined);
+    this.store = new WatchedStore(new MemoryStore(this.clock), (what) => this.fail(what));
+    this.faults = new FaultWorld(this.store, {
+      clock: this.clock,
+      random: new SeededRandom(random.next()),
+      rates: {},
+      etags: random.below(2) === 0 ? "content" : "version",
+      delayMsMax: 14 * 60 * SECOND_MS,
+      signatureMs: SIGNATURE_MS,
+      classOf,
+    });
+    const count = 2 + random.below(2);
+    this.agents = Array.from({ length: count }, (_, i) => new LifeAgent(`A${i}`, this));
+  }
+
+  fail(what: string): void {
+    this.#fail(new Error(what));
+  }
+
+  note(line: string): void {
+    const ms = this.clock.nowMs();
+    this.trace.push(`${new Date(ms).toISOString().slice(5, 23)} ${line}`);
+  }
+
+  agent(): LifeAgent {
+    return this.agents[this.random.below(this.agents.length)]!;
+  }
+
+  get isOver(): boolean {
+    return this.clock.nowMs() >= this.endMs;
+  }
+
+  /** Some time around the usual pace, often much less. */
+  async rest(paceMs = this.paceMs): Promise<void> {
+    const { random } = this;
+    const ms = random.below(3) !== 0 ? random.below(20 * SECOND_MS) : random.below(2 * paceMs);
+    await this.clock.sleep(ms);
+  }
+
+  /** Changes the weather until the end. */
+  async weather(): Promise<void> {
+    const { random } = this;
+    while (!this.isCalm && !this.isOver) {
+      this.faults.dice.rates = ratesOf(random);
+      await this.clock.sleep(random.below(12 * HOUR_MS));
+    }
+  }
+
+  /** No more faults; every agent is up. */
+  async calm(): Promise<void> {
+    this.isCalm = true;
+    this.faults.dice.calm();
+    for (const agent of this.agents) agent.start();
+    await this.faults.settle();
+  }
+}
+
+/** Fair, rough, a storm, or swaps that go wrong. Actors are stopped in any weather. */
+function ratesOf(random: SeededRandom): FaultRates {
+  const stops = { "actor-paused": [0, 0.0005, 0.004][random.below(3)]! };
+  switch (random.below(5)) {
+    case 0:
+      return { ...uniformRates(0.001), ...stops };
+    case 1:
+      return { ...uniformRates(0.008), ...stops };
+    case 2:
+      return { ...uniformRates(0.03), ...stops };
+    case 3:
+      return {
+        ...uniformRates(0.01),
+        ...stops,
+        "swap-twice": 0.1,
+        "swap-answer-lost": 0.1,
+        "swap-late": 0.1,
+        "put-late": 0.05,
+        "delete-late": 0.1,
+      };
+    default:
+      return {
+        ...uniformRates(0.004),
+        ...stops,
+        "put-twice": 0.1,
+        "list-omits-fresh": 0.5,
+        "read-flipped": 0.05,
+      };
+  }
+}
+
+/** Codes that a read of what is committed may end with in this world; never `not-found`, unless it was stopped. */
+export function isExpected(error: unknown, mayMiss: boolean): error is MicError {
+  if (!(error instanceof MicError)) return false;
+  if (error.code === "not-found") return mayMiss;
+  return ["unreachable", "corrupt", "outcome-unknown", "aborted"].includes(error.code);
+}
