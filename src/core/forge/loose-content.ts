@@ -20,6 +20,7 @@ import { blobKey } from "../objects/keys.ts";
 import { LargeContentFramer } from "../objects/large-content.ts";
 import { PackStream } from "../objects/pack-stream.ts";
 import type { ObjectStore } from "../store/object-store.ts";
+import { readVerified } from "../store/read-verified.ts";
 import type { CallOptions, StoredContent } from "./forge.ts";
 import { EPOCHS_SEARCHED, recentEpochs, type UploadedPacks } from "./uploaded-packs.ts";
 
@@ -138,11 +139,17 @@ export class LooseContent {
     const { signal } = options;
     for (let start = 0; start < epochs.length; start += EPOCHS_TOGETHER) {
       const together = epochs.slice(start, start + EPOCHS_TOGETHER);
-      const keys = together.map((epoch) => blobKey(this.#project, epoch, id));
       const found = await Promise.all(
-        keys.map((key) => this.#store.get(key, signal === undefined ? {} : { signal })),
+        together.map((epoch) =>
+          readVerified(
+            this.#store,
+            blobKey(this.#project, epoch, id),
+            signal === undefined ? {} : { signal },
+            ({ bytes }) => decodeLooseObject(bytes, id),
+          ),
+        ),
       );
-      for (const stored of found) if (stored !== undefined) return decodeLooseObject(stored.bytes, id);
+      for (const object of found) if (object !== undefined) return object;
     }
     return undefined;
   }

@@ -13,6 +13,7 @@ import type { PageRef } from "../codec/page-ref.ts";
 import { pageKey } from "../objects/keys.ts";
 import type { PackDirectory } from "../objects/pack-directory.ts";
 import type { ETag, ObjectStore, Put } from "../store/object-store.ts";
+import { readVerified } from "../store/read-verified.ts";
 
 /** A head lists at most this many packs. */
 export const HEAD_PACKS_MAX = 200;
@@ -69,10 +70,11 @@ export class PageCache {
     const cached = this.#pages.get(ref.hash);
     if (cached !== undefined) return cached;
     const key = pageKey(this.#project, ref.epoch, ref.hash);
-    const stored = await this.#store.get(key);
-    if (stored === undefined) throw new MissingPageError(ref.hash);
-    verifyObject(ref.hash, stored.bytes, key);
-    const page = decodeManifestPage(stored.bytes);
+    const page = await readVerified(this.#store, key, {}, ({ bytes }) => {
+      verifyObject(ref.hash, bytes, key);
+      return decodeManifestPage(bytes);
+    });
+    if (page === undefined) throw new MissingPageError(ref.hash);
     if (page.level !== ref.level) {
       throw new MicError(
         "corrupt",

@@ -1,7 +1,9 @@
 /** Packs as they are stored: those that the project's log names, and those uploaded in the last days. */
-import { MicError } from "../base/errors.ts";
+import { corrupt, MicError } from "../base/errors.ts";
 import { type Epoch, epochOf, type PackId, type ProjectId, parsePackId } from "../base/ids.ts";
+import { packIdOf } from "../codec/pack.ts";
 import { packKey } from "../objects/keys.ts";
+import { readVerified } from "../store/read-verified.ts";
 import type { ForgeContext } from "./context.ts";
 import type { CallOptions } from "./forge.ts";
 import { openSnapshot } from "./positions.ts";
@@ -28,8 +30,12 @@ export async function getPack(
         hint: "read its objects by their ids",
       });
     }
-    const stored = await context.store.get(packKey(project, epoch, pack), options);
-    if (stored !== undefined) return stored.bytes;
+    const key = packKey(project, epoch, pack);
+    const bytes = await readVerified(context.store, key, options, (stored) => {
+      if (packIdOf(stored.bytes) !== pack) throw corrupt(key, "has another hash");
+      return stored.bytes;
+    });
+    if (bytes !== undefined) return bytes;
   }
   return undefined;
 }

@@ -14,10 +14,11 @@ import type { PackIndex } from "../codec/pack-index.ts";
 import { packKey } from "../objects/keys.ts";
 import { verifyPack } from "../objects/verify-pack.ts";
 import type { ObjectStore } from "../store/object-store.ts";
+import { readVerified } from "../store/read-verified.ts";
 
 const DAY_MS = 86_400_000;
 /** A head may newly name packs of today and yesterday; older ones are copied, while they are still there. */
-const EPOCHS_NAMEABLE = 2;
+export const EPOCHS_NAMEABLE = 2;
 export const EPOCHS_SEARCHED = 4;
 /** However long ago something was stored. */
 const EPOCHS_SEARCHED_MAX = 64;
@@ -123,35 +124,40 @@ export class UploadedPacks {
   }
 
   async #readIndex(key: string, size: number): Promise<{ index: PackIndex; indexLength: number }> {
-    const guess = await this.#readTail(key, size, TAIL_GUESS_BYTES);
-    if (guess.length < PACK_TRAILER_BYTES) throw new MicError("corrupt", `${key} is cut short`);
-    const { tailLength } = decodePackTrailer(guess);
-    const tail =
-      tailLength <= guess.length
-        ? guess.subarray(guess.length - tailLength)
-        : await this.#readTail(key, size, tailLength);
-    return { index: decodePackIndex(tail), indexLength: tailLength };
+    const { tailLength, guess } = await this.#readTail(key, size, TAIL_GUESS_BYTES, (bytes) => {
+      if (bytes.length < PACK_TRAILER_BYTES) throw new MicError("corrupt", `${key} is cut short`);
+      const trailer = decodePackTrailer(bytes);
+      const isAll = trailer.tailLength <= bytes.length;
+      const index = isAll ? decodePackIndex(bytes.subarray(bytes.length - trailer.tailLength)) : undefined;
+      return { tailLength: trailer.tailLength, guess: index };
+    });
+    const index = guess ?? (await this.#readTail(key, size, tailLength, (bytes) => decodePackIndex(bytes)));
+    return { index, indexLength: tailLength };
   }
 
-  async #readTail(key: string, size: number, count: number): Promise<Uint8Array> {
+  async #readTail<T>(key: string, size: number, count: number, open: (bytes: Uint8Array) => T): Promise<T> {
     const length = Math.min(size, count);
-    const stored = await this.#store.get(key, { range: { offset: size - length, length } });
-    if (stored === undefined) throw new MicError("not-found", `${key} is gone`);
-    return stored.bytes;
+    const range = { offset: size - length, length };
+    const opened = await readVerified(this.#store, key, { range }, ({ bytes }) => ({ tail: open(bytes) }));
+    if (opened === undefined) throw new MicError("not-found", `${key} is gone`);
+    return opened.tail;
   }
 
   async #copy(found: UploadedPack, storeMs: number): Promise<UploadedPack> {
-    const stored = await this.#store.get(packKey(this.#project, found.epoch, found.pack));
-    if (stored === undefined) {
+    const key = packKey(this.#project, found.epoch, found.pack);
+    const bytes = await readVerified(this.#store, key, {}, (stored) => {
+      if (openPack(stored.bytes).id !== found.pack) throw corrupt(key, "has another hash");
+      return stored.bytes;
+    });
+    if (bytes === undefined) {
       this.#known.delete(found.pack);
       throw new MicError("not-found", `the pack ${found.pack} was uploaded too long ago`, {
         hint: "upload it again",
         data: { object: found.pack },
       });
     }
-    openPack(stored.bytes);
     const epoch = epochOf(storeMs);
-    await this.#store.put(packKey(this.#project, epoch, found.pack), stored.bytes);
+    await this.#store.put(packKey(this.#project, epoch, found.pack), bytes);
     return this.#remember({ ...found, epoch });
   }
 

@@ -12,7 +12,7 @@ import type { Frame, ObjectRef } from "./frame.ts";
 import { FrameBuilder } from "./frame-builder.ts";
 import { type ObjectLookup, objectNotFound, type PackRow } from "./object-lookup.ts";
 import { CachedFrame, type OpenPack } from "./pack-cache.ts";
-import { checkFrameBytes, expandFrame } from "./read-frame.ts";
+import { checkFrameBytes, expandFrame, isFrame } from "./read-frame.ts";
 import { Misses } from "./renewal.ts";
 
 /** References that are planned together. A frame that is needed on both sides of a cut may be framed again. */
@@ -316,8 +316,16 @@ class ReadAhead {
     const bytes = read === undefined ? plan.pack.whole! : await this.#bytesOf(read);
     const from = location.offset - (read?.start ?? 0);
     const stored = bytes.subarray(from, from + location.storedLength);
-    if (!this.#options.unchecked) checkFrameBytes(location, stored);
-    return stored;
+    const { cache } = this.#lookup;
+    if (this.#options.unchecked && !cache.mayBeDamaged) return stored;
+    if (isFrame(location, stored)) return stored;
+    const { signal } = this.#options;
+    const again = await cache.readBytes(plan.pack.entry, location.offset, location.storedLength, {
+      fresh: true,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    checkFrameBytes(location, again);
+    return again;
   }
 
   /** To be called once per plan, in order. */
@@ -343,7 +351,9 @@ class ReadAhead {
   #start(read: RangeRead): void {
     const length = read.end - read.start;
     this.#heldBytes += length;
-    read.bytes = this.#lookup.cache.readBytes(read.pack.entry, read.start, length, this.#options.signal);
+    const { signal } = this.#options;
+    const options = signal === undefined ? {} : { signal };
+    read.bytes = this.#lookup.cache.readBytes(read.pack.entry, read.start, length, options);
     // A reader that stops early leaves reads behind; whoever does wait for one still gets its error.
     read.bytes.catch(leaveToReader);
   }

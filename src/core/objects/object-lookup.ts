@@ -4,7 +4,7 @@
  */
 import { MicError } from "../base/errors.ts";
 import type { ObjectId } from "../base/ids.ts";
-import { MissingPackError, type OpenPack, type PackCache } from "./pack-cache.ts";
+import { MissingPackError, type OpenPack, type PackCache, WHOLE_PACK_BYTES_MAX } from "./pack-cache.ts";
 import type { PackDirectory, PackEntry } from "./pack-directory.ts";
 
 /** Indexes that are read at the same time when a lookup has no hint. */
@@ -87,6 +87,20 @@ export class ObjectLookup {
       }
     }
     if (missing !== undefined) throw missing;
+    return this.cache.mayBeDamaged && hint !== 0 ? await this.#searchAgain(id, hint) : undefined;
+  }
+
+  /**
+   * An index cannot be proven to be that of its pack: a cache may have answered with that of another. Small packs are
+   * read whole, and proven.
+   */
+  async #searchAgain(id: Uint8Array, hint: number): Promise<PackRow | undefined> {
+    for (const entry of await this.entriesAt(hint)) {
+      if (entry.size <= WHOLE_PACK_BYTES_MAX) continue;
+      const pack = await this.cache.reopen(entry);
+      const row = pack.index.findRow(id);
+      if (row !== -1) return { pack, row };
+    }
     return undefined;
   }
 

@@ -147,6 +147,11 @@ export class PackCache {
     this.#lru = new WeightedLru(options.budgetBytes);
   }
 
+  /** What is read may be wrong, and right when it is read again: nothing is passed on unverified. */
+  get mayBeDamaged(): boolean {
+    return this.#store.mayBeDamaged === true;
+  }
+
   /** Bytes held. */
   get usedBytes(): number {
     return this.#lru.used;
@@ -169,6 +174,13 @@ export class PackCache {
       this.#opening.set(entry.pack, opening);
     }
     return opening;
+  }
+
+  /** Reads the index again, past every cache, although it is in memory. */
+  async reopen(entry: PackEntry): Promise<OpenPack> {
+    const tail = await this.#readTail(entry, true);
+    this.#forget(entry.pack);
+    return this.#openTail(entry, tail);
   }
 
   /** Takes in a pack that this process has just made, so that nobody has to read it back. */
@@ -205,18 +217,22 @@ export class PackCache {
     }
   }
 
-  /** Stored bytes of a pack, past the cache. Errors: MissingPackError, `corrupt` when the pack is too short. */
+  /**
+   * Stored bytes of a pack, past this cache; with `fresh` past the store's caches too. Errors: MissingPackError,
+   * `corrupt` when the pack is too short.
+   */
   async readBytes(
     entry: PackEntry,
     offset: number,
     length: number,
-    signal?: AbortSignal,
+    options: { readonly signal?: AbortSignal; readonly fresh?: boolean } = {},
   ): Promise<Uint8Array> {
+    const key = packKey(this.#project, entry.epoch, entry.pack);
     const range = { offset, length };
-    const stored = await this.#store.get(
-      packKey(this.#project, entry.epoch, entry.pack),
-      signal === undefined ? { range } : { range, signal },
-    );
+    let stored = await this.#store.get(key, { ...options, range });
+    if (stored !== undefined && stored.bytes.length !== length && options.fresh !== true) {
+      stored = await this.#store.get(key, { ...options, range, fresh: true });
+    }
     if (stored === undefined) {
       this.#forget(entry.pack);
       throw new MissingPackError(entry.pack);
@@ -228,16 +244,31 @@ export class PackCache {
   }
 
   async #readPack(entry: PackEntry): Promise<OpenPack> {
+    if (entry.indexLength > entry.size) {
+      throw corrupt(`pack ${entry.pack}`, `an index of ${entry.indexLength} bytes in ${entry.size}`);
+    }
+    const tail = await this.#readTail(entry, false);
+    try {
+      return this.#openTail(entry, tail);
+    } catch (error) {
+      if (!isMicError(error, "corrupt")) throw error;
+      return this.#openTail(entry, await this.#readTail(entry, true));
+    }
+  }
+
+  /** The index, or all of a small pack. */
+  #readTail(entry: PackEntry, fresh: boolean): Promise<Uint8Array> {
+    const length = entry.size <= WHOLE_PACK_BYTES_MAX ? entry.size : entry.indexLength;
+    return this.readBytes(entry, entry.size - length, length, { fresh });
+  }
+
+  #openTail(entry: PackEntry, bytes: Uint8Array): OpenPack {
     const { pack, size, indexLength } = entry;
-    if (indexLength > size) throw corrupt(`pack ${pack}`, `an index of ${indexLength} bytes in ${size}`);
-    const isSmall = size <= WHOLE_PACK_BYTES_MAX;
-    const bytes = isSmall
-      ? await this.readBytes(entry, 0, size)
-      : await this.readBytes(entry, size - indexLength, indexLength);
-    if (isSmall && packIdOf(bytes) !== pack) throw corrupt(`pack ${pack}`, "does not have that content");
+    const isWhole = bytes.length === size;
+    if (isWhole && packIdOf(bytes) !== pack) throw corrupt(`pack ${pack}`, "does not have that content");
     const index = openPackIndex(bytes.subarray(bytes.length - indexLength));
     if (index.packSize !== size) throw corrupt(`pack ${pack}`, `is not ${size} bytes long`);
-    return this.#packs.get(pack) ?? this.#keep(entry, index, isSmall ? bytes : undefined);
+    return this.#packs.get(pack) ?? this.#keep(entry, index, isWhole ? bytes : undefined);
   }
 
   /** Reads a frame, and those that follow it when the pack is being read from front to back. */
@@ -257,10 +288,14 @@ export class PackCache {
     }
     pack.readAhead = last - first + 1;
     pack.lastRead = last;
+    const open = (bytes: Uint8Array): readonly (CachedFrame | undefined)[] =>
+      isKept ? this.#keepFrames(pack, first, last, bytes) : [this.#openFrame(pack, first, bytes, start)];
     const frames = this.readBytes(pack.entry, start, end - start)
-      .then((bytes) =>
-        isKept ? this.#keepFrames(pack, first, last, bytes) : [this.#openFrame(pack, first, bytes, start)],
-      )
+      .then(open)
+      .catch(async (error: unknown) => {
+        if (!isMicError(error, "corrupt")) throw error;
+        return open(await this.readBytes(pack.entry, start, end - start, { fresh: true }));
+      })
       .finally(() => {
         for (let frame = first; frame <= last; frame++) pack.reading.delete(frame);
       });

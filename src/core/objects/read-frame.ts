@@ -48,6 +48,11 @@ export function sliceObject(raw: Uint8Array, location: ObjectSpan): ObjectConten
   };
 }
 
+/** Whether stored bytes are those that the index was made for. */
+export function isFrame(location: FrameLocation, stored: Uint8Array): boolean {
+  return stored.length === location.storedLength && equalBytes(frameChecksum(stored), location.checksum);
+}
+
 /** Throws `corrupt` when stored bytes read from a pack are not those that its index was made for. */
 export function checkFrameBytes(location: FrameLocation, stored: Uint8Array): void {
   if (stored.length !== location.storedLength) {
