@@ -1,0 +1,296 @@
+/**
+ * Signed requests to one bucket. `deliver` sends one request once. `ask` is for what may be repeated: it follows
+ * the bucket to its region, renews credentials, corrects the clock, and repeats with full jitter.
+ */
+import { type Clock, throwIfAborted } from "../../base/clock.ts";
+import { MicError } from "../../base/errors.ts";
+import { jitterMs, type Random } from "../../base/random.ts";
+import type { Credentials } from "./credentials-types.ts";
+import { Endpoint, type Target } from "./endpoint.ts";
+import {
+  isExpired,
+  isRetryable,
+  isSkewed,
+  type Place,
+  type Refusal,
+  readRefusal,
+  refusalError,
+  transportMicError,
+} from "./errors.ts";
+import type { S3Dialect, S3Operation, S3Options } from "./options.ts";
+import type { Signable, Signer, SigningContext } from "./sign.ts";
+import { dateOfAnswer, StoreTime } from "./store-time.ts";
+import { type Transport, type TransportAnswer, TransportError, type TransportRequest } from "./transport.ts";
+import { encodePath, encodeQuery } from "./uri.ts";
+
+const TIMEOUT_MS = 30_000;
+/** Below this a connection counts as dead: a body of this many bytes gets a second more. */
+const SLOWEST_BYTES_PER_S = 128 << 10;
+const ATTEMPTS_MAX = 8;
+/** Nobody listens: less than a second of trying. */
+const CONNECT_ATTEMPTS_MAX = 5;
+const BACKOFF_BASE_MS = 50;
+const BACKOFF_CAP_MS = 5_000;
+/** No answer of S3 to anything but GET is longer. */
+export const DOCUMENT_BYTES_MAX: number = 8 << 20;
+
+export interface S3Call {
+  readonly operation: S3Operation;
+  readonly method: TransportRequest["method"];
+  /** Within the bucket, prefix included; absent: the bucket itself. */
+  readonly key?: string;
+  readonly query?: Readonly<Record<string, string>>;
+  /** Lowercase names. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+  readonly answerBytesMax?: number;
+  /** The store's time to sign with. Default: now. */
+  readonly atMs?: number;
+  /** A conditional write: the transport must not repeat it. */
+  readonly once?: boolean;
+  /** Which repetition this is. */
+  readonly attempt?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a request needs and opening a store does not. */
+interface Tools {
+  readonly transport: Transport;
+  readonly signer: Signer;
+  readonly payloadHash: (body: Uint8Array | undefined) => string;
+}
+
+export class S3Client {
+  readonly endpoint: Endpoint;
+  readonly time: StoreTime;
+  readonly #options: S3Options;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  #tools: Promise<Tools> | undefined;
+  #region: string;
+  #target: Target;
+
+  constructor(options: S3Options) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#random = options.random;
+    this.endpoint = new Endpoint(options);
+    this.time = new StoreTime(options.clock);
+    this.#region = options.region;
+    this.#target = this.endpoint.target(options.region);
+  }
+
+  get place(): Place {
+    return { bucket: this.endpoint.bucket, region: this.#region, origin: this.#target.origin };
+  }
+
+  get origin(): string {
+    return this.#target.origin;
+  }
+
+  /** One delivery, whatever comes of it. Errors: `TransportError`; what the credentials' source throws. */
+  async deliver(call: S3Call): Promise<TransportAnswer> {
+    const { transport, signer, payloadHash } = await this.#load();
+    throwIfAborted(call.signal);
+    const credentials = await this.#credentials(false, call.signal);
+    const target = this.#target;
+    const query = call.query ?? {};
+    const signable = this.#signable(target, call.method, call.key, query, call.headers ?? {});
+    const signed = signer.authorize(signable, payloadHash(call.body), this.#context(credentials, call.atMs));
+    const search = encodeQuery(query);
+    const askedAtMs = this.#clock.nowMs();
+    let answer: TransportAnswer | undefined;
+    try {
+      answer = await transport.send({
+        method: call.method,
+        origin: target.origin,
+        path: search === "" ? signable.path : `${signable.path}?${search}`,
+        headers: { ...FIXED_HEADERS, ...this.endpoint.extraHeaders, ...call.headers, ...signed },
+        ...(call.body === undefined ? {} : { body: call.body }),
+        once: call.once ?? false,
+        timeoutMs: this.#timeoutMs(call.body?.length ?? 0),
+        answerBytesMax: call.answerBytesMax ?? DOCUMENT_BYTES_MAX,
+        ...(call.signal === undefined ? {} : { signal: call.signal }),
+      });
+    } finally {
+      this.#options.onRequest?.({
+        operation: call.operation,
+        status: answer?.status ?? 0,
+        sent: call.body?.length ?? 0,
+        received: answer?.body.length ?? 0,
+        durationMs: this.#clock.nowMs() - askedAtMs,
+        attempt: call.attempt ?? 0,
+      });
+    }
+    const dateMs = dateOfAnswer(answer.header);
+    if (dateMs !== undefined) this.time.learn(dateMs, askedAtMs);
+    return answer;
+  }
+
+  /**
+   * Repeats until `accept` takes an answer, or until repeating cannot help. `accept` gets what the answer says
+   * when its status is not 2xx. Errors: those of errors.ts, named with `doing`; `aborted`.
+   */
+  async ask(
+    call: S3Call,
+    doing: string,
+    accept: (answer: TransportAnswer, refusal: Refusal | undefined) => boolean,
+  ): Promise<TransportAnswer> {
+    let moves = 0;
+    let isRenewed = false;
+    let isReset = false;
+    let failures = 0;
+    for (let attempt = 0; ; attempt++) {
+      let waitMs: number | undefined;
+      try {
+        const answer = await this.deliver({ ...call, attempt });
+        const isGood = answer.status >= 200 && answer.status < 300;
+        const refusal = isGood ? undefined : readRefusal(answer);
+        if (accept(answer, refusal)) return answer;
+        const seen = refusal ?? readRefusal(answer);
+        if (moves < 2 && this.follow(seen)) moves++;
+        else if (isExpired(seen) && !isRenewed) {
+          isRenewed = true;
+          await this.#credentials(true, call.signal);
+        } else if (isSkewed(seen) && !isReset) {
+          isReset = true;
+          this.#learnFrom(seen);
+        } else {
+          // Something with status 200 that is no good (an error inside of it, a truncated document).
+          const isBroken = isGood && seen.code === "";
+          if (!(isBroken || isRetryable(seen)) || ++failures >= ATTEMPTS_MAX) {
+            throw refusalError(seen, this.place, doing);
+          }
+          waitMs = seen.retryAfterMs ?? 0;
+        }
+      } catch (error) {
+        if (!(error instanceof TransportError)) throw error;
+        const isFinal = error.reason === "aborted" || error.reason === "tls" || error.reason === "too-large";
+        const most = error.reason === "connect" ? CONNECT_ATTEMPTS_MAX : ATTEMPTS_MAX;
+        if (isFinal || error.code === "ENOTFOUND" || ++failures >= most) {
+          throw transportMicError(error, this.place, doing);
+        }
+        waitMs = 0;
+      }
+      if (waitMs !== undefined) {
+        await this.#clock.sleep(
+          waitMs + jitterMs(this.#random, failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS),
+          call.signal,
+        );
+      }
+      throwIfAborted(call.signal);
+    }
+  }
+
+  /** Goes where the bucket is, when the refusal tells. False: it does not, or we were there. */
+  follow(refusal: Refusal): boolean {
+    const { status, code, region } = refusal;
+    const isElsewhere = status === 301 || status === 302 || status === 307 || status === 308;
+    if (!isElsewhere && code !== "AuthorizationHeaderMalformed" && code !== "PermanentRedirect") return false;
+    if (region !== undefined && /^[a-z0-9-]{1,63}$/.test(region) && region !== this.#region) {
+      this.#region = region;
+      if (this.endpoint.given === undefined) this.#target = this.endpoint.target(region);
+      else this.#target = this.#regionalTarget(refusal);
+      return true;
+    }
+    const target = isElsewhere ? this.endpoint.redirectTarget(refusal.location) : undefined;
+    if (target === undefined || target.origin === this.#target.origin) return false;
+    this.#target = target;
+    return true;
+  }
+
+  /** After a refusal that a later request can do better. */
+  async recover(refusal: Refusal, signal: AbortSignal | undefined): Promise<void> {
+    if (isExpired(refusal)) await this.#credentials(true, signal);
+    else if (isSkewed(refusal)) this.#learnFrom(refusal);
+    else this.follow(refusal);
+  }
+
+  /** A URL that is good for `seconds`, with the headers that must be sent along. */
+  async presign(
+    method: "GET" | "PUT",
+    key: string,
+    seconds: number,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<{ url: string; expiresAtMs: number }> {
+    const { signer } = await this.#load();
+    const credentials = await this.#credentials(false, undefined);
+    const target = this.#target;
+    const context = this.#context(credentials, undefined);
+    const signable = this.#signable(target, method, key, {}, {});
+    const query = signer.presign({ ...signable, headers }, seconds, context);
+    const expiresAtMs = Math.floor(context.atMs / 1000) * 1000 + seconds * 1000;
+    return {
+      url: `${target.origin}${signable.path}?${query}`,
+      expiresAtMs: Math.min(expiresAtMs, credentials.expiresAtMs ?? expiresAtMs),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const tools = this.#tools;
+    this.#tools = Promise.reject(new MicError("internal", "bug: the store is closed"));
+    this.#tools.catch(() => undefined);
+    await (await tools)?.transport[Symbol.asyncDispose]();
+  }
+
+  /** A regional endpoint that was given as such keeps its form in the other region. */
+  #regionalTarget(refusal: Refusal): Target {
+    const given = new URL(this.endpoint.given!);
+    const regional = /^s3[.-][a-z0-9-]+\.amazonaws\.com(?:\.cn)?$/.test(given.hostname);
+    if (regional) return this.endpoint.awsTarget(this.#region);
+    return this.endpoint.redirectTarget(refusal.location) ?? this.#target;
+  }
+
+  #learnFrom(refusal: Refusal): void {
+    if (refusal.serverTimeMs === undefined) return;
+    this.time.learn(refusal.serverTimeMs, this.#clock.nowMs());
+  }
+
+  #signable(
+    target: Target,
+    method: string,
+    key: string | undefined,
+    query: Readonly<Record<string, string>>,
+    headers: Readonly<Record<string, string>>,
+  ): Signable {
+    const toSign: Record<string, string> = {};
+    for (const name of Object.keys(headers)) if (SIGNED.test(name)) toSign[name] = headers[name]!;
+    const path = key === undefined ? target.bucketPath : target.bucketPath + encodePath(key);
+    return { method, host: target.host, path, query, headers: toSign };
+  }
+
+  #context(credentials: Credentials, atMs: number | undefined): SigningContext {
+    return { credentials, region: this.#region, atMs: atMs ?? this.time.nowMs() };
+  }
+
+  async #credentials(force: boolean, signal: AbortSignal | undefined): Promise<Credentials> {
+    return this.#options.credentials.get({
+      ...(force ? { force } : {}),
+      ...(signal === undefined ? {} : { signal }),
+    });
+  }
+
+  #timeoutMs(bytes: number): number {
+    return (this.#options.timeoutMs ?? TIMEOUT_MS) + Math.ceil((bytes / SLOWEST_BYTES_PER_S) * 1000);
+  }
+
+  #load(): Promise<Tools> {
+    this.#tools ??= loadTools(this.#options, this.endpoint.dialect);
+    return this.#tools;
+  }
+}
+
+async function loadTools({ transport, clock }: S3Options, dialect: S3Dialect): Promise<Tools> {
+  const { Signer, payloadHash } = await import("./sign.ts");
+  const signer = new Signer(dialect);
+  if (transport === "undici") {
+    const { UndiciTransport } = await import("./transport-undici.ts");
+    return { transport: new UndiciTransport(), signer, payloadHash };
+  }
+  const { FetchTransport } = await import("./transport-fetch.ts");
+  return { transport: new FetchTransport(clock), signer, payloadHash };
+}
+
+/** A proxy that strips one of these must break the signature: without its condition a swap overwrites. */
+const SIGNED = /^(?:x-amz-|x-goog-|if-match$|if-none-match$|content-md5$)/;
+const FIXED_HEADERS = { "accept-encoding": "identity", "user-agent": "mic" };

@@ -1,0 +1,156 @@
+/** Requests over the platform's `fetch`: nothing to load, for commands. */
+import type { Clock } from "../../base/clock.ts";
+import {
+  AnswerBody,
+  classifyFailure,
+  declaredLength,
+  type Transport,
+  type TransportAnswer,
+  TransportError,
+  type TransportRequest,
+} from "./transport.ts";
+
+/** What this file uses of the platform's fetch; the last three are the runtime's own options. */
+type Fetch = (
+  url: string,
+  init: {
+    readonly method: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly body?: Uint8Array;
+    readonly redirect: "manual";
+    readonly signal: AbortSignal;
+    readonly keepalive?: false;
+    readonly decompress: false;
+    readonly proxy?: false;
+  },
+) => Promise<Response>;
+
+// biome-ignore lint/style/noRestrictedGlobals: this is a place that reaches the network
+const platformFetch = fetch as unknown as Fetch;
+const LOOPBACK = /^https?:\/\/(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/;
+
+export class FetchTransport implements Transport {
+  readonly #clock: Clock;
+  readonly #ending = new AbortController();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  async send(request: TransportRequest): Promise<TransportAnswer> {
+    const watch = new Watch(this.#clock, request, this.#ending.signal);
+    let stage: "connecting" | "answering" = "connecting";
+    try {
+      const response = await platformFetch(request.origin + request.path, {
+        method: request.method,
+        headers: request.headers,
+        ...(request.body === undefined ? {} : { body: request.body }),
+        redirect: "manual",
+        signal: watch.signal,
+        // On a connection that is used again the runtime sends a request a second time when the first is cut off.
+        ...(request.once ? { keepalive: false } : {}),
+        decompress: false,
+        // The environment may name a proxy; a store on this machine is not behind it.
+        ...(LOOPBACK.test(request.origin) ? { proxy: false } : {}),
+      });
+      stage = "answering";
+      const { headers, status } = response;
+      const body = await this.#read(request, response, watch);
+      return { status, header: (name) => headers.get(name) ?? undefined, body };
+    } catch (error) {
+      if (error instanceof TransportError) throw error;
+      const stopped = watch.stoppedBy;
+      if (stopped !== undefined) throw new TransportError(stopped, true, { cause: error });
+      throw classifyFailure(error, stage === "answering" ? true : undefined);
+    } finally {
+      watch.end();
+    }
+  }
+
+  async #read(request: TransportRequest, response: Response, watch: Watch): Promise<Uint8Array> {
+    const { status } = response;
+    const declared = declaredLength(
+      request.method,
+      status,
+      response.headers.get("content-length") ?? undefined,
+    );
+    const collected = new AnswerBody(status, declared, request.answerBytesMax);
+    if (response.body === null || declared === 0) return collected.take();
+    const reader = response.body.getReader();
+    let isWhole = false;
+    try {
+      for (;;) {
+        watch.restart();
+        const { done, value } = await reader.read();
+        if (done) break;
+        if (!collected.add(value)) return collected.take();
+      }
+      isWhole = true;
+      const bytes = collected.take();
+      if (declared !== undefined && status < 300 && bytes.length !== declared) {
+        throw new TransportError("reset", true, { message: `${bytes.length} of ${declared} bytes came` });
+      }
+      return bytes;
+    } finally {
+      if (!isWhole) await reader.cancel().catch(() => undefined);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending.abort();
+  }
+}
+
+/** Ends one request when nothing comes for too long, when its caller wants it, or with the transport. */
+class Watch {
+  readonly #clock: Clock;
+  readonly #timeoutMs: number;
+  readonly #callers: readonly AbortSignal[];
+  readonly #ending = new AbortController();
+  readonly #onAbort = (): void => this.#stop("aborted");
+  #timer = new AbortController();
+  #stoppedBy: "timeout" | "aborted" | undefined;
+
+  constructor(clock: Clock, request: TransportRequest, closing: AbortSignal) {
+    this.#clock = clock;
+    this.#timeoutMs = request.timeoutMs;
+    this.#callers = request.signal === undefined ? [closing] : [request.signal, closing];
+    for (const caller of this.#callers) {
+      caller.addEventListener("abort", this.#onAbort, { once: true });
+      if (caller.aborted) this.#stop("aborted");
+    }
+    this.#start();
+  }
+
+  get signal(): AbortSignal {
+    return this.#ending.signal;
+  }
+
+  get stoppedBy(): "timeout" | "aborted" | undefined {
+    return this.#stoppedBy;
+  }
+
+  restart(): void {
+    this.#timer.abort();
+    this.#timer = new AbortController();
+    this.#start();
+  }
+
+  end(): void {
+    this.#timer.abort();
+    for (const caller of this.#callers) caller.removeEventListener("abort", this.#onAbort);
+  }
+
+  #start(): void {
+    const { signal } = this.#timer;
+    this.#clock.sleep(this.#timeoutMs, signal).then(
+      () => this.#stop("timeout"),
+      () => undefined,
+    );
+  }
+
+  #stop(reason: "timeout" | "aborted"): void {
+    this.#stoppedBy ??= reason;
+    this.#ending.abort();
+  }
+}

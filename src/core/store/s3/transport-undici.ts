@@ -1,0 +1,159 @@
+/** Requests over pools of undici's: many at a time with little work each, for servers. */
+import type { Dispatcher } from "undici/index.js";
+// Bun replaces the bare name by a stub of its own.
+import { Agent } from "undici/index.js";
+import {
+  AnswerBody,
+  classifyFailure,
+  declaredLength,
+  type Transport,
+  type TransportAnswer,
+  TransportError,
+  type TransportRequest,
+} from "./transport.ts";
+
+const CONNECTIONS_MAX = 128;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Below what stores allow, so that a request rarely meets a connection that is just being closed. */
+const IDLE_MS = 4_000;
+
+export class UndiciTransport implements Transport {
+  readonly #agent = new Agent({
+    connections: CONNECTIONS_MAX,
+    pipelining: 1,
+    keepAliveTimeout: IDLE_MS,
+    connect: { timeout: CONNECT_TIMEOUT_MS },
+  });
+
+  send(request: TransportRequest): Promise<TransportAnswer> {
+    return new Promise((resolve, reject) => {
+      const exchange = new Exchange(request, resolve, reject);
+      try {
+        this.#agent.dispatch(
+          {
+            origin: request.origin,
+            path: request.path,
+            method: request.method,
+            headers: request.headers,
+            body: request.body ?? null,
+            headersTimeout: request.timeoutMs,
+            bodyTimeout: request.timeoutMs,
+          },
+          exchange,
+        );
+      } catch (error) {
+        exchange.fail(classifyFailure(error, false));
+      }
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#agent.destroy();
+  }
+}
+
+/** One request on its way. undici sends it once, and says with `onRequestStart` when it begins to. */
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly #request: TransportRequest;
+  readonly #resolve: (answer: TransportAnswer) => void;
+  readonly #reject: (error: TransportError) => void;
+  readonly #onAbort = (): void =>
+    this.fail(new TransportError("aborted", this.#isStarted, { cause: this.#request.signal?.reason }));
+  #controller: Dispatcher.DispatchController | undefined;
+  #isStarted = false;
+  #isSettled = false;
+  #status = 0;
+  #headers: Readonly<Record<string, string | string[] | undefined>> = {};
+  #body: AnswerBody | undefined;
+  #declared: number | undefined;
+
+  constructor(
+    request: TransportRequest,
+    resolve: (answer: TransportAnswer) => void,
+    reject: (error: TransportError) => void,
+  ) {
+    this.#request = request;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    request.signal?.addEventListener("abort", this.#onAbort, { once: true });
+    if (request.signal?.aborted) this.#onAbort();
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#isSettled) controller.abort(new Error("no longer wanted"));
+    else this.#isStarted = true;
+  }
+
+  onResponseStart(
+    _: Dispatcher.DispatchController,
+    status: number,
+    headers: Readonly<Record<string, string | string[] | undefined>>,
+  ): void {
+    // Only the last answer counts; 1xx are on the way to it.
+    if (status < 200 || this.#isSettled) return;
+    this.#status = status;
+    this.#headers = headers;
+    try {
+      this.#declared = declaredLength(this.#request.method, status, this.#header("content-length"));
+      this.#body = new AnswerBody(status, this.#declared, this.#request.answerBytesMax);
+    } catch (error) {
+      this.#stop(error);
+    }
+  }
+
+  onResponseData(_: Dispatcher.DispatchController, piece: Uint8Array): void {
+    if (this.#isSettled) return;
+    try {
+      if (this.#body!.add(piece)) return;
+      this.#succeed();
+      this.#controller?.abort(new Error("the rest of an error is not wanted"));
+    } catch (error) {
+      this.#stop(error);
+    }
+  }
+
+  onResponseEnd(): void {
+    const got = this.#body?.take().length ?? 0;
+    if (this.#declared !== undefined && this.#status < 300 && got !== this.#declared) {
+      this.fail(new TransportError("reset", true, { message: `${got} of ${this.#declared} bytes came` }));
+    } else {
+      this.#succeed();
+    }
+  }
+
+  onResponseError(_: Dispatcher.DispatchController | undefined, error: Error): void {
+    this.fail(classifyFailure(error, this.#isStarted));
+  }
+
+  fail(error: TransportError): void {
+    if (!this.#settle()) return;
+    this.#reject(error);
+    this.#controller?.abort(error);
+  }
+
+  #succeed(): void {
+    if (!this.#settle()) return;
+    this.#resolve({
+      status: this.#status,
+      header: (name) => this.#header(name),
+      body: this.#body?.take() ?? new Uint8Array(0),
+    });
+  }
+
+  #stop(error: unknown): void {
+    this.fail(error instanceof TransportError ? error : classifyFailure(error, true));
+  }
+
+  #settle(): boolean {
+    if (this.#isSettled) return false;
+    this.#isSettled = true;
+    this.#request.signal?.removeEventListener("abort", this.#onAbort);
+    return true;
+  }
+
+  #header(name: string): string | undefined {
+    const value = this.#headers[name];
+    return typeof value === "object" ? value.join(", ") : value;
+  }
+}
