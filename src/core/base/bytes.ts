@@ -183,6 +183,12 @@ export class ByteWriter {
     return this;
   }
 
+  /** Begins anew in the same memory. */
+  clear(): this {
+    this.#length = 0;
+    return this;
+  }
+
   /** A view of what was written; valid until the next write. */
   view(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);

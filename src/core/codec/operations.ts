@@ -84,12 +84,7 @@ export function encodeOperations(
 
 /** Errors: `corrupt`, `unsupported`, `unsafe-path` for a path that may not be in a tree. */
 export function decodeOperations(bytes: Uint8Array, position: Position): StoredOperation[] {
-  const reader = new ByteReader(bytes, "operations");
-  reader.expectMagic(OPERATIONS_MAGIC);
-  const version = reader.u16();
-  if (version !== OPERATIONS_VERSION) throw new MicError("unsupported", `operations have version ${version}`);
-  if (reader.u16() !== 0) throw reader.fail("reserved bytes are not 0");
-  const count = reader.count(reader.u32(), OPERATION_BYTES_LEAST);
+  const { reader, count } = openOperations(bytes);
   const operations: StoredOperation[] = [];
   let key: Uint8Array = new Uint8Array(0);
   for (let i = 0; i < count; i++) {
@@ -107,6 +102,16 @@ export function decodeOperations(bytes: Uint8Array, position: Position): StoredO
   }
   reader.end();
   return operations;
+}
+
+/** The reader at the first of `count` operations, for who reads them one by one. Errors: `corrupt`, `unsupported`. */
+export function openOperations(bytes: Uint8Array): { readonly reader: ByteReader; readonly count: number } {
+  const reader = new ByteReader(bytes, "operations");
+  reader.expectMagic(OPERATIONS_MAGIC);
+  const version = reader.u16();
+  if (version !== OPERATIONS_VERSION) throw new MicError("unsupported", `operations have version ${version}`);
+  if (reader.u16() !== 0) throw reader.fail("reserved bytes are not 0");
+  return { reader, count: reader.count(reader.u32(), OPERATION_BYTES_LEAST) };
 }
 
 function readKey(reader: ByteReader, previous: Uint8Array, isFirst: boolean): Uint8Array {

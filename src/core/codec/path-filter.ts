@@ -1,29 +1,40 @@
 /**
  * Bloom filter over the paths that a segment of operations touched, and over the directories that its puts
  * need. It is sized by its own number of entries (10 bits each, 7 probes: 0.8 % false positives), so it never
- * saturates. "No" is certain; "maybe" means: read the operations.
+ * saturates. "No" is certain; "maybe" means: read the operations. Rollups use the same with other numbers.
  *
  * | offset | size | type | field |
  * | --- | --- | --- | --- |
- * | 0 | 1 | u8 | probes k, 7 |
+ * | 0 | 1 | u8 | probes k |
  * | 1 | m/8 | bytes | bits, least significant first |
  *
  * An entry is a tree key with a seed: 0 for a touched path, 1 for an ancestor of a put. Probe i is bit
  * (h1 + i·h2) mod 2^32 mod m with h1 = MurmurHash3-x86-32(key, 2·seed), h2 = (the same with 2·seed + 1) | 1.
  * A filter without bits or probes answers "maybe" to everything.
  */
-const BITS_PER_ENTRY = 10;
-const PROBES = 7;
+export interface FilterShape {
+  readonly bitsPerEntry: number;
+  readonly probes: number;
+}
+
+const SEGMENT_FILTER: FilterShape = { bitsPerEntry: 10, probes: 7 };
 
 export type FilterDomain = "touched" | "ancestor";
+
+/** What a filter is asked for: the hashes of one key in one domain, good for any filter. */
+export interface FilterProbe {
+  readonly hash: number;
+  readonly step: number;
+}
 
 export function encodePathFilter(
   touched: readonly Uint8Array[],
   ancestors: readonly Uint8Array[],
+  shape: FilterShape = SEGMENT_FILTER,
 ): Uint8Array {
   const entries = touched.length + ancestors.length;
-  const filter = new Uint8Array(1 + Math.ceil((entries * BITS_PER_ENTRY) / 8));
-  filter[0] = PROBES;
+  const filter = new Uint8Array(1 + Math.ceil((entries * shape.bitsPerEntry) / 8));
+  filter[0] = shape.probes;
   for (const key of touched) add(filter, key, 0);
   for (const key of ancestors) add(filter, key, 1);
   return filter;
@@ -31,11 +42,20 @@ export function encodePathFilter(
 
 /** False only when no entry is `key` in that domain. Never throws, whatever the filter's bytes. */
 export function mayContain(filter: Uint8Array, domain: FilterDomain, key: Uint8Array): boolean {
+  return mayMatch(filter, filterProbe(domain, key));
+}
+
+export function filterProbe(domain: FilterDomain, key: Uint8Array): FilterProbe {
+  const seed = domain === "touched" ? 0 : 2;
+  return { hash: murmur3(key, seed), step: murmur3(key, seed + 1) | 1 };
+}
+
+/** `mayContain` for a key that is asked of many filters. */
+export function mayMatch(filter: Uint8Array, probe: FilterProbe): boolean {
   const bits = (filter.length - 1) * 8;
   if (bits <= 0) return true;
-  const seed = domain === "touched" ? 0 : 2;
-  let hash = murmur3(key, seed);
-  const step = murmur3(key, seed + 1) | 1;
+  const { step } = probe;
+  let { hash } = probe;
   for (let probes = filter[0]!; probes > 0; probes--) {
     const bit = hash % bits;
     if ((filter[1 + (bit >>> 3)]! & (1 << (bit & 7))) === 0) return false;
@@ -48,7 +68,7 @@ function add(filter: Uint8Array, key: Uint8Array, domain: 0 | 1): void {
   const bits = (filter.length - 1) * 8;
   let hash = murmur3(key, domain * 2);
   const step = murmur3(key, domain * 2 + 1) | 1;
-  for (let probe = 0; probe < PROBES; probe++) {
+  for (let probes = filter[0]!; probes > 0; probes--) {
     const bit = hash % bits;
     filter[1 + (bit >>> 3)]! |= 1 << (bit & 7);
     hash = (hash + step) >>> 0;

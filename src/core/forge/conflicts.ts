@@ -12,10 +12,16 @@ import type { LandingRecord, OperationSegment } from "../codec/landing-record.ts
 import { mayContain } from "../codec/path-filter.ts";
 import { sameEntry } from "../codec/tree-entry.ts";
 import type { Operation } from "./forge.ts";
+import { ClashQueries } from "./rollup/clashes.ts";
+import { type LogSegment, segmentsOf } from "./rollup/segments.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** With more operations than this of our own, asking filters path by path costs more than reading. */
 const FILTERED_OPERATIONS_MAX = 4096;
+/** Landings since a base that are simply walked: newest ones, whose records are at hand. */
+const WALKED_MAX = 32;
+/** Rollups that are searched at the same time. */
+const ROLLUPS_TOGETHER = 8;
 
 /** Our paths that conflict with a landing in (base, head], sorted. Empty: none. */
 export async function findConflicts(
@@ -29,11 +35,53 @@ export async function findConflicts(
   const report = (ours: TreePath): void => {
     found.add(ours);
   };
-  const options = signal === undefined ? {} : { signal };
-  const recent = await snapshot.recentLog(base);
+  const { position: head } = snapshot.head;
+  if (base >= head) return [];
+  const isFar = head - base > WALKED_MAX;
+  const recent = isFar ? await snapshot.recentLog(base) : undefined;
   const isRecentClear = recent !== undefined && !recent.mayClash(operations, base);
-  const upTo = isRecentClear ? recent.low! : snapshot.head.position;
+  const upTo = isRecentClear ? recent.low! : head;
   if (upTo <= base) return [];
+  if (isFar) await searchRolledUp(snapshot, operations, { base, upTo, report, signal });
+  else await searchRecords(snapshot, operations, { base, upTo, report, signal });
+  return [...found].sort(comparePaths);
+}
+
+/** Landings in (base, upTo]. */
+interface Stretch {
+  readonly base: Position;
+  readonly upTo: Position;
+  readonly report: (ours: TreePath) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Through rollups, as far as there are any. */
+async function searchRolledUp(
+  snapshot: Snapshot,
+  operations: List<Operation>,
+  stretch: Stretch,
+): Promise<void> {
+  const { base, upTo, report, signal } = stretch;
+  const queries = new ClashQueries(operations);
+  const search = async ({ after, upTo, rollup }: LogSegment): Promise<void> => {
+    if (rollup !== undefined) {
+      const answer = await snapshot.rollups.ask(() => queries.search(rollup, after, report, signal));
+      if (answer !== "damaged") return;
+    }
+    await searchRecords(snapshot, operations, { base: after, upTo, report, signal });
+  };
+  const segments = await segmentsOf(snapshot, base, upTo);
+  for (let from = 0; from < segments.length; from += ROLLUPS_TOGETHER) {
+    await Promise.all(segments.slice(from, from + ROLLUPS_TOGETHER).map(search));
+  }
+}
+
+async function searchRecords(
+  snapshot: Snapshot,
+  operations: List<Operation>,
+  { base, upTo, report, signal }: Stretch,
+): Promise<void> {
+  const options = signal === undefined ? {} : { signal };
   for await (const page of snapshot.records(base, upTo, options)) {
     for (const record of page) {
       const { operations: their } = record;
@@ -42,7 +90,6 @@ export async function findConflicts(
     }
     throwIfAborted(signal);
   }
-  return [...found].sort(comparePaths);
 }
 
 async function searchSegments(

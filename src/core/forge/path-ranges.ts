@@ -22,7 +22,7 @@ export function rangeOfPath(path: TreePath): KeyRange {
 }
 
 /** Sorted, without paths that lie below another. */
-function outermost(paths: readonly TreePath[]): TreePath[] {
+export function outermost(paths: readonly TreePath[]): TreePath[] {
   const kept: TreePath[] = [];
   for (const path of paths.map((text) => parseTreePath(text)).sort(comparePaths)) {
     const last = kept.at(-1);

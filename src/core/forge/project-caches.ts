@@ -13,15 +13,18 @@ import type { Operation } from "./forge.ts";
 import { PageCache } from "./manifest.ts";
 import { RecentLogKeeper } from "./recent-log.ts";
 import { RecordCache } from "./record-cache.ts";
+import { RollupReader } from "./rollup/read.ts";
 import { SessionLog } from "./session-log.ts";
 
 const RECORD_CACHE_BYTES = 16 << 20;
+const ROLLUP_CACHE_BYTES = 24 << 20;
 /** Open trees kept. */
 const TREES_MAX = 16;
 
 export class ProjectCaches {
   readonly records = new RecordCache(RECORD_CACHE_BYTES);
   readonly pages: PageCache;
+  readonly rollups: RollupReader;
   readonly sessions = new SessionLog();
   readonly recent = new RecentLogKeeper();
   readonly #nodeCache: NodeCache;
@@ -33,11 +36,12 @@ export class ProjectCaches {
   constructor(store: ObjectStore, project: ProjectId, nodeCacheBytes: number) {
     this.#nodeCache = new NodeCache(nodeCacheBytes);
     this.pages = new PageCache(store, project);
+    this.rollups = new RollupReader({ store, project }, ROLLUP_CACHE_BYTES);
   }
 
   /** Bytes held, roughly. */
   get heldBytes(): number {
-    return this.records.heldBytes + this.#nodeCache.heldBytes;
+    return this.records.heldBytes + this.rollups.heldBytes + this.#nodeCache.heldBytes;
   }
 
   /**

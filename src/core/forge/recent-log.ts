@@ -8,6 +8,7 @@ import type { LandingId, Position } from "../base/ids.ts";
 import type { List } from "../base/list.ts";
 import type { LandingRecord } from "../codec/landing-record.ts";
 import type { Operation } from "./forge.ts";
+import { rolledUpTo } from "./rollup/segments.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { TouchedPaths } from "./touched-paths.ts";
 
@@ -111,7 +112,9 @@ export class RecentLogKeeper {
     if (last !== undefined && last.position > head) return false;
     const isSame = last === undefined || (await snapshot.record(last.position)).landingId === last.landingId;
     const isFar = after < head - COVERED_MIN;
-    const least = Math.max(0, head - (isFar ? COVERED_MAX : COVERED_MIN)) as Position;
+    // What rollups stand for is asked of them, unless it is here already.
+    const reach = Math.max(0, head - (isFar ? COVERED_MAX : COVERED_MIN));
+    const least = Math.max(reach, rolledUpTo(snapshot)) as Position;
     const { low, high } = this.#log;
     const isKnown = isSame && low !== undefined && high !== undefined && high >= least;
     // What was dropped because there was too much of it is not read again.

@@ -21,6 +21,9 @@ import type { Operation, PositionRef } from "./forge.ts";
 import type { Manifest } from "./manifest.ts";
 import type { ProjectCaches } from "./project-caches.ts";
 import type { RecentLog } from "./recent-log.ts";
+import { findInRollup } from "./rollup/lookup.ts";
+import type { OpenRollup, RollupReader } from "./rollup/read.ts";
+import { type LogSegment, segmentsOf } from "./rollup/segments.ts";
 
 /** Positions read together from a log. */
 const LOG_PAGE_POSITIONS = 64;
@@ -53,6 +56,11 @@ export class Snapshot {
     this.directory = state.directory;
     this.reader = state.reader;
     this.#caches = caches;
+  }
+
+  /** Rollups of this log, as far as they were read. */
+  get rollups(): RollupReader {
+    return this.#caches.rollups;
   }
 
   /** The tree of a position. Does no I/O; trees of one project share decoded nodes. */
@@ -178,8 +186,8 @@ export class Snapshot {
   }
 
   /**
-   * Where a landing id landed: looked up in the ring, and in the log of (after, head] as far as the ring does
-   * not reach.
+   * Where a landing id landed: looked up in the ring, and in the rollups and the log of (after, head] as far as the
+   * ring does not reach.
    */
   async findLanding(
     landingId: LandingId,
@@ -200,7 +208,36 @@ export class Snapshot {
     const known = recent?.find(landingId);
     if (known !== undefined && known <= head) return this.record(known);
     const upTo = Math.min(beforeRing, recent?.low ?? beforeRing) as Position;
-    if (after >= upTo) return undefined;
+    for (const segment of await segmentsOf(this, after, upTo)) {
+      const found =
+        segment.rollup === undefined
+          ? await this.#searchRecords(landingId, segment.after, segment.upTo, options)
+          : await this.#searchRollup(landingId, { ...segment, rollup: segment.rollup }, options);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  async #searchRollup(
+    landingId: LandingId,
+    { after, upTo, rollup }: LogSegment & { readonly rollup: OpenRollup },
+    options: SignalOption,
+  ): Promise<LandingRecord | undefined> {
+    const position = await this.rollups.ask(() => findInRollup(rollup, "landings", landingId));
+    if (position === "damaged") return await this.#searchRecords(landingId, after, upTo, options);
+    if (position === undefined || position <= after || position > upTo) return undefined;
+    const record = await this.record(position);
+    return record.landingId === landingId
+      ? record
+      : await this.#searchRecords(landingId, after, upTo, options);
+  }
+
+  async #searchRecords(
+    landingId: LandingId,
+    after: Position,
+    upTo: Position,
+    options: SignalOption,
+  ): Promise<LandingRecord | undefined> {
     for await (const page of this.records(after, upTo, options)) {
       const found = page.find((record) => record.landingId === landingId);
       if (found !== undefined) return found;

@@ -1,27 +1,244 @@
-/** Builds rollups of a log and attaches them to a head. */
-import type { Position } from "../../base/ids.ts";
+/** Builds rollups of a log: from its records on the lowest level, from the rollups below elsewhere. */
+
+import { hexToBytes } from "../../base/bytes.ts";
+import { throwIfAborted } from "../../base/clock.ts";
+import { invariant } from "../../base/errors.ts";
+import { hashObject } from "../../base/hash.ts";
+import { type Epoch, epochOf, type Position } from "../../base/ids.ts";
 import type { RollupRef } from "../../codec/head.ts";
+import type { LandingRecord } from "../../codec/landing-record.ts";
+import { encodeRollupFront, type RollupFront, rollupSpan } from "../../codec/rollup.ts";
+import { ID_BYTES } from "../../codec/rollup-ids.ts";
+import { rollupKey, rollupPartKey } from "../../objects/keys.ts";
+import type { Put } from "../../store/object-store.ts";
 import type { ForgeContext } from "../context.ts";
 import type { HeadChange } from "../head-change.ts";
 import type { Snapshot } from "../snapshot.ts";
+import { attachRollup, rollupsWithin } from "./attach.ts";
+import { IdsCursor, IdTableCursor, OperationsCursor, type ReadableRollup, TouchedCursor } from "./cursors.ts";
+import { digestOfDigests, digestOfRecords } from "./digest.ts";
+import { DamagedRollupError, readFront } from "./extents.ts";
+import { ROLLUP_FANOUT } from "./levels.ts";
+import { type EntryCursor, mergeEntries } from "./merge.ts";
+import { StreamWriter } from "./stream-writer.ts";
+import { IdTableWriter, TouchedTableWriter } from "./table-writer.ts";
 
 export interface BuiltRollup {
   readonly ref: RollupRef;
-  /** Attaches it, in place of its children. Parts are stored by then; the front comes with the change. */
+  readonly front: RollupFront;
+  /** The front. Parts are stored already. */
+  readonly puts: readonly Put[];
+  /** Attaches it, in place of the rollups that it was built from. */
   readonly change: HeadChange;
+}
+
+interface SignalOption {
+  readonly signal?: AbortSignal;
+}
+
+/** Where the entries of a rollup come from. */
+interface Sources {
+  readonly digest: string;
+  readonly touched: readonly EntryCursor[];
+  readonly landings: readonly EntryCursor[];
+  readonly sessions: readonly EntryCursor[];
+}
+
+interface Built {
+  readonly ref: RollupRef;
+  readonly front: RollupFront;
+  readonly bytes: Uint8Array;
 }
 
 /**
  * The rollup of one stretch of the log, which `dueRollups` named: from records and operations on level 1, from the
- * ten rollups below it otherwise (one that is damaged is built again first). Parts are stored while they fill.
- * Errors: `unreachable`, `corrupt` for a log that cannot be read, `aborted`.
+ * ten rollups below it otherwise (one that is missing or damaged is built again first). Parts are stored while they
+ * fill. Errors: `unreachable`, `corrupt` for a log that cannot be read, `aborted`.
  */
 export async function buildRollup(
-  _context: Pick<ForgeContext, "store">,
-  _snapshot: Snapshot,
-  _level: number,
-  _first: Position,
-  _options: { readonly signal?: AbortSignal } = {},
+  context: Pick<ForgeContext, "store">,
+  snapshot: Snapshot,
+  level: number,
+  first: Position,
+  options: SignalOption = {},
 ): Promise<BuiltRollup> {
-  throw new Error("soon");
+  const last = (first + rollupSpan(level) - 1) as Position;
+  const replaces = rollupsWithin(snapshot.head.rollups, { first, last });
+  const isPart = replaces.some((ref) => ref.level > level);
+  invariant(last <= snapshot.head.position && !isPart, `a rollup of ${first} to ${last} on level ${level}`);
+  const builder = new RollupBuilder(context, snapshot, epochOf(await context.store.nowMs()), options);
+  const { ref, front, bytes } = await builder.build(level, first);
+  const { project } = snapshot;
+  const key = rollupKey(project, ref.epoch, ref.level, ref.first, ref.hash);
+  const puts = [{ key, bytes }];
+  const origin = { replaces, read: builder.readOutside(replaces) };
+  return { ref, front, puts, change: attachRollup(ref, origin, puts) };
+}
+
+class RollupBuilder {
+  readonly #context: Pick<ForgeContext, "store">;
+  readonly #snapshot: Snapshot;
+  readonly #epoch: Epoch;
+  readonly #options: SignalOption;
+  /** Of rollups that the head names and that are damaged: those that were built instead, by the hash of the first. */
+  readonly #replaced = new Map<string, ReadableRollup>();
+
+  /** Digests of the stretches that were read from the log, by first position. */
+  readonly #read = new Map<Position, string>();
+
+  constructor(context: Pick<ForgeContext, "store">, snapshot: Snapshot, epoch: Epoch, options: SignalOption) {
+    this.#context = context;
+    this.#snapshot = snapshot;
+    this.#epoch = epoch;
+    this.#options = options;
+  }
+
+  /** Those in none of `rollups`, by first position. */
+  readOutside(rollups: readonly RollupRef[]): ReadonlyMap<Position, string> {
+    const outside = [...this.#read].filter(
+      ([first]) => !rollups.some((ref) => ref.first <= first && first <= ref.last),
+    );
+    return new Map(outside);
+  }
+
+  async build(level: number, first: Position): Promise<Built> {
+    throwIfAborted(this.#options.signal);
+    if (level === 1) return await this.#write(level, first, await this.#fromLog(first));
+    for (;;) {
+      const children: ReadableRollup[] = [];
+      for (let i = 0; i < ROLLUP_FANOUT; i++) {
+        children.push(await this.#child(level - 1, (first + i * rollupSpan(level - 1)) as Position));
+      }
+      try {
+        return await this.#write(level, first, this.#fromChildren(children, first));
+      } catch (error) {
+        if (!(error instanceof DamagedRollupError)) throw error;
+        // Found while it was read: built again, and then all of it once more.
+        const { ref } = error;
+        invariant(
+          !this.#replaced.has(placeOf(ref)),
+          `a rollup of ${ref.first} that was just built is damaged`,
+        );
+        this.#replaced.set(placeOf(ref), await this.#buildStored(ref.level, ref.first));
+      }
+    }
+  }
+
+  async #child(level: number, first: Position): Promise<ReadableRollup> {
+    const replaced = this.#replaced.get(placeOf({ level, first }));
+    if (replaced !== undefined) return replaced;
+    const { rollups } = this.#snapshot.head;
+    const ref = rollups.find((candidate) => candidate.level === level && candidate.first === first);
+    if (ref !== undefined) {
+      try {
+        const { front } = await readFront(this.#place, ref, this.#options);
+        return { ref, front };
+      } catch (error) {
+        if (!(error instanceof DamagedRollupError)) throw error;
+      }
+    }
+    const built = await this.#buildStored(level, first);
+    this.#replaced.set(placeOf({ level, first }), built);
+    return built;
+  }
+
+  /** One that no head will name: its parent does not need it for long. */
+  async #buildStored(level: number, first: Position): Promise<ReadableRollup> {
+    const { ref, front, bytes } = await this.build(level, first);
+    const key = rollupKey(this.#snapshot.project, ref.epoch, level, first, ref.hash);
+    // Its parts can be read as soon as they are stored; the front is at hand.
+    if (front.parts.length === 0) return { ref, front };
+    await this.#context.store.put(key, bytes, this.#options);
+    return { ref, front };
+  }
+
+  get #place(): { store: ForgeContext["store"]; project: Snapshot["project"] } {
+    return { store: this.#context.store, project: this.#snapshot.project };
+  }
+
+  async #fromLog(first: Position): Promise<Sources> {
+    const snapshot = this.#snapshot;
+    const last = (first + rollupSpan(1) - 1) as Position;
+    const records: LandingRecord[] = [];
+    for await (const page of snapshot.records((first - 1) as Position, last, this.#options)) {
+      records.push(...page);
+    }
+    records.reverse();
+    const digest = digestOfRecords(records);
+    this.#read.set(first, digest);
+    const placed = records.map((record) => ({ record, position: record.position - first }));
+    return {
+      digest,
+      touched: placed.map(({ record, position }) => new OperationsCursor(snapshot, record, position)),
+      landings: [sortedIds(placed.map(({ record, position }) => ({ hex: record.landingId, position })))],
+      sessions: [sortedIds(placed.map(({ record, position }) => ({ hex: record.session, position })))],
+    };
+  }
+
+  #fromChildren(children: readonly ReadableRollup[], first: Position): Sources {
+    const place = this.#place;
+    return {
+      digest: digestOfDigests(children.map(({ front }) => front.digest)),
+      touched: children.map((child) => new TouchedCursor(place, child, first)),
+      landings: children.map((child) => new IdTableCursor(place, child, "landings", first)),
+      sessions: children.map((child) => new IdTableCursor(place, child, "sessions", first)),
+    };
+  }
+
+  async #write(level: number, first: Position, sources: Sources): Promise<Built> {
+    const { store } = this.#context;
+    const { project } = this.#snapshot;
+    const { signal } = this.#options;
+    const epoch = this.#epoch;
+    const stream = new StreamWriter((part, bytes) =>
+      store.put(rollupPartKey(project, epoch, part.hash), bytes, this.#options),
+    );
+    const touched = new TouchedTableWriter(stream);
+    await mergeEntries(sources.touched, (entry) => {
+      touched.add(entry.key, entry.keyStart, entry.keyEnd, entry);
+      if (!touched.isFull) return undefined;
+      throwIfAborted(signal);
+      return touched.flush();
+    });
+    await touched.close();
+    const landings = await writeIds(stream, sources.landings, { mayRepeat: false });
+    const sessions = await writeIds(stream, sources.sessions, { mayRepeat: true });
+    await stream.endsWith(touched.pageBytes + landings.pageBytes + sessions.pageBytes);
+    const tables = {
+      touched: await touched.finish(),
+      landings: await landings.finish(),
+      sessions: await sessions.finish(),
+    };
+    const inline = await stream.finish();
+    const front = { level, first, digest: sources.digest, parts: stream.parts, tables, inline };
+    const bytes = encodeRollupFront(front);
+    const last = (first + rollupSpan(level) - 1) as Position;
+    return { ref: { level, epoch, first, last, hash: hashObject(bytes) }, front, bytes };
+  }
+}
+
+function placeOf({ level, first }: Pick<RollupRef, "level" | "first">): string {
+  return `${level}/${first}`;
+}
+
+function sortedIds(ids: readonly { readonly hex: string; readonly position: number }[]): IdsCursor {
+  const sorted = [...ids].sort((a, b) =>
+    a.hex === b.hex ? a.position - b.position : a.hex < b.hex ? -1 : 1,
+  );
+  return new IdsCursor(sorted.map(({ hex, position }) => ({ id: hexToBytes(hex), position })));
+}
+
+async function writeIds(
+  stream: StreamWriter,
+  cursors: readonly EntryCursor[],
+  options: { readonly mayRepeat: boolean },
+): Promise<IdTableWriter> {
+  const table = new IdTableWriter(stream, options);
+  await mergeEntries(cursors, (entry) => {
+    invariant(entry.keyEnd - entry.keyStart === ID_BYTES, "an id of another length");
+    table.add(entry.key, entry.keyStart, entry.position);
+    return table.isFull ? table.flush() : undefined;
+  });
+  await table.close();
+  return table;
 }

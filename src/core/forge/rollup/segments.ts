@@ -1,0 +1,57 @@
+/** A stretch of the log as rollups stand for it, and what of it has to be read from records. */
+import type { Position } from "../../base/ids.ts";
+import type { Snapshot } from "../snapshot.ts";
+import { rollupsWithin } from "./attach.ts";
+import type { OpenRollup } from "./read.ts";
+
+/** Fronts that are read at once. */
+const OPEN_TOGETHER = 16;
+
+/** Landings (after, upTo]. `rollup`: stands for them, and perhaps for others. */
+export interface LogSegment {
+  readonly after: Position;
+  readonly upTo: Position;
+  readonly rollup: OpenRollup | undefined;
+}
+
+/** Newest first, without gaps. Errors: `unreachable`, `unsupported`. */
+export async function segmentsOf(
+  snapshot: Snapshot,
+  after: Position,
+  upTo: Position,
+): Promise<readonly LogSegment[]> {
+  if (after >= upTo) return [];
+  const refs = rollupsWithin(snapshot.head.rollups, { first: (after + 1) as Position, last: upTo });
+  const opened: (OpenRollup | undefined)[] = [];
+  for (let from = 0; from < refs.length; from += OPEN_TOGETHER) {
+    const together = refs.slice(from, from + OPEN_TOGETHER).map((ref) => snapshot.rollups.open(ref));
+    opened.push(...(await Promise.all(together)));
+  }
+  const segments: LogSegment[] = [];
+  const add = (start: number, end: number, rollup: OpenRollup | undefined): void => {
+    if (start >= end) return;
+    const last = segments.at(-1);
+    if (rollup === undefined && last !== undefined && last.rollup === undefined) {
+      segments[segments.length - 1] = { ...last, after: start as Position };
+      return;
+    }
+    segments.push({ after: start as Position, upTo: end as Position, rollup });
+  };
+  let next: number = upTo;
+  for (let i = refs.length - 1; i >= 0; i--) {
+    const { first, last } = refs[i]!;
+    const end = Math.min(last, upTo);
+    add(end, next, undefined);
+    next = Math.max(after, first - 1);
+    add(next, end, opened[i]);
+  }
+  add(after, next, undefined);
+  return segments;
+}
+
+/** Up to where rollups stand for the log of a head without a gap. */
+export function rolledUpTo(snapshot: Snapshot): Position {
+  let upTo = 0;
+  for (const { first, last } of snapshot.head.rollups) if (first === upTo + 1) upTo = last;
+  return upTo as Position;
+}
