@@ -54,7 +54,7 @@ export type LooseObject =
     };
 
 const WHAT = "loose object";
-const HEADER_BYTES = 16;
+export const LOOSE_HEADER_BYTES = 16;
 const PACK_ROW_BYTES = 34;
 const BLOB = 0;
 const CHUNK_LIST = 1;
@@ -65,7 +65,7 @@ export function encodeLooseObject(object: LooseObject): Uint8Array {
   const packed = raw.length === 0 ? raw : compress(raw);
   const isCompressed = packed.length < raw.length;
   const stored = isCompressed ? packed : raw;
-  const writer = new ByteWriter(stored.length + HEADER_BYTES + SEAL_BYTES + 64);
+  const writer = new ByteWriter(stored.length + LOOSE_HEADER_BYTES + SEAL_BYTES + 64);
   writer.bytes(utf8(LOOSE_MAGIC)).u16(LOOSE_VERSION);
   writer.u8(object.kind === "blob" ? BLOB : CHUNK_LIST).u8(isCompressed ? 1 : 0);
   writer.u32(raw.length).u32(sidecar.length);
@@ -74,6 +74,14 @@ export function encodeLooseObject(object: LooseObject): Uint8Array {
     for (const { pack, epoch } of object.packs) writer.hex(pack).u16(epochToDays(epoch));
   }
   return seal(writer.bytes(stored));
+}
+
+/** False only for the first 16 bytes of a blob, which names no packs. Errors: `corrupt` for another format. */
+export function isLooseChunkList(header: Uint8Array): boolean {
+  if (header.length < LOOSE_HEADER_BYTES) return true;
+  const reader = new ByteReader(header, WHAT);
+  reader.expectMagic(LOOSE_MAGIC);
+  return reader.u16() !== LOOSE_VERSION || reader.u8() !== BLOB;
 }
 
 /** Verified against the id. Errors: `corrupt`, `unsupported` for another version. */

@@ -58,6 +58,8 @@ export interface Maintenance {
       readonly onProgress?: (progress: Progress) => void;
     },
   ): Promise<UpkeepReport>;
+  /** The projects that names lead to or led to, each once; deleted ones too, of which there is much to collect. */
+  everyProject(options?: CallOptions): AsyncIterable<readonly ProjectId[]>;
   /** One pass of the collector: docs/format/collection.md. */
   collect(project: ProjectId, options?: CallOptions & { readonly dryRun?: boolean }): Promise<CollectReport>;
   repair(

@@ -8,6 +8,8 @@ import type { ObjectRef } from "../objects/frame.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import { blame } from "./blame.ts";
 import { diff } from "./changes.ts";
+import { collect } from "./collect/collect.ts";
+import { everyProject } from "./collect/every-project.ts";
 import { findContent, getPath, listDirectory, listEntries, readFile, readObjects } from "./content.ts";
 import type { ForgeContext } from "./context.ts";
 import { fetchChanges } from "./fetch.ts";
@@ -17,12 +19,14 @@ import { getLanding, listLandings } from "./history.ts";
 import { importSession } from "./import-session.ts";
 import { land, landSession } from "./land-session.ts";
 import { listSessions } from "./list-sessions.ts";
+import type * as maintenance from "./maintenance.ts";
 import * as organizations from "./organizations.ts";
 import { openSnapshot, requirePosition } from "./positions.ts";
 import { ProjectStore } from "./project-store.ts";
 import * as projects from "./projects.ts";
 import { getPack } from "./read-pack.ts";
 import * as sessions from "./sessions.ts";
+import { type UpkeepOptions, upkeep } from "./upkeep.ts";
 
 export interface ForgeServiceOptions {
   /** Disposed of together with the service. */
@@ -313,6 +317,19 @@ export class ForgeService implements api.Forge {
 
   fsck(project: ProjectId, options?: Parameters<api.Forge["fsck"]>[1]): Promise<api.FsckReport> {
     return fsck(this.#context, project, options);
+  }
+
+  upkeep(project: ProjectId, options?: UpkeepOptions): Promise<maintenance.UpkeepReport> {
+    return upkeep(this.#context, project, options);
+  }
+  collect(
+    project: ProjectId,
+    options?: Parameters<maintenance.Maintenance["collect"]>[1],
+  ): Promise<maintenance.CollectReport> {
+    return collect(this.#context, project, options);
+  }
+  everyProject(options?: api.CallOptions): AsyncIterable<readonly ProjectId[]> {
+    return everyProject(this.#context, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,7 @@
 
 import { bytesToHex, utf8 } from "../base/bytes.ts";
 import { hashBytes } from "../base/hash.ts";
-import type { ProjectId } from "../base/ids.ts";
+import { epochOf, type ProjectId } from "../base/ids.ts";
 import { projectPrefix } from "./keys.ts";
 
 /** Kinds that an epoch and a hash name. The numbers are stored (codec/collection.ts). */
@@ -59,7 +59,8 @@ function daysOf(epoch: string): number | undefined {
   const known = daysOfEpoch.get(epoch);
   if (known !== undefined) return known;
   const days = Date.parse(`${epoch}T00:00:00Z`) / DAY_MS;
-  if (!Number.isInteger(days) || days < 0 || days > DAYS_MAX) return undefined;
+  // A 31st of February is read as a day in March.
+  if (!(days >= 0 && days <= DAYS_MAX) || epochOf(days * DAY_MS) !== epoch) return undefined;
   if (daysOfEpoch.size >= EPOCHS_REMEMBERED_MAX) daysOfEpoch.clear();
   daysOfEpoch.set(epoch, days);
   return days;
