@@ -13,6 +13,7 @@ export interface ServeFlags {
   readonly s3Region?: string;
   readonly s3Prefix?: string;
   readonly cachePath?: string;
+  readonly cacheMaxBytes?: string;
   readonly cacheMemoryMaxBytes?: string;
   readonly cdnBaseUrl?: string;
   readonly cdnTimeoutMs?: string;

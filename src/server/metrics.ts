@@ -2,13 +2,14 @@
  * Counters and histograms in the Prometheus text format, version 0.0.4. Label values come from closed sets: a
  * caller cannot make series.
  */
+import type { TierFigures } from "../core/store/cache/tier-stats.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 
 interface Metric {
   readonly name: string;
   readonly help: string;
-  readonly type: "counter" | "gauge" | "histogram";
+  readonly type: "counter" | "gauge" | "histogram" | "summary";
   samples(): Iterable<readonly [suffix: string, labels: string, value: number]>;
 }
 
@@ -51,6 +52,30 @@ export class Gauge implements Metric {
 
   *samples(): Generator<readonly [string, string, number]> {
     yield ["", NO_LABELS, this.#read()];
+  }
+}
+
+/** Several series that somebody else counts, read when they are asked for. */
+class Readings implements Metric {
+  readonly name: string;
+  readonly help: string;
+  readonly type: Metric["type"];
+  readonly #read: () => Iterable<readonly [suffix: string, labels: string, value: number]>;
+
+  constructor(
+    type: Metric["type"],
+    name: string,
+    help: string,
+    read: () => Iterable<readonly [suffix: string, labels: string, value: number]>,
+  ) {
+    this.type = type;
+    this.name = name;
+    this.help = help;
+    this.#read = read;
+  }
+
+  samples(): Iterable<readonly [string, string, number]> {
+    return this.#read();
   }
 }
 
@@ -145,6 +170,56 @@ export class ServerMetrics {
       }),
       new Gauge("process_start_time_seconds", "Start of the process, Unix time", () => startedAtMs / 1000),
     ];
+  }
+
+  /** What the tiers in front of the store did. */
+  addTiers(figures: () => readonly TierFigures[]): void {
+    const each = (
+      value: (figures: TierFigures) => readonly (readonly [string, string, number])[],
+    ): (() => Iterable<readonly [string, string, number]>) => {
+      return () => figures().flatMap(value);
+    };
+    this.#metrics.push(
+      new Readings(
+        "counter",
+        "mic_store_tier_reads_total",
+        "Reads of immutable objects that came to a tier, by what it made of them",
+        each(({ tier, hits, misses, failures }) => [
+          ["", `tier="${tier}",result="hit"`, hits],
+          ["", `tier="${tier}",result="miss"`, misses],
+          ["", `tier="${tier}",result="failure"`, failures],
+        ]),
+      ),
+      new Readings(
+        "counter",
+        "mic_store_tier_poisoned_total",
+        "Answers of a tier that were found damaged",
+        each(({ tier, poisoned }) => [["", `tier="${tier}"`, poisoned]]),
+      ),
+      new Readings(
+        "counter",
+        "mic_store_tier_bytes_total",
+        "Bytes that a tier answered with",
+        each(({ tier, bytes }) => [["", `tier="${tier}"`, bytes]]),
+      ),
+      new Readings(
+        "gauge",
+        "mic_store_tier_held_bytes",
+        "Bytes that a tier holds",
+        each(({ tier, heldBytes }) => (heldBytes === undefined ? [] : [["", `tier="${tier}"`, heldBytes]])),
+      ),
+      new Readings(
+        "summary",
+        "mic_store_tier_seconds",
+        "Time that a tier took for what it answered, since the start",
+        each(({ tier, p50, p99, seconds, hits }) => [
+          ["", `tier="${tier}",quantile="0.5"`, p50],
+          ["", `tier="${tier}",quantile="0.99"`, p99],
+          ["_sum", `tier="${tier}"`, seconds],
+          ["_count", `tier="${tier}"`, hits],
+        ]),
+      ),
+    );
   }
 
   /** `code`: an HTTP status, or the name of a gRPC status. */

@@ -16,6 +16,7 @@ export interface ServeFlags {
   readonly s3Region?: string;
   readonly s3Prefix?: string;
   readonly cachePath?: string;
+  readonly cacheMaxBytes?: string;
   readonly cacheMemoryMaxBytes?: string;
   readonly cdnBaseUrl?: string;
   readonly cdnTimeoutMs?: string;
@@ -32,6 +33,8 @@ export interface ServeWorld {
 export interface TierOptions {
   /** Directory of the tier on a local disk: absolute. Undefined: none. */
   readonly cachePath: string | undefined;
+  /** Of that tier. Undefined: the server's own choice. */
+  readonly cacheMaxBytes: number | undefined;
   /** Of the tier in memory. Undefined: the server's own choice. */
   readonly cacheMemoryMaxBytes: number | undefined;
   /** `https://host[/path]`, no slash at the end: the store's keys follow it. Undefined: none. */
@@ -143,6 +146,10 @@ function readTiers(flags: ServeFlags, world: ServeWorld, cacheDefault: string | 
   const cdn = choose(flags.cdnBaseUrl, "--cdn-base-url", world, "STORAGE_CDN_BASE_URL");
   return {
     cachePath: cachePath === undefined ? cacheDefault : path.resolve(world.cwd, cachePath.text),
+    cacheMaxBytes: readCount(
+      choose(flags.cacheMaxBytes, "--cache-max-bytes", world, "STORAGE_CACHE_MAX_BYTES"),
+      { least: 1 << 20, most: 2 ** 50, example: 16 * 2 ** 30 },
+    ),
     cacheMemoryMaxBytes: readCount(
       choose(flags.cacheMemoryMaxBytes, "--cache-memory-max-bytes", world, "STORAGE_CACHE_MEMORY_MAX_BYTES"),
       { least: 0, most: 2 ** 40, example: 64_000_000 },

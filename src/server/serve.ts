@@ -7,6 +7,7 @@ import { MicError } from "../core/base/errors.ts";
 import type { Random } from "../core/base/random.ts";
 import type { Forge } from "../core/forge/forge.ts";
 import { ForgeService } from "../core/forge/service.ts";
+import type { CachedStore } from "../core/store/cache/cached-store.ts";
 import { createAuthenticate, openOwnerToken } from "./auth/owner-token.ts";
 import { createContentHandler } from "./content/handler.ts";
 import type { ServerContext, ServerLog } from "./context.ts";
@@ -76,7 +77,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   for (const warning of options.warnings) log.warn("options", { message: warning });
   await using cleanup = new AsyncDisposableStack();
   const { env } = request.world;
-  const { store, address } = await openStorage(options, { clock, random, env, log });
+  const { store, address, cached } = await openStorage(options, { clock, random, env, log });
   const stored = cleanup.use(
     new ForgeService({
       store,
@@ -96,6 +97,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     clock.nowMs(),
   );
   countLandings(stored, metrics);
+  if (cached !== undefined) metrics.addTiers(() => cached.figures());
   const draining = new AbortController();
   const context: ServerContext = {
     forge: notifyingForge(stored, events),
@@ -140,6 +142,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     port.close();
     grpc.forceShutdown();
     await opened.disposeAsync();
+    if (cached !== undefined) logTiers(log, cached);
   };
   let stopped: Promise<void> | undefined;
   return {
@@ -157,6 +160,15 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
       return stopped;
     },
   };
+}
+
+/** Times in milliseconds. */
+function logTiers(log: ServerLog, cached: CachedStore): void {
+  const ms = (seconds: number): number | undefined =>
+    Number.isNaN(seconds) ? undefined : Math.round(seconds * 1e6) / 1e3;
+  for (const { tier, hits, misses, failures, poisoned, bytes, p50, p99 } of cached.figures()) {
+    log.info("tier", { tier, hits, misses, failures, poisoned, bytes, p50: ms(p50), p99: ms(p99) });
+  }
 }
 
 function countLandings(forge: Forge, metrics: ServerMetrics): void {

@@ -19,6 +19,7 @@ export const define: DefineCommand = (command, bind) => {
     .option("--s3-endpoint <url>", "of a store other than AWS, e.g. http://localhost:9000")
     .option("--s3-region <name>", "of the bucket (default: the endpoint's, the profile's, us-east-1)")
     .option("--cache-path <dir>", "keep what was read from the bucket on this local disk")
+    .option("--cache-max-bytes <n>", "keep at most this much of it there (default 16 GiB)")
     .option("--cache-memory-max-bytes <n>", "keep at most this much of it in memory")
     .option("--cdn-base-url <url>", "read what never changes through this CDN before the bucket")
     .option("--cdn-timeout-ms <n>", "wait this long for it (default: 2000)")

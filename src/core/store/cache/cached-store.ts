@@ -28,6 +28,8 @@ const SHARED_READ_BYTES_MAX = 32 << 20;
 
 export interface CacheOptions {
   readonly scopeOf: CacheScopeOf;
+  /** Which store it is, among all that a directory may be a cache of. Default: its description. */
+  readonly identity?: string;
   /** Absent: no tier in memory. */
   readonly memory?: { readonly bytesMax: number };
   /** Absent: none on disk. */
@@ -73,7 +75,8 @@ export class CachedStore implements ObjectStore {
     }
     if (options.disk !== undefined) {
       const files = new SegmentFiles(options.disk);
-      this.#disk = new DiskTier(first, { files, identity: origin.description, elapsedMs });
+      const identity = options.identity ?? origin.description;
+      this.#disk = new DiskTier(first, { files, identity, elapsedMs });
       stats.unshift(this.#disk.stats);
       first = this.#disk;
     }
