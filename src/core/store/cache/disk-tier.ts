@@ -34,6 +34,7 @@ interface Coming extends BlockRange {
   readonly asked: Promise<Uint8Array | undefined>;
   /** Once they are here. They are gone when they are written. */
   bytes: Uint8Array | undefined;
+  isWritten: boolean;
 }
 
 export interface DiskTierOptions {
@@ -82,8 +83,14 @@ export class DiskTier implements ReadTier {
   async #readRange(key: string, range: ByteRange, read: TierRead): Promise<Uint8Array | undefined> {
     const startedMs = this.#elapsedMs();
     const wanted = blocksOf(range);
-    const blocks = read.fresh ? await this.#drop(key, wanted) : await this.#load(key, wanted);
-    const missing = missingBlocks(wanted, blocks);
+    const before = this.#coming.get(key)?.slice() ?? [];
+    let blocks = read.fresh ? await this.#drop(key, wanted) : await this.#load(key, wanted);
+    let missing = missingBlocks(wanted, blocks);
+    if (missing !== undefined && !read.fresh && covering(before, missing)?.isWritten === true) {
+      // It was being written when it was looked for.
+      blocks = await this.#load(key, wanted);
+      missing = missingBlocks(wanted, blocks);
+    }
     if (missing === undefined) {
       const bytes = joinBlocks(blocks, wanted.first, range);
       this.stats.hit(bytes.length, this.#elapsedMs() - startedMs);
@@ -151,13 +158,13 @@ export class DiskTier implements ReadTier {
   }
 
   #findComing(key: string, missing: BlockRange): Coming | undefined {
-    return this.#coming.get(key)?.find(({ first, end }) => first <= missing.first && end >= missing.end);
+    return covering(this.#coming.get(key) ?? [], missing);
   }
 
   /** One read for all who miss the same blocks. */
   #ask(key: string, missing: BlockRange, read: TierRead): Coming {
     const asked = this.#next.read(key, { ...read, range: bytesOf(missing) });
-    const coming: Coming = { ...missing, asked, bytes: undefined };
+    const coming: Coming = { ...missing, asked, bytes: undefined, isWritten: false };
     this.#addComing(key, coming);
     asked.then(
       (found) => {
@@ -175,7 +182,7 @@ export class DiskTier implements ReadTier {
   #keepWhole(key: string, bytes: Uint8Array): void {
     if (!this.#files.isWritable) return;
     const copy = bytes.slice();
-    const coming: Coming = { ...ALL, asked: Promise.resolve(undefined), bytes: copy };
+    const coming: Coming = { ...ALL, asked: Promise.resolve(undefined), bytes: copy, isWritten: false };
     this.#addComing(key, coming);
     this.#write(key, coming, copy);
   }
@@ -199,6 +206,8 @@ export class DiskTier implements ReadTier {
       this.#writingBytes -= length;
       this.#writing.delete(writing);
       this.#removeComing(key, coming);
+      coming.isWritten = true;
+      coming.bytes = undefined;
       releaseBytes(bytes);
     });
     this.#writing.add(writing);
@@ -223,6 +232,10 @@ export class DiskTier implements ReadTier {
   #id(key: string, segment: number): Uint8Array {
     return hashBytes(utf8(`${this.#identity}\n${key}\n${segment}`)).subarray(0, SEGMENT_ID_BYTES);
   }
+}
+
+function covering(coming: readonly Coming[], missing: BlockRange): Coming | undefined {
+  return coming.find(({ first, end }) => first <= missing.first && end >= missing.end);
 }
 
 interface SegmentBlocks extends BlockRange {
