@@ -21,6 +21,11 @@ const total: Record<string, number> = {};
 let fingerprint = "";
 let failed: number | undefined;
 let seeds = 0;
+/** An error that nobody hears would end a server. */
+let unheard: unknown;
+process.on("unhandledRejection", (reason) => {
+  unheard ??= reason;
+});
 for (let seed = first; seed < first + count && failed === undefined; seed++) {
   try {
     const summary = await run(seed, onTrace);
@@ -30,9 +35,12 @@ for (let seed = first; seed < first + count && failed === undefined; seed++) {
     seeds++;
     table.add(summary.table);
     fingerprint = summary.fingerprint;
+    await new Promise((resolve) => setImmediate(resolve));
+    if (unheard !== undefined) throw new Error(`seed ${seed}: nobody hears of this:`, { cause: unheard });
   } catch (error) {
     failed = seed;
     console.log(error instanceof Error ? error.message : error);
+    if (unheard instanceof Error) console.log(unheard.stack);
   }
 }
 const counts = { seeds, ...total, faults: table.total, ...(failed === undefined ? {} : { failed }) };

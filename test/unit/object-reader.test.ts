@@ -132,6 +132,25 @@ describe("ObjectReader.read()", () => {
     expect((await reader.read({ id: testObject("kept").id, hint: 1 })).kind).toBe("blob");
   });
 
+  test("a peek that would have to read leaves no error behind", async () => {
+    const unheard: unknown[] = [];
+    const listen = (reason: unknown): void => void unheard.push(reason);
+    process.on("unhandledRejection", listen);
+    const { cache } = setUp();
+    const reader = new ObjectReader(cache, {
+      version: 0,
+      at: () => Promise.reject(new Error("the page cannot be read")),
+      newestFirst: async function* () {
+        yield [];
+      },
+      renew: async () => false,
+    });
+    expect(reader.peek(objectIdToBytes(testObject("a").id), 3)).toBeUndefined();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    process.off("unhandledRejection", listen);
+    expect(unheard).toEqual([]);
+  });
+
   test("forgets an open pack whose frames are gone", async () => {
     const { store, directory, cache, reader } = setUp();
     const objects = blobs(40, 10_000);

@@ -91,11 +91,15 @@ export class Snapshot {
   /** Errors: `out-of-range` for 0 and beyond the head. */
   async record(position: Position): Promise<LandingRecord> {
     if (position < 1 || position > this.head.position) throw outOfRange(position, this.head.position);
-    const entry = this.directory.recordPack(position);
-    const known = entry instanceof Promise ? undefined : this.#caches.records.get(entry.pack);
-    if (known !== undefined) return known[position - (entry as ManifestPack).first]!;
+    let entry: ManifestPack | Promise<ManifestPack> | undefined = this.directory.recordPack(position);
+    if (!(entry instanceof Promise)) {
+      const known = this.#caches.records.get(entry.pack);
+      if (known !== undefined) return known[position - entry.first]!;
+    }
     return await renewing(this.directory, async () => {
-      const pack = await this.directory.recordPack(position);
+      const pack = await (entry ?? this.directory.recordPack(position));
+      // The second time, what a newer head says.
+      entry = undefined;
       const records = this.#caches.records.get(pack.pack) ?? (await this.#readRecords(pack));
       return records[position - pack.first]!;
     });

@@ -40,7 +40,10 @@ export class ObjectLookup {
   peekRow(id: Uint8Array, hint: number): PackRow | undefined {
     if (hint === 0) return undefined;
     const entries = this.entriesAt(hint);
-    return entries instanceof Promise ? undefined : this.#peekIn(entries, id);
+    if (!(entries instanceof Promise)) return this.#peekIn(entries, id);
+    // Whoever wants the object now asks again, and hears then what went wrong.
+    entries.catch(() => undefined);
+    return undefined;
   }
 
   /** Packs that may hold what was introduced at a position, newest first. */
