@@ -193,6 +193,12 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./command/fsck.ts"),
   },
   {
+    name: "gc",
+    group: OTHER,
+    summary: "reclaim what nothing needs any more",
+    load: () => import("./command/gc.ts"),
+  },
+  {
     name: "config",
     group: OTHER,
     summary: "read and change the configuration",

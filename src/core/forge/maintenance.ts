@@ -4,7 +4,7 @@
  * the store is at hand: a server does it by itself.
  */
 import type { ProjectId } from "../base/ids.ts";
-import type { CallOptions, FsckReport, Progress } from "./forge.ts";
+import type { CallOptions, Forge, FsckReport, Progress } from "./forge.ts";
 
 export interface UpkeepReport {
   /** Rollups that were built and attached. */
@@ -68,4 +68,9 @@ export interface Maintenance {
   ): Promise<RepairReport>;
   /** What is stored for a project. */
   stat(project: ProjectId, options?: CallOptions): Promise<StorageStat>;
+}
+
+/** Absent for a forge behind a server, which looks after itself. */
+export function maintenanceOf(forge: Forge): Maintenance | undefined {
+  return "collect" in forge ? (forge as Forge & Maintenance) : undefined;
 }
