@@ -66,7 +66,7 @@ const rollup: RollupRef = {
 
 /** Attaches a rollup, unless the head has one. */
 class AddRollup implements HeadChange {
-  readonly what = "rollup of 1 to 2";
+  readonly what = "the rollup of 1 to 2";
   asked = 0;
 
   async apply({ head }: Parameters<HeadChange["apply"]>[0]) {
@@ -76,7 +76,7 @@ class AddRollup implements HeadChange {
   }
 }
 
-function changeOf(apply: HeadChange["apply"], what = "change"): HeadChange {
+function changeOf(apply: HeadChange["apply"], what = "the change"): HeadChange {
   return { what, apply };
 }
 

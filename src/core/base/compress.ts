@@ -1,5 +1,5 @@
 /** zstd with the exact output size known in advance: no growth, no decompression bomb, no second frame. */
-import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { constants, type ZstdOptions, zstdCompress, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { asPlainBytes } from "./bytes.ts";
 import { corrupt } from "./errors.ts";
 
@@ -7,12 +7,25 @@ const MAGIC_LE = 0xfd2fb528;
 
 /** Level 1 is the format's default: 430 MB/s, and later merging recompresses. */
 export function compress(raw: Uint8Array, level = 1): Uint8Array {
-  const stored = zstdCompressSync(raw, {
-    params: { [constants.ZSTD_c_compressionLevel]: level },
-    pledgedSrcSize: raw.length,
-    chunkSize: Math.max(1024, raw.length + (raw.length >> 7) + 512),
+  return asPlainBytes(zstdCompressSync(raw, compressOptions(raw.length, level)));
+}
+
+/** The same on another thread. `raw` must not change until it is done. */
+export function compressAside(raw: Uint8Array, level: number): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    zstdCompress(raw, compressOptions(raw.length, level), (error, stored) => {
+      if (error === null) resolve(asPlainBytes(stored));
+      else reject(error);
+    });
   });
-  return asPlainBytes(stored);
+}
+
+function compressOptions(rawLength: number, level: number): ZstdOptions {
+  return {
+    params: { [constants.ZSTD_c_compressionLevel]: level },
+    pledgedSrcSize: rawLength,
+    chunkSize: Math.max(1024, rawLength + (rawLength >> 7) + 512),
+  };
 }
 
 /**

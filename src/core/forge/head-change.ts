@@ -29,7 +29,7 @@ export interface ChangePlace {
 }
 
 export interface HeadChange {
-  /** For messages: `rollup of 1 to 100`. */
+  /** For messages: `the rollup of 1 to 100`. */
   readonly what: string;
   /**
    * The lists for a head that was just read, with what must be stored for them; `undefined` when the change does
@@ -56,12 +56,12 @@ export function checkLists(what: string, lists: HeadLists): void {
   const { rollups, pages, packs } = lists;
   const pagesBytes = (rollups.length + pages.length) * PAGE_REF_BYTES;
   if (pagesBytes > LISTS_BYTES_MAX || packs.length > HEAD_PACKS_MAX) {
-    throw new MicError("too-large", `the ${what} makes the head too large`, {
+    throw new MicError("too-large", `${what} makes the head too large`, {
       data: { rollups: rollups.length, pages: pages.length, packs: packs.length },
     });
   }
   const areOrdered =
     packs.every((pack, i) => i === 0 || packs[i - 1]!.last <= pack.last) &&
     rollups.every((rollup, i) => i === 0 || rollups[i - 1]!.last < rollup.first);
-  if (!areOrdered) throw new MicError("corrupt", `the ${what} makes lists that are out of order`);
+  if (!areOrdered) throw new MicError("corrupt", `${what} makes lists that are out of order`);
 }

@@ -149,7 +149,7 @@ export class PendingChange extends Pending<ChangeOutcome> {
   }
 
   protected unknown(cause: unknown): MicError {
-    return new MicError("outcome-unknown", `it is not known whether the ${this.change.what} was attached`, {
+    return new MicError("outcome-unknown", `it is not known whether ${this.change.what} was attached`, {
       hint: "it is done again when it is due",
       cause,
     });

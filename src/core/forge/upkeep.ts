@@ -1,0 +1,180 @@
+/**
+ * What keeps a project fast and small while it grows: rollups of its log, and merged packs in place of many small
+ * ones. Any number of agents may do it at once: what another one did first is work lost, never more.
+ */
+import { throwIfAborted } from "../base/clock.ts";
+import { isMicError } from "../base/errors.ts";
+import { epochOf, type ProjectId } from "../base/ids.ts";
+import type { ManifestPack } from "../codec/pack-entry.ts";
+import { packKey } from "../objects/keys.ts";
+import { MissingPackError } from "../objects/pack-cache.ts";
+import type { ForgeContext } from "./context.ts";
+import type { Progress } from "./forge.ts";
+import type { UpkeepReport } from "./maintenance.ts";
+import { PageCache } from "./manifest.ts";
+import { mergePacks } from "./merge-packs/merge-packs.ts";
+import { Pace } from "./merge-packs/pace.ts";
+import { MERGE_BYTES_MAX, planMerges } from "./merge-packs/plan.ts";
+import { replaceWithMerged } from "./merge-packs/replace-change.ts";
+import type { ProjectStore } from "./project-store.ts";
+import { buildRollup } from "./rollup/build.ts";
+import { dueRollups } from "./rollup/levels.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+/** Of the newest packs, so many are looked at; when they are merged, older ones come into sight. */
+const PACKS_PLANNED = 16_384;
+/** Stored bytes that are surely merged in a millisecond: what is begun with little time left is small. */
+const BYTES_PER_MS = 2 << 10;
+
+export interface UpkeepOptions {
+  readonly budgetMs?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+  /** Time to rest for each unit of time worked. */
+  readonly restShare?: number;
+  /** Merges whatever can be merged, due or not. */
+  readonly all?: boolean;
+}
+
+export async function upkeep(
+  context: ForgeContext,
+  project: ProjectId,
+  options: UpkeepOptions = {},
+): Promise<UpkeepReport> {
+  await context.requireProject(project, options.signal);
+  return await new Upkeep(context, context.project(project), options).run();
+}
+
+class Upkeep {
+  readonly #context: ForgeContext;
+  readonly #project: ProjectStore;
+  readonly #options: UpkeepOptions;
+  readonly #pages: PageCache;
+  readonly #pace: Pace;
+  readonly #endsAtMs: number;
+  /** Packs that cannot be merged: one of them is damaged. */
+  readonly #excluded = new Set<string>();
+  readonly #report = { rollups: 0, packsMerged: 0, packsWritten: 0, bytesBefore: 0, bytesAfter: 0 };
+  #steps = 0;
+
+  constructor(context: ForgeContext, project: ProjectStore, options: UpkeepOptions) {
+    this.#context = context;
+    this.#project = project;
+    this.#options = options;
+    this.#pages = new PageCache(context.store, project.project);
+    const { restShare, signal } = options;
+    this.#pace = new Pace(context.clock, restShare === undefined ? { signal } : { restShare, signal });
+    this.#endsAtMs = context.clock.nowMs() + (options.budgetMs ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** Errors: what went wrong first, after everything else that was due is done. */
+  async run(): Promise<UpkeepReport> {
+    let failure: unknown;
+    try {
+      await this.#rollUp();
+    } catch (error) {
+      this.#throwUnlessDamage(error);
+      failure = error;
+    }
+    while (this.#msLeft > 0) {
+      const { signal } = this.#options;
+      const snapshot = await this.#project.snapshot(signal === undefined ? {} : { signal });
+      const [run] = await this.#plan(snapshot);
+      if (run === undefined) break;
+      try {
+        await this.#merge(snapshot, run);
+      } catch (error) {
+        if (error instanceof MissingPackError && !(await this.#isCurrent(snapshot))) continue;
+        this.#throwUnlessDamage(error);
+        failure ??= error;
+        for (const { pack } of run) this.#excluded.add(pack);
+      }
+    }
+    if (failure !== undefined) throw failure;
+    return this.#report;
+  }
+
+  get #msLeft(): number {
+    throwIfAborted(this.#options.signal);
+    return this.#endsAtMs - this.#context.clock.nowMs();
+  }
+
+  async #rollUp(): Promise<void> {
+    const { signal } = this.#options;
+    const signalOption = signal === undefined ? {} : { signal };
+    while (this.#msLeft > 0) {
+      const snapshot = await this.#project.snapshot(signalOption);
+      const due = dueRollups(snapshot.head)[0];
+      if (due === undefined) return;
+      const { change } = await buildRollup(this.#context, snapshot, due.level, due.first, signalOption);
+      const outcome = await this.#project.attach(change, signalOption);
+      if (outcome === "applied") {
+        this.#report.rollups++;
+        this.#stepDone();
+      } else if (await this.#isCurrent(snapshot)) return;
+      await this.#pace.step();
+    }
+  }
+
+  /** Whether the head is still the one of a snapshot. */
+  async #isCurrent(snapshot: Snapshot): Promise<boolean> {
+    return (await this.#project.snapshot()).etag === snapshot.etag;
+  }
+
+  async #plan(snapshot: Snapshot): Promise<ManifestPack[][]> {
+    const { signal, budgetMs, all } = this.#options;
+    const newest: ManifestPack[] = [];
+    for await (const page of snapshot.directory.newestFirst()) {
+      throwIfAborted(signal);
+      newest.push(...page);
+      if (newest.length >= PACKS_PLANNED) break;
+    }
+    const bytesMax = budgetMs === undefined ? MERGE_BYTES_MAX : this.#msLeft * BYTES_PER_MS;
+    const excluded = this.#excluded;
+    return planMerges(newest.reverse(), { bytesMax, excluded, ...(all === undefined ? {} : { all }) });
+  }
+
+  async #merge(snapshot: Snapshot, run: readonly ManifestPack[]): Promise<void> {
+    const { store } = this.#context;
+    const { project, head } = snapshot;
+    const { signal } = this.#options;
+    const signalOption = signal === undefined ? {} : { signal };
+    const { bytes, entry } = await mergePacks({
+      store,
+      project,
+      entries: run,
+      salt: head.salt,
+      pace: this.#pace,
+      ...signalOption,
+    });
+    const merged: ManifestPack = { ...entry, epoch: epochOf(await store.nowMs()) };
+    await store.put(packKey(project, merged.epoch, merged.pack), bytes, signalOption);
+    const change = replaceWithMerged({ removed: run, merged }, { project, pages: this.#pages });
+    const outcome = await this.#project.attach(change, signalOption);
+    if (outcome === "obsolete") {
+      // Another agent was first; but what does not fit the head that it was made for will never fit.
+      if (await this.#isCurrent(snapshot)) for (const { pack } of run) this.#excluded.add(pack);
+      return;
+    }
+    this.#report.packsMerged += run.length;
+    this.#report.packsWritten++;
+    this.#report.bytesBefore += run.reduce((sum, { size }) => sum + size, 0);
+    this.#report.bytesAfter += merged.size;
+    this.#stepDone();
+  }
+
+  #stepDone(): void {
+    this.#options.onProgress?.({ done: ++this.#steps, total: 0, unit: "objects" });
+  }
+
+  /** Damage in one place leaves the rest to be done. */
+  #throwUnlessDamage(error: unknown): void {
+    if (isMicError(error, "corrupt") || error instanceof MissingPackError) return;
+    throw error;
+  }
+}
+
+/** Whether a head's own list shows that there is something to do, without reading anything. */
+export function isUpkeepDue(head: Snapshot["head"]): boolean {
+  return dueRollups(head).length > 0 || planMerges(head.packs).length > 0;
+}
