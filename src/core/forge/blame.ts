@@ -14,7 +14,7 @@ import type { Tree } from "../prolly/tree.ts";
 import { wholeContent } from "./content.ts";
 import type { ForgeContext } from "./context.ts";
 import type { BlameLine, CallOptions } from "./forge.ts";
-import { touches } from "./history.ts";
+import { landingsTouching } from "./history.ts";
 import { snapshotAt } from "./positions.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -53,27 +53,52 @@ export async function blame(
   }
   refuseUnsuitable(current);
   const attribution = new Attribution(current.lines);
-  walk: for await (const page of snapshot.records(POSITION_ZERO, at, options)) {
+  let upTo: Position | undefined = at;
+  while (upTo !== undefined) {
+    const walked: Walked = await walkPath(snapshot, current, upTo, attribution, options);
+    current = walked.current;
+    upTo = walked.next;
+  }
+  if (attribution.remaining > 0) {
+    throw corrupt(`the history of ${path}`, `no landing brought in ${attribution.remaining} of its lines`);
+  }
+  return attribution.result as BlameLine[];
+}
+
+interface Walked {
+  readonly current: Version;
+  /** The file had another path up to here; undefined: it is over. */
+  readonly next: Position | undefined;
+}
+
+/** Goes back while the file keeps its path. */
+async function walkPath(
+  snapshot: Snapshot,
+  version: Version,
+  upTo: Position,
+  attribution: Attribution,
+  options: CallOptions,
+): Promise<Walked> {
+  let current = version;
+  const pages = landingsTouching(snapshot, [version.path], POSITION_ZERO, upTo, options);
+  for await (const page of pages) {
     for (const record of page) {
-      if (attribution.remaining === 0) break walk;
+      if (attribution.remaining === 0) return { current, next: undefined };
       throwIfAborted(options.signal);
-      if (!(await touches(snapshot, record, [current.path]))) continue;
       const previous = await versionBefore(snapshot, record, current);
       if (previous === undefined || !previous.isText) {
         attribution.rest(record);
-        break walk;
+        return { current, next: undefined };
       }
       if (previous.entry.id !== current.entry.id) {
         const hunks = diffIndexedLines(previous.lines, current.lines);
         attribution.step(record, hunks, previous.lines.count);
       }
       current = previous;
+      if (current.path !== version.path) return { current, next: (record.position - 1) as Position };
     }
   }
-  if (attribution.remaining > 0) {
-    throw corrupt(`the history of ${path}`, `no landing brought in ${attribution.remaining} of its lines`);
-  }
-  return attribution.result as BlameLine[];
+  return { current, next: undefined };
 }
 
 /** The lines of the newest version that no landing has been found for, as lines of an older version. */

@@ -9,7 +9,12 @@ import type { ForgeContext } from "./context.ts";
 import type { CallOptions, Landing, LandingSummary, ListLandings } from "./forge.ts";
 import { rangesOfPaths } from "./path-ranges.ts";
 import { openSnapshot, requireReached, snapshotAt } from "./positions.ts";
+import { positionsTouching } from "./rollup/lookup.ts";
+import { type LogSegment, segmentsOf } from "./rollup/segments.ts";
 import type { Snapshot } from "./snapshot.ts";
+
+/** Of landings that are far apart. */
+const RECORDS_TOGETHER = 16;
 
 /** Errors: `out-of-range` for an `upTo` beyond the head. */
 export async function* listLandings(
@@ -63,16 +68,66 @@ export async function* recordsMatching(
   if (after >= upTo) return;
   const paths = request.paths?.map((path) => parseTreePath(path));
   const author = request.author?.toLowerCase();
-  for await (const page of snapshot.records(after, upTo, options)) {
+  const pages =
+    paths === undefined
+      ? snapshot.records(after, upTo, options)
+      : landingsTouching(snapshot, paths, after, upTo, options);
+  for await (const page of pages) {
     throwIfAborted(options.signal);
-    const matching: LandingRecord[] = [];
-    for (const record of page) {
-      if (author !== undefined && !record.author.toLowerCase().includes(author)) continue;
-      if (paths !== undefined && !(await touches(snapshot, record, paths))) continue;
-      matching.push(record);
-    }
+    const matching =
+      author === undefined ? page : page.filter((record) => record.author.toLowerCase().includes(author));
     if (matching.length > 0) yield matching;
   }
+}
+
+/**
+ * Landings in (after, upTo] that touched one of the paths or something below them, newest first, in pages that may
+ * be empty. Rollups tell which; where there are none, every record is looked at.
+ */
+export async function* landingsTouching(
+  snapshot: Snapshot,
+  paths: readonly TreePath[],
+  after: Position,
+  upTo: Position,
+  options: CallOptions = {},
+): AsyncIterable<readonly LandingRecord[]> {
+  for (const segment of await segmentsOf(snapshot, after, upTo)) {
+    const positions = await positionsIn(snapshot, paths, segment);
+    if (positions === undefined) {
+      for await (const page of snapshot.records(segment.after, segment.upTo, options)) {
+        yield await filterTouching(snapshot, page, paths);
+        throwIfAborted(options.signal);
+      }
+      continue;
+    }
+    for (let from = 0; from < positions.length; from += RECORDS_TOGETHER) {
+      throwIfAborted(options.signal);
+      const together = positions.slice(from, from + RECORDS_TOGETHER);
+      const records = await Promise.all(together.map((position) => snapshot.record(position)));
+      yield await filterTouching(snapshot, records, paths);
+    }
+  }
+}
+
+/** Undefined: no rollup can tell. */
+async function positionsIn(
+  snapshot: Snapshot,
+  paths: readonly TreePath[],
+  { after, upTo, rollup }: LogSegment,
+): Promise<readonly Position[] | undefined> {
+  if (rollup === undefined) return undefined;
+  const found = await snapshot.rollups.ask(() => positionsTouching(rollup, paths, after, upTo));
+  return found === "damaged" ? undefined : found;
+}
+
+async function filterTouching(
+  snapshot: Snapshot,
+  records: readonly LandingRecord[],
+  paths: readonly TreePath[],
+): Promise<readonly LandingRecord[]> {
+  const touching: LandingRecord[] = [];
+  for (const record of records) if (await touches(snapshot, record, paths)) touching.push(record);
+  return touching;
 }
 
 /**

@@ -1,16 +1,22 @@
 /**
- * Where sessions landed, read from the log. The stretch of the log that was read before is remembered, so that
- * each question costs only the landings since the last one.
+ * Where sessions landed: of the newest landings in memory, of those before them in rollups. What was read of the log
+ * is remembered, so that each question costs only the landings since the last one.
  */
 import { setImmediate } from "node:timers/promises";
 import type { LandingId, Position, SessionId } from "../base/ids.ts";
 import type { ETag } from "../store/object-store.ts";
+import { findInRollup } from "./rollup/lookup.ts";
+import { rolledUpTo, segmentsOf } from "./rollup/segments.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** A long log is read in turns, between which others get theirs. */
 const RECORDS_PER_TURN = 1024;
 /** Landing ids that are kept, to tell a snapshot that is a little older from one of another history. */
 const MARKS_MAX = 1024;
+/** Newest landings that are remembered where no rollup stands for them. */
+const REMEMBERED_MAX = 200_000;
+/** Sessions from which on those that a rollup knows are forgotten. */
+const SESSIONS_MAX = 50_000;
 
 export class SessionLog {
   /** The newest landing of each session in (#low, #high]. */
@@ -31,21 +37,24 @@ export class SessionLog {
     after: Position,
     signal?: AbortSignal,
   ): Promise<Position | undefined> {
-    if (this.#etag !== snapshot.etag || this.#low === undefined || this.#low > after) {
-      const covered = this.#covering.then(() => this.#cover(snapshot, after, signal));
+    const head = snapshot.head.position;
+    const least = Math.max(rolledUpTo(snapshot), head - REMEMBERED_MAX);
+    const start = Math.min(head, Math.max(after, least)) as Position;
+    if (this.#etag !== snapshot.etag || this.#low === undefined || this.#low > start) {
+      const covered = this.#covering.then(() => this.#cover(snapshot, start, signal));
       this.#covering = covered.catch(() => undefined);
       await covered;
     }
     const position = this.#landedAt.get(session);
-    return position !== undefined && position > after && position <= snapshot.head.position
-      ? position
-      : undefined;
+    if (position !== undefined && position <= head) return position > after ? position : undefined;
+    return await searchOlder(snapshot, session, after, this.#low ?? start, signal);
   }
 
   async #cover(snapshot: Snapshot, after: Position, signal: AbortSignal | undefined): Promise<void> {
     const head = snapshot.head.position;
     this.#etag = undefined;
-    if (!(await this.#isSameHistory(snapshot))) {
+    const isFull = this.#landedAt.size > SESSIONS_MAX && (this.#low ?? 0) < rolledUpTo(snapshot);
+    if (isFull || !(await this.#isSameHistory(snapshot))) {
       this.#landedAt.clear();
       this.#marks.clear();
       this.#low = undefined;
@@ -95,4 +104,31 @@ export class SessionLog {
       this.#marks.delete(position as Position);
     }
   }
+}
+
+/** The newest landing of a session in (after, upTo]. */
+async function searchOlder(
+  snapshot: Snapshot,
+  session: SessionId,
+  after: Position,
+  upTo: Position,
+  signal: AbortSignal | undefined,
+): Promise<Position | undefined> {
+  const options = signal === undefined ? {} : { signal };
+  for (const segment of await segmentsOf(snapshot, after, upTo)) {
+    const { rollup } = segment;
+    if (rollup !== undefined) {
+      const position = await snapshot.rollups.ask(() => findInRollup(rollup, "sessions", session));
+      if (position !== "damaged") {
+        if (position !== undefined && position > after && position <= upTo) return position;
+        continue;
+      }
+    }
+    for await (const page of snapshot.records(segment.after, segment.upTo, options)) {
+      const found = page.find((record) => record.session === session);
+      if (found !== undefined) return found.position;
+      await setImmediate();
+    }
+  }
+  return undefined;
 }

@@ -3,13 +3,11 @@
 import { hexToBytes } from "../../base/bytes.ts";
 import { throwIfAborted } from "../../base/clock.ts";
 import { invariant } from "../../base/errors.ts";
-import { hashObject } from "../../base/hash.ts";
 import { type Epoch, epochOf, type Position } from "../../base/ids.ts";
 import type { RollupRef } from "../../codec/head.ts";
 import type { LandingRecord } from "../../codec/landing-record.ts";
-import { encodeRollupFront, type RollupFront, rollupSpan } from "../../codec/rollup.ts";
-import { ID_BYTES } from "../../codec/rollup-ids.ts";
-import { rollupKey, rollupPartKey } from "../../objects/keys.ts";
+import { type RollupFront, rollupSpan } from "../../codec/rollup.ts";
+import { rollupKey } from "../../objects/keys.ts";
 import type { Put } from "../../store/object-store.ts";
 import type { ForgeContext } from "../context.ts";
 import type { HeadChange } from "../head-change.ts";
@@ -19,9 +17,7 @@ import { IdsCursor, IdTableCursor, OperationsCursor, type ReadableRollup, Touche
 import { digestOfDigests, digestOfRecords } from "./digest.ts";
 import { DamagedRollupError, readFront } from "./extents.ts";
 import { ROLLUP_FANOUT } from "./levels.ts";
-import { type EntryCursor, mergeEntries } from "./merge.ts";
-import { StreamWriter } from "./stream-writer.ts";
-import { IdTableWriter, TouchedTableWriter } from "./table-writer.ts";
+import { type RollupSources, type WrittenRollup, writeRollup } from "./write.ts";
 
 export interface BuiltRollup {
   readonly ref: RollupRef;
@@ -34,20 +30,6 @@ export interface BuiltRollup {
 
 interface SignalOption {
   readonly signal?: AbortSignal;
-}
-
-/** Where the entries of a rollup come from. */
-interface Sources {
-  readonly digest: string;
-  readonly touched: readonly EntryCursor[];
-  readonly landings: readonly EntryCursor[];
-  readonly sessions: readonly EntryCursor[];
-}
-
-interface Built {
-  readonly ref: RollupRef;
-  readonly front: RollupFront;
-  readonly bytes: Uint8Array;
 }
 
 /**
@@ -80,9 +62,8 @@ class RollupBuilder {
   readonly #snapshot: Snapshot;
   readonly #epoch: Epoch;
   readonly #options: SignalOption;
-  /** Of rollups that the head names and that are damaged: those that were built instead, by the hash of the first. */
+  /** Children that the head does not name, or that are damaged there: what was built instead. */
   readonly #replaced = new Map<string, ReadableRollup>();
-
   /** Digests of the stretches that were read from the log, by first position. */
   readonly #read = new Map<Position, string>();
 
@@ -101,7 +82,7 @@ class RollupBuilder {
     return new Map(outside);
   }
 
-  async build(level: number, first: Position): Promise<Built> {
+  async build(level: number, first: Position): Promise<WrittenRollup> {
     throwIfAborted(this.#options.signal);
     if (level === 1) return await this.#write(level, first, await this.#fromLog(first));
     for (;;) {
@@ -119,7 +100,7 @@ class RollupBuilder {
           !this.#replaced.has(placeOf(ref)),
           `a rollup of ${ref.first} that was just built is damaged`,
         );
-        this.#replaced.set(placeOf(ref), await this.#buildStored(ref.level, ref.first));
+        await this.#replace(ref.level, ref.first);
       }
     }
   }
@@ -128,7 +109,7 @@ class RollupBuilder {
     const replaced = this.#replaced.get(placeOf({ level, first }));
     if (replaced !== undefined) return replaced;
     const { rollups } = this.#snapshot.head;
-    const ref = rollups.find((candidate) => candidate.level === level && candidate.first === first);
+    const ref = rollups.find((there) => there.level === level && there.first === first);
     if (ref !== undefined) {
       try {
         const { front } = await readFront(this.#place, ref, this.#options);
@@ -137,18 +118,13 @@ class RollupBuilder {
         if (!(error instanceof DamagedRollupError)) throw error;
       }
     }
-    const built = await this.#buildStored(level, first);
-    this.#replaced.set(placeOf({ level, first }), built);
-    return built;
+    return await this.#replace(level, first);
   }
 
-  /** One that no head will name: its parent does not need it for long. */
-  async #buildStored(level: number, first: Position): Promise<ReadableRollup> {
-    const { ref, front, bytes } = await this.build(level, first);
-    const key = rollupKey(this.#snapshot.project, ref.epoch, level, first, ref.hash);
-    // Its parts can be read as soon as they are stored; the front is at hand.
-    if (front.parts.length === 0) return { ref, front };
-    await this.#context.store.put(key, bytes, this.#options);
+  /** Builds one that no head will name, and whose front is only here: its parent does not need it for long. */
+  async #replace(level: number, first: Position): Promise<ReadableRollup> {
+    const { ref, front } = await this.build(level, first);
+    this.#replaced.set(placeOf(ref), { ref, front });
     return { ref, front };
   }
 
@@ -156,7 +132,7 @@ class RollupBuilder {
     return { store: this.#context.store, project: this.#snapshot.project };
   }
 
-  async #fromLog(first: Position): Promise<Sources> {
+  async #fromLog(first: Position): Promise<RollupSources> {
     const snapshot = this.#snapshot;
     const last = (first + rollupSpan(1) - 1) as Position;
     const records: LandingRecord[] = [];
@@ -175,7 +151,7 @@ class RollupBuilder {
     };
   }
 
-  #fromChildren(children: readonly ReadableRollup[], first: Position): Sources {
+  #fromChildren(children: readonly ReadableRollup[], first: Position): RollupSources {
     const place = this.#place;
     return {
       digest: digestOfDigests(children.map(({ front }) => front.digest)),
@@ -185,35 +161,13 @@ class RollupBuilder {
     };
   }
 
-  async #write(level: number, first: Position, sources: Sources): Promise<Built> {
-    const { store } = this.#context;
-    const { project } = this.#snapshot;
-    const { signal } = this.#options;
-    const epoch = this.#epoch;
-    const stream = new StreamWriter((part, bytes) =>
-      store.put(rollupPartKey(project, epoch, part.hash), bytes, this.#options),
+  async #write(level: number, first: Position, sources: RollupSources): Promise<WrittenRollup> {
+    return await writeRollup(
+      { ...this.#place, epoch: this.#epoch },
+      { level, first },
+      sources,
+      this.#options,
     );
-    const touched = new TouchedTableWriter(stream);
-    await mergeEntries(sources.touched, (entry) => {
-      touched.add(entry.key, entry.keyStart, entry.keyEnd, entry);
-      if (!touched.isFull) return undefined;
-      throwIfAborted(signal);
-      return touched.flush();
-    });
-    await touched.close();
-    const landings = await writeIds(stream, sources.landings, { mayRepeat: false });
-    const sessions = await writeIds(stream, sources.sessions, { mayRepeat: true });
-    await stream.endsWith(touched.pageBytes + landings.pageBytes + sessions.pageBytes);
-    const tables = {
-      touched: await touched.finish(),
-      landings: await landings.finish(),
-      sessions: await sessions.finish(),
-    };
-    const inline = await stream.finish();
-    const front = { level, first, digest: sources.digest, parts: stream.parts, tables, inline };
-    const bytes = encodeRollupFront(front);
-    const last = (first + rollupSpan(level) - 1) as Position;
-    return { ref: { level, epoch, first, last, hash: hashObject(bytes) }, front, bytes };
   }
 }
 
@@ -226,19 +180,4 @@ function sortedIds(ids: readonly { readonly hex: string; readonly position: numb
     a.hex === b.hex ? a.position - b.position : a.hex < b.hex ? -1 : 1,
   );
   return new IdsCursor(sorted.map(({ hex, position }) => ({ id: hexToBytes(hex), position })));
-}
-
-async function writeIds(
-  stream: StreamWriter,
-  cursors: readonly EntryCursor[],
-  options: { readonly mayRepeat: boolean },
-): Promise<IdTableWriter> {
-  const table = new IdTableWriter(stream, options);
-  await mergeEntries(cursors, (entry) => {
-    invariant(entry.keyEnd - entry.keyStart === ID_BYTES, "an id of another length");
-    table.add(entry.key, entry.keyStart, entry.position);
-    return table.isFull ? table.flush() : undefined;
-  });
-  await table.close();
-  return table;
 }

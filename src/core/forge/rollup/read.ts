@@ -102,9 +102,19 @@ export class RollupReader {
     }
   }
 
+  /** It was repaired under its old name: it is read again. */
+  forgive(ref: RollupRef): void {
+    this.#damaged.delete(nameOf(ref));
+  }
+
   /** Takes note of damage that was found while a rollup was used, which is not used again. */
   report(error: DamagedRollupError): void {
     const name = nameOf(error.ref);
+    const open = this.#open.get(name);
+    if (open !== undefined) {
+      this.#lru.remove(open);
+      open.evicted();
+    }
     this.#fallbacks++;
     if (this.#damaged.has(name)) return;
     if (this.#damaged.size >= DAMAGED_MAX) {
