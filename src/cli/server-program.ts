@@ -44,6 +44,8 @@ export interface RunningServerHandle {
   /** Present when this start made it. */
   readonly newOwnerToken: string | undefined;
   readonly log: { error(event: string, fields?: Readonly<Record<string, unknown>>): void };
+  /** Resolves, with the reason, when the store is refused after the start. */
+  readonly refused: Promise<unknown>;
   /** Finishes running calls, takes no more, and closes the store. */
   drain(): Promise<void>;
 }

@@ -49,6 +49,8 @@ export interface RunningServer extends AsyncDisposable {
   /** The owner token, when this start made it: it is shown once. */
   readonly newOwnerToken: string | undefined;
   readonly log: ServerLog;
+  /** Resolves when the store is refused after the start: the server is of no more use. */
+  readonly refused: Promise<unknown>;
   /**
    * Takes no more calls, ends live streams, waits for the running calls (DRAIN_MS_MAX at most), and closes the
    * store. Disposing does the same without waiting.
@@ -77,7 +79,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   for (const warning of options.warnings) log.warn("options", { message: warning });
   await using cleanup = new AsyncDisposableStack();
   const { env } = request.world;
-  const { store, address, cached } = await openStorage(options, { clock, random, env, log });
+  const { store, address, cached, checked } = await openStorage(options, { clock, random, env, log });
   const stored = cleanup.use(
     new ForgeService({
       store,
@@ -151,6 +153,9 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     storage: address,
     newOwnerToken: token.minted,
     log,
+    refused: new Promise((resolve) => {
+      checked.catch(resolve);
+    }),
     drain: () => {
       stopped ??= stop(DRAIN_MS_MAX);
       return stopped;

@@ -82,9 +82,10 @@ async function serve(invocation: Invocation, flags: ServeFlags): Promise<void> {
   for (const line of json ? announceJson(server) : announceText(server)) writeLine(line);
   started = true;
   for (const line of early) writeLine(line);
-  await fired(world.signal);
-  output.note("finishing running calls; a second signal ends them");
+  const refused = await Promise.race([fired(world.signal), server.refused]);
+  if (refused === undefined) output.note("finishing running calls; a second signal ends them");
   await server.drain();
+  if (refused !== undefined) throw refused;
 }
 
 function announceJson({ url, dataDirectory, storage, newOwnerToken }: RunningServerHandle): string[] {
@@ -120,7 +121,7 @@ function writeLog(fd: number, line: string): void {
   }
 }
 
-function fired(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+function fired(signal: AbortSignal): Promise<undefined> {
+  if (signal.aborted) return Promise.resolve(undefined);
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(undefined), { once: true }));
 }
