@@ -10,6 +10,7 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { MicError } from "../core/base/errors.ts";
+import { isBucketAddress, parseBucketForge, parseBucketProject } from "./bucket-address.ts";
 import { usageError } from "./errors.ts";
 import { parseServerUrl } from "./server-url.ts";
 
@@ -20,7 +21,7 @@ export type Address =
 
 /** A project in a forge that can be opened. */
 export interface ProjectAddress {
-  /** What `WorkspaceContext.openForge` takes: an absolute directory, or a server's origin. */
+  /** What `WorkspaceContext.openForge` takes: an absolute directory, a server's origin, or `s3://bucket[/prefix]`. */
   readonly forge: string;
   /** `org/project`. */
   readonly project: string;
@@ -68,8 +69,8 @@ function toDirectory(text: string, cwd: string): string {
 }
 
 /**
- * The forge and the project that `text` names; a server is not asked. Errors: `usage`, `not-found` when nothing is
- * there, `unsupported` for buckets.
+ * The forge and the project that `text` names; a server or a bucket is not asked. Errors: `usage`, `not-found` when
+ * nothing is there.
  */
 export async function resolveProject(text: string, context: AddressContext): Promise<ProjectAddress> {
   const address = parseAddress(text, context.cwd);
@@ -83,7 +84,7 @@ export async function resolveProject(text: string, context: AddressContext): Pro
   }
 }
 
-/** The forge that a server's address or alias names, without a project. */
+/** The forge that an address or an alias names, without a project. */
 export async function resolveForge(text: string, context: AddressContext): Promise<string> {
   const address = parseAddress(expandAlias(text, context), context.cwd);
   if (address.kind === "remote") return resolveServer(address.url);
@@ -99,7 +100,7 @@ export async function resolveForge(text: string, context: AddressContext): Promi
 }
 
 function resolveRemote(url: string): ProjectAddress {
-  refuseBucket(url);
+  if (isBucketAddress(url)) return parseBucketProject(url);
   const { origin, path: project } = parseServerUrl(url);
   if (/^[^/]+\/[^/]+$/.test(project)) return { forge: origin, project };
   throw usageError(
@@ -109,7 +110,7 @@ function resolveRemote(url: string): ProjectAddress {
 }
 
 function resolveServer(url: string): string {
-  refuseBucket(url);
+  if (isBucketAddress(url)) return parseBucketForge(url);
   const { origin, path: rest } = parseServerUrl(url);
   if (rest !== "") throw usageError(`${url} is not a server's address: it has a path`, `write ${origin}`);
   return origin;
@@ -154,11 +155,4 @@ function expandAlias(text: string, context: AddressContext): string {
 
 export function isWorkspaceRoot(directory: string): boolean {
   return existsSync(path.join(directory, ".mic"));
-}
-
-function refuseBucket(url: string): void {
-  if (!/^s3:/i.test(url)) return;
-  throw new MicError("unsupported", `this version cannot reach ${url}`, {
-    hint: "use http(s)://host/org/project, a forge directory or a workspace",
-  });
 }

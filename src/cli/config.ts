@@ -7,6 +7,7 @@
  * | user.name, user.email | the author of landings |
  * | server.default | the forge that plain `org/project` names: an address or an alias |
  * | server.NAME | an alias for the address of a forge |
+ * | s3.endpoint, s3.region, s3.force-path-style | where buckets are, unless the environment says so |
  * | alias.NAME | a command: `alias.st` = `status --verbose` |
  * | ui.color | `always`, `never`, `auto` |
  * | ui.pager, ui.editor | command lines; `never` for no pager |
@@ -20,7 +21,17 @@ import type { CommandLineWorld } from "./world.ts";
 
 export type ConfigValues = Readonly<Record<string, string>>;
 
-const FIXED_KEYS = ["user.name", "user.email", "server.default", "ui.color", "ui.pager", "ui.editor"];
+const FIXED_KEYS = [
+  "user.name",
+  "user.email",
+  "server.default",
+  "s3.endpoint",
+  "s3.region",
+  "s3.force-path-style",
+  "ui.color",
+  "ui.pager",
+  "ui.editor",
+];
 const FAMILIES = /^(?:server|alias)\.[A-Za-z0-9][A-Za-z0-9_-]*$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they may not be stored
 const CONTROL = /[\u0000-\u001f\u007f]/;

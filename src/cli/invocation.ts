@@ -8,6 +8,7 @@ import type { Forge } from "../core/forge/forge.ts";
 import type { WorkspaceContext } from "../core/workspace/context.ts";
 import type { Workspace } from "../core/workspace/workspace.ts";
 import { type AddressContext, type ProjectAddress, resolveForge, resolveProject } from "./address.ts";
+import { isBucketAddress } from "./bucket-address.ts";
 import { type ConfigValues, configPath, loadConfig } from "./config.ts";
 import { findToken } from "./credentials.ts";
 import { usageError } from "./errors.ts";
@@ -72,6 +73,10 @@ export class Invocation implements AsyncDisposable {
     return this.world.signal;
   }
 
+  get timeoutMs(): number {
+    return (this.options.timeout ?? TIMEOUT_SECONDS) * 1000;
+  }
+
   /** A person can be asked. */
   get interactive(): boolean {
     return this.world.stdinIsTty && this.world.stdoutIsTty && this.options.json !== true;
@@ -80,7 +85,7 @@ export class Invocation implements AsyncDisposable {
   /** `createForge`: only `mic init` makes a forge that is not there. */
   workspaceContext(options: { readonly createForge?: boolean } = {}): WorkspaceContext {
     const { output, world } = this;
-    const { timeout, agent } = this.options;
+    const { agent } = this.options;
     return {
       clock: systemClock,
       random: systemRandom,
@@ -92,7 +97,7 @@ export class Invocation implements AsyncDisposable {
       signal: world.signal,
       warn: (message) => output.warn(message),
       ...(world.platform === "linux" ? { findChangedDirectories: this.#askWatcher } : {}),
-      lockTimeoutMs: (timeout ?? TIMEOUT_SECONDS) * 1000,
+      lockTimeoutMs: this.timeoutMs,
     };
   }
 
@@ -107,14 +112,24 @@ export class Invocation implements AsyncDisposable {
     return await Workspace.open(this.cwd, this.workspaceContext());
   }
 
-  /** The same forge for the same address; disposed with the invocation. */
+  /**
+   * The same forge for the same address; disposed with the invocation. `create`: a directory becomes a forge, a bucket
+   * is probed unless it was.
+   */
   openForge(address: string, create = false): Promise<Forge> {
     let forge = this.#forges.get(address);
     if (forge === undefined) {
-      forge = isServerUrl(address) ? this.#openServer(address) : openDirectory(address, create);
+      forge = this.#openAddress(address, create);
       this.#forges.set(address, forge);
     }
     return forge;
+  }
+
+  async #openAddress(address: string, create: boolean): Promise<Forge> {
+    if (isServerUrl(address)) return await this.#openServer(address);
+    if (!isBucketAddress(address)) return await openDirectory(address, create);
+    const { openBucket } = await import("./open-bucket.ts");
+    return await openBucket(this, address, create);
   }
 
   /** A server's forge with a token of one's own choice; the caller disposes of it. */
@@ -126,7 +141,7 @@ export class Invocation implements AsyncDisposable {
       ...(ca === undefined ? {} : { ca }),
       clock: systemClock,
       random: systemRandom,
-      timeoutMs: (this.options.timeout ?? TIMEOUT_SECONDS) * 1000,
+      timeoutMs: this.timeoutMs,
       agent: `mic/${versionInfo().version}`,
     });
   }

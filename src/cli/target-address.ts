@@ -12,6 +12,7 @@ import {
   resolveForge,
   resolveProject,
 } from "./address.ts";
+import { isBucketAddress, parseBucketAddress, parseBucketForge } from "./bucket-address.ts";
 import { usageError } from "./errors.ts";
 import { isServerUrl, parseServerUrl } from "./server-url.ts";
 
@@ -36,7 +37,7 @@ export async function resolveTarget(
   const address = parseAddress(text, context.cwd);
   switch (address.kind) {
     case "remote":
-      return await resolveRemote(address.url, context);
+      return await resolveRemote(address.url, context, options.namesForge);
     case "directory":
       return await resolveDirectory(address.path, context, options.namesForge);
     case "plain": {
@@ -50,7 +51,14 @@ function existing(forge: string): Target {
   return { forge, project: undefined, isNew: false };
 }
 
-async function resolveRemote(url: string, context: AddressContext): Promise<Target> {
+/**
+ * A bucket's keys do not say where a forge ends, so the shape decides: at most one part is a prefix, two or more end
+ * in a project unless a forge is meant.
+ */
+async function resolveRemote(url: string, context: AddressContext, namesForge: boolean): Promise<Target> {
+  if (isBucketAddress(url) && (namesForge || parseBucketAddress(url).parts.length < 2)) {
+    return existing(parseBucketForge(url));
+  }
   if (isServerUrl(url) && parseServerUrl(url).path === "") return existing(await resolveForge(url, context));
   return { ...(await resolveProject(url, context)), isNew: false };
 }

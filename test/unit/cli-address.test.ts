@@ -65,7 +65,15 @@ describe("resolveProject()", () => {
     ["https://h/ada/x/y", "usage"],
     ["https://good@evil/ada/x", "usage"],
     ["https://h/ada/x?y", "usage"],
-    ["s3://bucket/ada/x", "unsupported"],
+    ["s3://bucket", "usage"],
+    ["s3://bucket/x", "usage"],
+    ["s3:///ada/x", "usage"],
+    ["s3://Bucket/ada/x", "usage"],
+    ["s3://key:secret@bucket/ada/x", "usage"],
+    ["s3://localhost:9000/bucket/ada/x", "usage"],
+    ["s3://bucket/../ada/x", "usage"],
+    ["s3://bucket/a//ada/x", "usage"],
+    ["s3://bucket/ada/x?endpoint=http://evil", "usage"],
   ])("%s without more is %s", async (text, code) => {
     await expect(resolveProject(text, context())).rejects.toMatchObject({ code });
   });
@@ -76,7 +84,19 @@ describe("resolveProject()", () => {
     expect(await resolveProject("ada/x", context("https://h:8443/"))).toEqual(expected);
     expect(await resolveProject("ada/x", context("work", { work: "https://h:8443" }))).toEqual(expected);
     await expect(resolveForge("https://h/ada/x", context())).rejects.toMatchObject({ code: "usage" });
-    await expect(resolveForge("s3://bucket", context())).rejects.toMatchObject({ code: "unsupported" });
+  });
+
+  it("takes the last two parts of a bucket's address for the project, the rest for the forge", async () => {
+    const expected = { forge: "s3://bucket/team/forge", project: "ada/x" };
+    expect(await resolveProject("s3://bucket/team/forge/ada/x", context())).toEqual(expected);
+    expect(await resolveProject("S3://bucket/team/forge/ada/x/", context())).toEqual(expected);
+    expect(await resolveProject("s3://bucket/ada/x", context())).toEqual({
+      forge: "s3://bucket",
+      project: "ada/x",
+    });
+    expect(await resolveProject("ada/x", context("s3://bucket/team/forge/"))).toEqual(expected);
+    expect(await resolveForge("s3://bucket/team/", context())).toBe("s3://bucket/team");
+    expect(await resolveForge("b", context(undefined, { b: "s3://bucket" }))).toBe("s3://bucket");
   });
 
   it("refuses an option in a name's place, and aliases that lead in a circle", async () => {

@@ -33,6 +33,10 @@ describe("resolveTarget()", () => {
     ["./work/ada/notes", { forge: at("work/.mic/forge"), project: "ada/notes", isNew: false }],
     ["https://Forge.example.org", { forge: "https://forge.example.org", project: undefined, isNew: false }],
     ["http://[::1]:7420/ada/notes/", { forge: "http://[::1]:7420", project: "ada/notes", isNew: false }],
+    ["s3://bucket", { forge: "s3://bucket", project: undefined, isNew: false }],
+    ["s3://bucket/team/", { forge: "s3://bucket/team", project: undefined, isNew: false }],
+    ["s3://bucket/ada/notes", { forge: "s3://bucket", project: "ada/notes", isNew: false }],
+    ["s3://bucket/team/ada/notes", { forge: "s3://bucket/team", project: "ada/notes", isNew: false }],
     ["./empty/ada/notes", { forge: at("empty"), project: "ada/notes", isNew: true }],
     ["./missing/ada/notes", { forge: at("missing"), project: "ada/notes", isNew: true }],
   ])("%s, which names a project or a forge", async (text, expected) => {
@@ -43,6 +47,7 @@ describe("resolveTarget()", () => {
     ["./missing", { forge: at("missing"), project: undefined, isNew: true }],
     ["./missing/deep/down", { forge: at("missing/deep/down"), project: undefined, isNew: true }],
     ["./empty", { forge: at("empty"), project: undefined, isNew: true }],
+    ["s3://bucket/team/forge", { forge: "s3://bucket/team/forge", project: undefined, isNew: false }],
     ["./begun", { forge: at("begun"), project: undefined, isNew: true }],
   ])("%s, which names a forge to be made", async (text, expected) => {
     expect(await resolveTarget(text, context, { namesForge: true })).toEqual(expected);

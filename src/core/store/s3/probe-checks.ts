@@ -11,8 +11,10 @@ export interface ProbeContext {
   readonly prefix: string;
   readonly clock: Clock;
   readonly random: Random;
+  /** At one key at once. */
   readonly writers: number;
-  readonly rounds: number;
+  /** At most. */
+  readonly pairRounds: number;
   readonly signal?: AbortSignal;
 }
 
@@ -222,7 +224,7 @@ function replace(context: ProbeContext, key: string, expected: ETag): Promise<ET
  * The ETag after a write that nobody disputes. An answer that is not definite (a store that limits writes per key, a
  * connection that broke) leads to a look at what is there. Errors: `unreachable` when none ever is.
  */
-export async function definite(
+async function definite(
   context: ProbeContext,
   key: string,
   write: () => Promise<CommitOutcome>,

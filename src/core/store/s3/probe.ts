@@ -6,13 +6,13 @@
  * Works below `probe/` and leaves nothing there. A race can be won by luck: a store that checks and then acts passes
  * with a small probability, which every further start makes smaller.
  */
-import { bytesToHex } from "../../base/bytes.ts";
+import { bytesToHex, utf8 } from "../../base/bytes.ts";
 import { type Clock, throwIfAborted } from "../../base/clock.ts";
 import { isMicError, MicError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import type { ObjectStore } from "../object-store.ts";
-import { PROBE_CHECKS, type ProbeContext } from "./probe-checks.ts";
-import { PROBE_RACES } from "./probe-races.ts";
+import { PROBE_CHECKS, type ProbeContext, type ProbeFailure } from "./probe-checks.ts";
+import { runRaces } from "./probe-races.ts";
 
 export interface ProbeCheck {
   readonly name: string;
@@ -38,18 +38,18 @@ export interface ProbeOptions {
   readonly signal?: AbortSignal;
   /** Writers of one race, 2 to 64. Default 32. */
   readonly writers?: number;
-  /** Races of each kind. Default 4. */
-  readonly rounds?: number;
+  /** Rounds of races between pairs, at most. Default 4. */
+  readonly pairRounds?: number;
 }
 
 const PREFIX = "probe/";
 const WRITERS = 32;
-const ROUNDS = 4;
+const PAIR_ROUNDS = 4;
 const DAY_MS = 86_400_000;
 
 /**
- * Errors: `unreachable`, `unauthenticated`, `not-found` for a missing bucket, `aborted`: nothing is known about the
- * store then. What a store does wrong is in the report.
+ * Errors: `unreachable`, `unauthenticated`, `forbidden`, `not-found` for a missing bucket, `aborted`: nothing is known
+ * about the store then. What a store does wrong is in the report.
  */
 export async function probeStore(store: ObjectStore, options: ProbeOptions): Promise<ProbeReport> {
   const { clock, random, signal } = options;
@@ -63,15 +63,19 @@ export async function probeStore(store: ObjectStore, options: ProbeOptions): Pro
     clock,
     random,
     writers: options.writers ?? WRITERS,
-    rounds: options.rounds ?? ROUNDS,
+    pairRounds: options.pairRounds ?? PAIR_ROUNDS,
     ...(signal === undefined ? {} : { signal }),
   };
-  let checks: readonly ProbeCheck[];
+  const checks: ProbeCheck[] = [];
   try {
-    const running = [...PROBE_RACES, ...PROBE_CHECKS].map(({ name, rule, run }) =>
-      attempt(name, rule, () => run(context)),
-    );
-    checks = await allOrFirstError(running);
+    // Alone: it finds region, time and rights for those that follow.
+    await store.put(`${prefix}first`, utf8("mic"), signal === undefined ? {} : { signal });
+    const single = PROBE_CHECKS.map(({ name, rule, run }) => attempt(name, rule, () => run(context)));
+    const races = runRaces(context);
+    // All of them have ended before anything is removed, so that nothing is written again.
+    await Promise.allSettled([races, ...single]);
+    for (const { name, rule, failure } of await races) checks.push(toCheck(name, rule, failure));
+    checks.push(...(await Promise.all(single)));
   } finally {
     await removeOld(store, prefix, today);
   }
@@ -79,7 +83,7 @@ export async function probeStore(store: ObjectStore, options: ProbeOptions): Pro
   return { store: store.description, passed, checks, durationMs: performance.now() - startMs };
 }
 
-/** Errors: those of `probeStore`, and `unsupported` (`forbidden` when only rights are missing) for a store that failed. */
+/** Errors: those of `probeStore`, and `unsupported` for a store that failed. */
 export async function probeBucket(store: ObjectStore, options: ProbeOptions): Promise<ProbeReport> {
   const report = await probeStore(store, options);
   requirePassed(report);
@@ -98,30 +102,23 @@ export function requirePassed({ passed, checks, store }: ProbeReport): void {
 }
 
 /** Codes that say nothing about the store's guarantees. */
-const UNKNOWN = ["unreachable", "unauthenticated", "not-found", "aborted", "internal", "usage"];
+const UNKNOWN = ["unreachable", "unauthenticated", "forbidden", "not-found", "aborted", "internal", "usage"];
 
 async function attempt(
   name: string,
   rule: string,
-  run: () => Promise<{ readonly problem: string; readonly fix: string } | undefined>,
+  run: () => Promise<ProbeFailure | undefined>,
 ): Promise<ProbeCheck> {
   try {
-    const failure = await run();
-    return failure === undefined ? { name, rule, passed: true } : { name, rule, passed: false, ...failure };
+    return toCheck(name, rule, await run());
   } catch (error) {
     if (!isMicError(error) || UNKNOWN.includes(error.code)) throw error;
-    const fix = error.hint ?? "see docs/storage.md";
-    return { name, rule, passed: false, problem: error.message, fix };
+    return toCheck(name, rule, { problem: error.message, fix: error.hint ?? "see docs/storage.md" });
   }
 }
 
-/** Waits for all of them, so that what is removed afterwards is not written again. */
-async function allOrFirstError<Value>(running: readonly Promise<Value>[]): Promise<Value[]> {
-  const settled = await Promise.allSettled(running);
-  return settled.map((result) => {
-    if (result.status === "rejected") throw result.reason;
-    return result.value;
-  });
+function toCheck(name: string, rule: string, failure: ProbeFailure | undefined): ProbeCheck {
+  return { name, rule, passed: failure === undefined, ...failure };
 }
 
 /** What this probe wrote, and what earlier ones left that were killed. */

@@ -1,0 +1,78 @@
+/**
+ * A forge or a store in a bucket, for a command. Before something is made in a bucket for the first time, the store is
+ * probed; that it passed is remembered in the configuration directory, one file for each endpoint and bucket.
+ */
+import { createHash } from "node:crypto";
+import { statSync } from "node:fs";
+import path from "node:path";
+import { systemClock, systemRandom } from "../core/base/system.ts";
+import { bucketOfAddress, openBucketStore, openForgeOnStore } from "../core/forge/bucket-forge.ts";
+import type { Forge } from "../core/forge/forge.ts";
+import type { S3Defaults } from "../core/store/s3/environment.ts";
+import type { S3Store } from "../core/store/s3/open.ts";
+import { homeDirectory } from "./config.ts";
+import type { Invocation } from "./invocation.ts";
+import { replaceFile } from "./replace-file.ts";
+
+/** A store may be replaced or upgraded behind its endpoint. */
+const REMEMBERED_MS = 30 * 86_400_000;
+
+/** Errors: those of `openStore`, and `unsupported` for a store that fails the probe. */
+export async function openBucket(invocation: Invocation, address: string, create: boolean): Promise<Forge> {
+  const store = await openStore(invocation, address);
+  try {
+    if (create) await probeOnce(invocation, address, store);
+    return await openForgeOnStore(store, address, { clock: systemClock, random: systemRandom });
+  } catch (error) {
+    await store[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Errors: `usage`, `unsupported`, `unauthenticated`. */
+export async function openStore(invocation: Invocation, address: string): Promise<S3Store> {
+  const { world, config, output } = invocation;
+  return await openBucketStore(address, {
+    env: world.env,
+    defaults: configuredDefaults(config),
+    clock: systemClock,
+    random: systemRandom,
+    ...(invocation.options.verbose === true
+      ? {
+          onRequest: ({ operation, status, durationMs }) =>
+            output.note(`s3 ${operation} ${status} in ${durationMs.toFixed(1)} ms`),
+        }
+      : {}),
+  });
+}
+
+function configuredDefaults(config: Readonly<Record<string, string | undefined>>): S3Defaults {
+  const endpoint = config["s3.endpoint"];
+  const region = config["s3.region"];
+  const forcePathStyle = config["s3.force-path-style"];
+  return {
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(region === undefined ? {} : { region }),
+    ...(forcePathStyle === undefined ? {} : { forcePathStyle }),
+  };
+}
+
+async function probeOnce(invocation: Invocation, address: string, store: S3Store): Promise<void> {
+  const { world, signal, output } = invocation;
+  const { readS3Settings } = await import("../core/store/s3/environment.ts");
+  const { endpoint, bucket } = readS3Settings(
+    world.env,
+    bucketOfAddress(address),
+    configuredDefaults(invocation.config),
+  );
+  const where = `${endpoint ?? "aws"} ${bucket}`;
+  const name = createHash("sha256").update(where).digest("hex").slice(0, 32);
+  const file = path.join(homeDirectory(world), "probed", name);
+  const passedMs = statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? Number.NEGATIVE_INFINITY;
+  const age = systemClock.nowMs() - passedMs;
+  if (age >= 0 && age < REMEMBERED_MS) return;
+  output.progress.update({ task: "probing the store", done: 0, total: 0, unit: "objects" });
+  const { probeBucket } = await import("../core/store/s3/probe.ts");
+  await probeBucket(store, { clock: systemClock, random: systemRandom, signal });
+  replaceFile(file, `${where}\n`);
+}

@@ -1,0 +1,57 @@
+/** A forge in a bucket, without a server: the service in this process, over S3. */
+import type { Clock } from "../base/clock.ts";
+import { MicError } from "../base/errors.ts";
+import type { Random } from "../base/random.ts";
+import type { Environment, S3Defaults, S3Flags } from "../store/s3/environment.ts";
+import type { S3Store } from "../store/s3/open.ts";
+import type { S3RequestStats } from "../store/s3/options.ts";
+import type { Forge } from "./forge.ts";
+
+export interface OpenBucket {
+  readonly env: Environment;
+  /** Of the configuration. */
+  readonly defaults: S3Defaults;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly timeoutMs?: number;
+  readonly onRequest?: (stats: S3RequestStats) => void;
+}
+
+const ADDRESS = /^s3:\/\/([^/]*)(?:\/(.*))?$/i;
+
+/** `s3://bucket[/prefix]`. Errors: `usage`. */
+export function bucketOfAddress(address: string): Required<Pick<S3Flags, "bucket" | "prefix">> {
+  const match = ADDRESS.exec(address);
+  if (match === null)
+    throw new MicError("usage", `${address} is not the address of a bucket`, { hint: EXAMPLE });
+  return { bucket: match[1]!, prefix: match[2] ?? "" };
+}
+
+const EXAMPLE = "write s3://bucket/prefix";
+
+/** The store at an address. Nothing is sent yet. Errors: `usage`, `unsupported`, `unauthenticated`. */
+export async function openBucketStore(address: string, options: OpenBucket): Promise<S3Store> {
+  const { env, defaults, clock, random, timeoutMs, onRequest } = options;
+  const [{ connectS3 }, { readS3Settings }] = await Promise.all([
+    import("../store/s3/connect.ts"),
+    import("../store/s3/environment.ts"),
+  ]);
+  return await connectS3(readS3Settings(env, bucketOfAddress(address), defaults), {
+    env,
+    clock,
+    random,
+    transport: "fetch",
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(onRequest === undefined ? {} : { onRequest }),
+  });
+}
+
+/** Over a store that is given up to the forge. Whoever lands is this process itself. */
+export async function openForgeOnStore(
+  store: S3Store,
+  address: string,
+  { clock, random }: Pick<OpenBucket, "clock" | "random">,
+): Promise<Forge> {
+  const { ForgeService } = await import("./service.ts");
+  return new ForgeService({ store, address, clock, random, trustWriters: true });
+}

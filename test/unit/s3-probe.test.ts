@@ -1,0 +1,214 @@
+import { describe, expect, test } from "vitest";
+import type { Clock } from "../../src/core/base/clock.ts";
+import { MicError } from "../../src/core/base/errors.ts";
+import { systemClock, systemRandom } from "../../src/core/base/system.ts";
+import { MemoryStore } from "../../src/core/store/memory-store.ts";
+import type { CommitOutcome, ObjectStore, Put, Swap } from "../../src/core/store/object-store.ts";
+import { openS3Store } from "../../src/core/store/s3/open.ts";
+import { probeBucket, probeStore } from "../../src/core/store/s3/probe.ts";
+import { judgeRace } from "../../src/core/store/s3/probe-races.ts";
+import { S3Server } from "../support/s3-server.ts";
+
+const WINDOW_MS = 15 * 60_000;
+/** Waits end at once. */
+const clock: Clock = { nowMs: () => systemClock.nowMs(), sleep: () => Promise.resolve() };
+const options = { clock, random: systemRandom };
+
+/** As a store on S3: what was signed too long ago is refused. */
+class HonestStore extends MemoryStore {
+  constructor() {
+    super(systemClock);
+  }
+
+  override async commit(puts: readonly Put[], swap: Swap): Promise<CommitOutcome> {
+    const isOld = swap.checkedAtMs !== undefined && systemClock.nowMs() - swap.checkedAtMs > WINDOW_MS;
+    if (isOld) return { kind: "unknown", cause: new Error("RequestTimeTooSkewed") };
+    return await super.commit(puts, swap);
+  }
+
+  /** Writes without a look. */
+  async overwrite(swap: Swap): Promise<CommitOutcome> {
+    for (;;) {
+      const current = await this.get(swap.key);
+      const outcome = await super.commit([], { ...swap, expected: current?.etag ?? null });
+      if (outcome.kind === "committed") return outcome;
+    }
+  }
+}
+
+const failures = async (store: ObjectStore): Promise<string[]> => {
+  const { checks, passed } = await probeStore(store, options);
+  const failed = checks.filter((check) => !check.passed);
+  expect(passed).toBe(failed.length === 0);
+  for (const { problem, fix } of failed) expect([problem, fix]).not.toContain("");
+  return failed.map(({ name }) => name);
+};
+
+describe("probeStore()", () => {
+  test("passes an honest store, and leaves nothing behind", async () => {
+    const store = new HonestStore();
+    await store.put("probe/3-0123456789abcdef/left-by-a-crash", new Uint8Array(1));
+    await store.put("projects/x", new Uint8Array(1));
+    expect(await failures(store)).toEqual([]);
+    expect((await store.list("")).objects.map(({ key }) => key)).toEqual(["projects/x"]);
+  });
+
+  test("leaves another probe alone that runs at the same time", async () => {
+    const store = new HonestStore();
+    await Promise.all([1, 2, 3].map(() => probeBucket(store, options)));
+    expect((await store.list("")).objects).toEqual([]);
+  });
+
+  test("refuses a store that ignores If-Match", async () => {
+    class IgnoresIfMatch extends HonestStore {
+      override async commit(puts: readonly Put[], swap: Swap): Promise<CommitOutcome> {
+        return swap.expected === null ? await super.commit(puts, swap) : await this.overwrite(swap);
+      }
+    }
+    expect(await failures(new IgnoresIfMatch())).toEqual([
+      "if-match race",
+      "stale ETag",
+      "missing key",
+      "old signature",
+    ]);
+  });
+
+  test("refuses a store that ignores If-None-Match", async () => {
+    class IgnoresIfNoneMatch extends HonestStore {
+      override async commit(puts: readonly Put[], swap: Swap): Promise<CommitOutcome> {
+        return swap.expected === null ? await this.overwrite(swap) : await super.commit(puts, swap);
+      }
+    }
+    expect(await failures(new IgnoresIfNoneMatch())).toEqual([
+      "create-if-absent race",
+      "create over an object",
+    ]);
+  });
+
+  test("refuses a store that checks and then acts", async () => {
+    class ChecksThenActs extends HonestStore {
+      override async commit(puts: readonly Put[], swap: Swap): Promise<CommitOutcome> {
+        const current = await this.get(swap.key);
+        if ((current?.etag ?? null) !== swap.expected) {
+          return { kind: current === undefined ? "missing" : "lost" };
+        }
+        await new Promise((resolve) => setImmediate(resolve));
+        return await super.commit(puts, { ...swap, expected: (await this.get(swap.key))?.etag ?? null });
+      }
+    }
+    const names = await failures(new ChecksThenActs());
+    expect(names.some((name) => name.endsWith("race"))).toBe(true);
+  });
+
+  test("refuses a store that takes signatures of any age", async () => {
+    expect(await failures(new MemoryStore(systemClock))).toEqual(["old signature"]);
+  });
+
+  test.each([
+    [
+      "ETags",
+      class extends HonestStore {
+        override async get(...args: Parameters<MemoryStore["get"]>) {
+          const found = await super.get(...args);
+          return found && { ...found, etag: `W/${found.etag}` };
+        }
+      },
+    ],
+    [
+      "list",
+      class extends HonestStore {
+        override async list(...args: Parameters<MemoryStore["list"]>) {
+          const page = await super.list(...args);
+          return { ...page, objects: page.objects.filter(({ key }) => !key.endsWith("/b")) };
+        }
+      },
+    ],
+    [
+      "ranges",
+      class extends HonestStore {
+        override get(key: string) {
+          return super.get(key);
+        }
+      },
+    ],
+    [
+      "delete",
+      class extends HonestStore {
+        override async delete(keys: readonly string[]) {
+          await super.delete(keys.filter((key) => !key.endsWith("/2")));
+        }
+      },
+    ],
+  ])("refuses a store for its %s", async (name, Store) => {
+    expect(await failures(new Store())).toContain(name);
+  });
+
+  test("does not blame the store for what it cannot know", async () => {
+    class Refusing extends HonestStore {
+      override async put(): Promise<void> {
+        throw new MicError("forbidden", "no", { hint: "allow s3:PutObject" });
+      }
+    }
+    await expect(probeStore(new Refusing(), options)).rejects.toMatchObject({ code: "forbidden" });
+    class Silent extends HonestStore {
+      override async commit(): Promise<CommitOutcome> {
+        return { kind: "unknown", cause: new Error("no answer") };
+      }
+    }
+    await expect(probeStore(new Silent(), options)).rejects.toMatchObject({ code: "unreachable" });
+  });
+
+  test("is patient with a store that limits writes per key", async () => {
+    class Limited extends HonestStore {
+      #turn = 0;
+      override async commit(puts: readonly Put[], swap: Swap): Promise<CommitOutcome> {
+        if (this.#turn++ % 3 === 0) return { kind: "unknown", cause: new Error("429") };
+        return await super.commit(puts, swap);
+      }
+    }
+    expect(await failures(new Limited())).toEqual([]);
+  });
+
+  test("says in one error what the store did wrong, and what to do", async () => {
+    await expect(probeBucket(new MemoryStore(systemClock), options)).rejects.toMatchObject({
+      code: "unsupported",
+      message: expect.stringMatching(/memory cannot hold a forge: old signature: .*20 minutes/),
+      hint: expect.stringContaining("signature"),
+    });
+  });
+
+  test.each(["fetch", "undici"] as const)(
+    "passes a real server over %s, and a store of Google's",
+    async (transport) => {
+      for (const gcs of [false, true]) {
+        await using server = await S3Server.start({ gcs });
+        await using store = await openS3Store(server.options({ transport }));
+        const report = await probeStore(store, { clock: systemClock, random: systemRandom, pairRounds: 1 });
+        expect(report.checks.filter((check) => !check.passed)).toEqual([]);
+        expect(server.objects.objects.size).toBe(0);
+      }
+    },
+  );
+});
+
+describe("judgeRace()", () => {
+  const content = (byte: number) => new Uint8Array([byte]);
+  const contents = [content(1), content(2)];
+  const won = (etag: string): CommitOutcome => ({ kind: "committed", etag });
+  const lost: CommitOutcome = { kind: "lost" };
+  const unknown: CommitOutcome = { kind: "unknown", cause: undefined };
+  test.each([
+    ["one winner", [won("a"), lost], { bytes: content(1), etag: "a" }, "won"],
+    ["two winners", [won("a"), won("b")], { bytes: content(2), etag: "b" }, /2 of 2 writers/],
+    ["a winner that was overwritten", [won("a"), lost], { bytes: content(2), etag: "b" }, /overwritten/],
+    ["a winner that is not there", [won("a"), lost], undefined, /not there/],
+    ["another ETag on a read", [won("a"), lost], { bytes: content(1), etag: "A" }, /another ETag/],
+    ["nobody, and nothing there", [lost, lost], undefined, /none of 2/],
+    ["a winner whose answer was lost", [unknown, lost], { bytes: content(1), etag: "a" }, "won"],
+    ["no definite answer", [unknown, lost], undefined, "nobody"],
+  ] as const)("%s", (_, outcomes, found, verdict) => {
+    const judged = judgeRace(outcomes, contents, found, null);
+    if (typeof verdict === "string") expect(judged).toBe(verdict);
+    else expect(judged).toMatch(verdict);
+  });
+});
