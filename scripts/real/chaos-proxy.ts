@@ -240,8 +240,9 @@ class Upstream {
   }
 }
 
-/** `GET`, `PUT`, `swap`, `LIST`, `POST`, `DELETE`. */
+/** `GET`, `PUT`, `swap`, `LIST`, `POST`, `DELETE`; `probe`: any of them while a server tries the bucket. */
 function operationOf({ startLine }: HttpMessage, isSwap: boolean): string {
+  if (/^[A-Z]+ [^? ]*\/probe\//.test(startLine) || /[?&]prefix=probe/.test(startLine)) return "probe";
   if (isSwap) return "swap";
   if (/^GET [^ ]*[?&]list-type=/.test(startLine)) return "LIST";
   return startLine.slice(0, startLine.indexOf(" "));

@@ -1,10 +1,10 @@
 /**
  * Part of the story of a bucket: writers that land through servers which are killed meanwhile. A process of its own.
  *
- *   bun scripts/real/story-writers.ts NAME WRITERS LANDINGS PROJECT TOKEN ORIGIN…
+ *   bun scripts/real/story-writers.ts NAME WRITERS LANDINGS PAUSE_MS PROJECT TOKEN ORIGIN…
  *
  * Each writer lands until LANDINGS of its own were acknowledged, half of them to a path of its own, half to a shared
- * one. A landing whose outcome is not known is sent again with the same id, to the next server, until it has an
+ * one, with pauses of up to PAUSE_MS. A landing whose outcome is not known is sent again with the same id, to the next server, until it has an
  * answer. Prints one `StoryAttempt` per line.
  */
 import { bytesToHex, utf8 } from "../../src/core/base/bytes.ts";
@@ -24,7 +24,7 @@ const CALL_MS_MAX = 8_000;
 /** A landing without an answer for this long fails the run. */
 const ANSWER_MS_MAX = 120_000;
 
-const [name, writers, landings, project, token, ...origins] = process.argv.slice(2);
+const [name, writers, landings, pauseMs, project, token, ...origins] = process.argv.slice(2);
 
 const forges = await Promise.all(
   origins.flatMap((origin) =>
@@ -72,6 +72,7 @@ async function writer(index: number): Promise<void> {
   let base = (await persist(index, (forge) => forge.getHead(id))).value;
   let landed = 0;
   for (let k = 0; landed < Number(landings); k++) {
+    await Bun.sleep(Math.random() * Number(pauseMs));
     const goal = `${name} writer ${index} landing ${k}`;
     const path = storyPath(`${name}-${index}`, index, k);
     const content = utf8(`${goal}\n`);
