@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { utf8 } from "../../src/core/base/bytes.ts";
 import { isMicError } from "../../src/core/base/errors.ts";
 import { hashObject } from "../../src/core/base/hash.ts";
-import { objectIdToBytes, type ProjectId } from "../../src/core/base/ids.ts";
+import { objectIdToBytes, type Position, type ProjectId } from "../../src/core/base/ids.ts";
 import { encodeHints } from "../../src/core/codec/hints.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
 import type { ObjectRef } from "../../src/core/objects/frame.ts";
@@ -301,6 +301,10 @@ describe("ObjectReader.read()", () => {
   });
 });
 
+function spanning(entry: PackEntry, first: number, last: number): PackEntry {
+  return { ...entry, first: first as Position, last: last as Position };
+}
+
 describe("ObjectReader", () => {
   test("has() names the pack without reading the object", async () => {
     const { store, directory, reader } = setUp();
@@ -311,17 +315,42 @@ describe("ObjectReader", () => {
     expect(store.reads).toBe(1);
   });
 
-  test("recordsIn() gives the contents of a pack's records in file order", async () => {
+  test("recordsNear() gives the records of one frame, behind or before everything else", async () => {
+    const records = ["r1", "r2", "r3", "r4", "r5"].map((text) => testObject(text, "record"));
+    const others = [testObject("blob"), testObject("op", "operations")];
+    for (const objects of [
+      [...others, ...records],
+      [...records, ...others],
+    ]) {
+      const { store, directory, reader } = setUp();
+      const frames = [
+        ...framesOf(objects.slice(0, 2), 4),
+        ...framesOf(objects.slice(2, 5), 4),
+        ...framesOf(objects.slice(5), 4),
+      ];
+      const entry = spanning(await storePack(store, directory, frames, 1), 11, 15);
+      const seen: string[] = [];
+      for (let position = 11; position <= 15; ) {
+        const { first, contents } = await reader.recordsNear(entry, position);
+        expect(first).toBe(position);
+        expect(contents.length).toBeLessThan(5);
+        seen.push(...contents.map((content) => Buffer.from(content).toString()));
+        position = first + contents.length;
+      }
+      expect(seen).toEqual(["r1", "r2", "r3", "r4", "r5"]);
+    }
+  });
+
+  test("recordsNear() refuses a pack with more or fewer records than positions", async () => {
     const { store, directory, reader } = setUp();
-    const objects = [
-      testObject("r1", "record"),
-      testObject("blob"),
-      testObject("r0", "record"),
-      testObject("op", "operations"),
-    ];
-    const entry = await storePack(store, directory, framesOf(objects, 8), 1);
-    const records = await reader.recordsIn(entry);
-    expect(records.map((record) => Buffer.from(record).toString())).toEqual(["r1", "r0"]);
+    const objects = [testObject("blob"), ...["r1", "r2", "r3"].map((text) => testObject(text, "record"))];
+    const entry = await storePack(store, directory, framesOf(objects, 2), 1);
+    for (const last of [2, 4, 9]) {
+      await expect(reader.recordsNear(spanning(entry, 1, last), 1)).rejects.toMatchObject({
+        code: "corrupt",
+      });
+    }
+    expect((await reader.recordsNear(spanning(entry, 1, 3), 2)).first).toBe(2);
   });
 });
 

@@ -93,15 +93,15 @@ export class Snapshot {
     if (position < 1 || position > this.head.position) throw outOfRange(position, this.head.position);
     let entry: ManifestPack | Promise<ManifestPack> | undefined = this.directory.recordPack(position);
     if (!(entry instanceof Promise)) {
-      const known = this.#caches.records.get(entry.pack);
-      if (known !== undefined) return known[position - entry.first]!;
+      const known = this.#caches.records.get(entry.pack, position);
+      if (known !== undefined) return known[position - known[0]!.position]!;
     }
     return await renewing(this.directory, async () => {
       const pack = await (entry ?? this.directory.recordPack(position));
       // The second time, what a newer head says.
       entry = undefined;
-      const records = this.#caches.records.get(pack.pack) ?? (await this.#readRecords(pack));
-      return records[position - pack.first]!;
+      const records = await this.#recordsNear(pack, position);
+      return records[position - records[0]!.position]!;
     });
   }
 
@@ -127,21 +127,24 @@ export class Snapshot {
     from: Position,
     after: Position,
   ): Promise<{ readonly page: readonly LandingRecord[]; readonly first: Position }> {
-    const packs: ManifestPack[] = [];
+    const packs: { readonly pack: ManifestPack; readonly last: Position }[] = [];
     const least = Math.max(after, from - LOG_PAGE_POSITIONS);
-    for (let next = from; next > least; next = (packs.at(-1)!.first - 1) as Position) {
-      const entry = this.directory.recordPack(next);
-      packs.push(entry instanceof Promise ? await entry : entry);
+    for (let last = from; last > least; ) {
+      const entry = this.directory.recordPack(last);
+      const pack = entry instanceof Promise ? await entry : entry;
+      packs.push({ pack, last });
+      last = (pack.first - 1) as Position;
     }
-    const read = packs.map((pack) => this.#caches.records.get(pack.pack) ?? this.#readRecords(pack));
     const page: LandingRecord[] = [];
-    for (const records of await Promise.all(read)) {
-      for (let i = records.length - 1; i >= 0; i--) {
-        const record = records[i]!;
-        if (record.position > after && record.position <= from) page.push(record);
-      }
+    let first = (from + 1) as Position;
+    for (const records of await Promise.all(packs.map(({ pack, last }) => this.#recordsNear(pack, last)))) {
+      const last = first - 1;
+      // A pack may have its records in several frames: those in between come with the next page.
+      if (records.at(-1)!.position < last) break;
+      first = records[0]!.position;
+      for (let i = last - first; i >= 0; i--) if (records[i]!.position > after) page.push(records[i]!);
     }
-    return { page, first: packs.at(-1)!.first };
+    return { page, first };
   }
 
   /** Every operation of a landing, in path order. */
@@ -249,11 +252,13 @@ export class Snapshot {
     return undefined;
   }
 
-  async #readRecords(pack: ManifestPack): Promise<readonly LandingRecord[]> {
-    const contents = await this.reader.recordsIn(pack);
+  /** Records of a pack that are stored together, with the one of a position, in position order. */
+  async #recordsNear(pack: ManifestPack, position: Position): Promise<readonly LandingRecord[]> {
+    const known = this.#caches.records.get(pack.pack, position);
+    if (known !== undefined) return known;
+    const { first, contents } = await this.reader.recordsNear(pack, position);
     const records = contents.map(decodeLandingRecord);
-    const isDense = records.every((record, i) => record.position === pack.first + i);
-    if (!isDense || records.length !== pack.last - pack.first + 1) {
+    if (!records.every((record, i) => record.position === first + i)) {
       throw corrupt("pack", `${pack.pack} does not hold the records of ${pack.first} to ${pack.last}`);
     }
     const bytes = contents.reduce((sum, content) => sum + content.length, 0);

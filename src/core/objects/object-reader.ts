@@ -1,6 +1,8 @@
 /** Reads objects through the packs of one head snapshot. Cheap to make; what is worth keeping is in the cache. */
+import { corrupt } from "../base/errors.ts";
 import { objectIdFromBytes, objectIdToBytes } from "../base/ids.ts";
 import type { List } from "../base/list.ts";
+import type { PackIndex } from "../codec/pack-index.ts";
 import type { Frame, ObjectRef } from "./frame.ts";
 import { type FramesOptions, streamFrames } from "./frame-stream.ts";
 import { ObjectLookup, objectNotFound } from "./object-lookup.ts";
@@ -65,14 +67,40 @@ export class ObjectReader {
     return streamFrames(this.#lookup, refs, options);
   }
 
-  /** Contents of the records in one pack, in file order. Errors: MissingPackError, which is left to the caller. */
-  async recordsIn(entry: PackEntry): Promise<readonly Uint8Array[]> {
+  /**
+   * Contents of the records in one frame of a pack that holds those of `entry.first` to `entry.last`: the frame
+   * with the record of `position`. `first`: the position of the first of them. Errors: `corrupt`; MissingPackError,
+   * which is left to the caller.
+   */
+  async recordsNear(
+    entry: PackEntry,
+    position: number,
+  ): Promise<{ readonly first: number; readonly contents: readonly Uint8Array[] }> {
     const pack = await this.#cache.open(entry);
-    const records: Uint8Array[] = [];
-    for (const row of pack.index.rowsOfKind("record")) {
-      const frame = await this.#cache.frame(pack, pack.index.frameOfRow(row));
-      records.push(frame.read(row).content);
-    }
-    return records;
+    const { index } = pack;
+    const start = firstRecordRow(index, entry);
+    const number = index.frameOfRow(start + position - entry.first);
+    const from = Math.max(start, index.firstRow(number));
+    const to = Math.min(start + entry.last - entry.first + 1, index.firstRow(number + 1));
+    const frame = await this.#cache.frame(pack, number);
+    const contents: Uint8Array[] = [];
+    for (let row = from; row < to; row++) contents.push(frame.read(row).content);
+    return { first: entry.first + from - start, contents };
   }
+}
+
+/**
+ * Records follow each other in position order, in frames of their own: behind everything else as a landing writes a
+ * pack, before it in a merged one. So none of the other rows has to be looked at.
+ */
+function firstRecordRow(index: PackIndex, { pack, first, last }: PackEntry): number {
+  const count = last - first + 1;
+  const isRecord = (row: number): boolean =>
+    row >= 0 && row < index.objectCount && index.kindOfRow(row) === "record";
+  const start = isRecord(0) ? 0 : index.objectCount - count;
+  const isWhole = isRecord(start) && isRecord(start + count - 1);
+  if (!isWhole || isRecord(start - 1) || isRecord(start + count)) {
+    throw corrupt(`pack ${pack}`, `does not hold the records of ${first} to ${last}`);
+  }
+  return start;
 }
