@@ -80,9 +80,9 @@ export class FetchTransport implements Transport {
     let isWhole = false;
     try {
       for (;;) {
-        watch.restart();
         const { done, value } = await reader.read();
         if (done) break;
+        watch.progress();
         if (!collected.add(value)) return collected.take();
       }
       isWhole = true;
@@ -107,8 +107,9 @@ class Watch {
   readonly #timeoutMs: number;
   readonly #callers: readonly AbortSignal[];
   readonly #ending = new AbortController();
+  readonly #timer = new AbortController();
   readonly #onAbort = (): void => this.#stop("aborted");
-  #timer = new AbortController();
+  #hasProgress = false;
   #stoppedBy: "timeout" | "aborted" | undefined;
 
   constructor(clock: Clock, request: TransportRequest, closing: AbortSignal) {
@@ -119,7 +120,7 @@ class Watch {
       caller.addEventListener("abort", this.#onAbort, { once: true });
       if (caller.aborted) this.#stop("aborted");
     }
-    this.#start();
+    this.#sleep();
   }
 
   get signal(): AbortSignal {
@@ -130,10 +131,12 @@ class Watch {
     return this.#stoppedBy;
   }
 
-  restart(): void {
-    this.#timer.abort();
-    this.#timer = new AbortController();
-    this.#start();
+  /**
+   * Something came. The timer looks at it when it ends, so that a stall is seen after one to two timeouts: a
+   * timer for each piece costs as much as a request.
+   */
+  progress(): void {
+    this.#hasProgress = true;
   }
 
   end(): void {
@@ -141,10 +144,13 @@ class Watch {
     for (const caller of this.#callers) caller.removeEventListener("abort", this.#onAbort);
   }
 
-  #start(): void {
-    const { signal } = this.#timer;
-    this.#clock.sleep(this.#timeoutMs, signal).then(
-      () => this.#stop("timeout"),
+  #sleep(): void {
+    this.#clock.sleep(this.#timeoutMs, this.#timer.signal).then(
+      () => {
+        if (!this.#hasProgress) return this.#stop("timeout");
+        this.#hasProgress = false;
+        this.#sleep();
+      },
       () => undefined,
     );
   }
