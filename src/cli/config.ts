@@ -8,6 +8,7 @@
  * | server.default | the forge that plain `org/project` names: an address or an alias |
  * | server.NAME | an alias for the address of a forge |
  * | s3.endpoint, s3.region, s3.force-path-style | where buckets are, unless the environment says so |
+ * | cache.max-bytes | how much of what was read from buckets is kept on this machine; 0: nothing |
  * | alias.NAME | a command: `alias.st` = `status --verbose` |
  * | ui.color | `always`, `never`, `auto` |
  * | ui.pager, ui.editor | command lines; `never` for no pager |
@@ -28,6 +29,7 @@ const FIXED_KEYS = [
   "s3.endpoint",
   "s3.region",
   "s3.force-path-style",
+  "cache.max-bytes",
   "ui.color",
   "ui.pager",
   "ui.editor",
@@ -101,6 +103,9 @@ function checkValue(key: string, value: string): void {
   if (CONTROL.test(value)) throw usageError(`the value of ${key} contains control characters`);
   if (key === "ui.color" && !["always", "never", "auto"].includes(value)) {
     throw usageError("ui.color is always, never or auto");
+  }
+  if (key === "cache.max-bytes" && !/^\d{1,15}$/.test(value)) {
+    throw usageError("cache.max-bytes is a number of bytes");
   }
   if ((key === "user.name" || key === "user.email") && /[<>]/.test(value)) {
     throw usageError(`${key} cannot contain < or >`);

@@ -10,6 +10,7 @@ import { bucketOfAddress, openBucketStore, openForgeOnStore } from "../core/forg
 import type { Forge } from "../core/forge/forge.ts";
 import type { S3Defaults } from "../core/store/s3/environment.ts";
 import type { S3Store } from "../core/store/s3/open.ts";
+import { cacheBucket } from "./bucket-cache.ts";
 import { homeDirectory } from "./config.ts";
 import type { Invocation } from "./invocation.ts";
 import { replaceFile } from "./replace-file.ts";
@@ -22,7 +23,9 @@ export async function openBucket(invocation: Invocation, address: string, create
   const store = await openStore(invocation, address);
   try {
     if (create) await probeOnce(invocation, address, store);
-    return await openForgeOnStore(store, address, { clock: systemClock, random: systemRandom });
+    const identity = `${await whereIs(invocation, address)} ${store.description}`;
+    const cached = cacheBucket(invocation, store, identity);
+    return await openForgeOnStore(cached, address, { clock: systemClock, random: systemRandom });
   } catch (error) {
     await store[Symbol.asyncDispose]();
     throw error;
@@ -59,13 +62,7 @@ function configuredDefaults(config: Readonly<Record<string, string | undefined>>
 
 async function probeOnce(invocation: Invocation, address: string, store: S3Store): Promise<void> {
   const { world, signal, output } = invocation;
-  const { readS3Settings } = await import("../core/store/s3/environment.ts");
-  const { endpoint, bucket } = readS3Settings(
-    world.env,
-    bucketOfAddress(address),
-    configuredDefaults(invocation.config),
-  );
-  const where = `${endpoint ?? "aws"} ${bucket}`;
+  const where = await whereIs(invocation, address);
   const name = createHash("sha256").update(where).digest("hex").slice(0, 32);
   const file = path.join(homeDirectory(world), "probed", name);
   const passedMs = statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? Number.NEGATIVE_INFINITY;
@@ -75,4 +72,12 @@ async function probeOnce(invocation: Invocation, address: string, store: S3Store
   const { probeBucket } = await import("../core/store/s3/probe.ts");
   await probeBucket(store, { clock: systemClock, random: systemRandom, signal });
   replaceFile(file, `${where}\n`);
+}
+
+/** Endpoint and bucket, in a text. */
+async function whereIs(invocation: Invocation, address: string): Promise<string> {
+  const { readS3Settings } = await import("../core/store/s3/environment.ts");
+  const defaults = configuredDefaults(invocation.config);
+  const { endpoint, bucket } = readS3Settings(invocation.world.env, bucketOfAddress(address), defaults);
+  return `${endpoint ?? "aws"} ${bucket}`;
 }

@@ -2,6 +2,7 @@
 import type { Clock } from "../base/clock.ts";
 import { MicError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
+import type { ObjectStore } from "../store/object-store.ts";
 import type { Environment, S3Defaults, S3Flags } from "../store/s3/environment.ts";
 import type { S3Store } from "../store/s3/open.ts";
 import type { S3RequestStats } from "../store/s3/options.ts";
@@ -48,7 +49,7 @@ export async function openBucketStore(address: string, options: OpenBucket): Pro
 
 /** Over a store that is given up to the forge. Whoever lands is this process itself. */
 export async function openForgeOnStore(
-  store: S3Store,
+  store: ObjectStore,
   address: string,
   { clock, random }: Pick<OpenBucket, "clock" | "random">,
 ): Promise<Forge> {
