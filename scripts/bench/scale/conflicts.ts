@@ -1,0 +1,243 @@
+/**
+ * What it costs to find out, exactly, which of 100 paths others changed since a base far back: 10 were, 90 were not,
+ * in directories where much else was.
+ */
+import type { ObjectId, Position } from "../../../src/core/base/ids.ts";
+import { comparePaths } from "../../../src/core/base/path.ts";
+import { systemClock, systemRandom } from "../../../src/core/base/system.ts";
+import type { RollupRef } from "../../../src/core/codec/head.ts";
+import { rollupSpan } from "../../../src/core/codec/rollup.ts";
+import { findConflicts } from "../../../src/core/forge/conflicts.ts";
+import type { Operation } from "../../../src/core/forge/forge.ts";
+import { ProjectStore } from "../../../src/core/forge/project-store.ts";
+import { buildRollup } from "../../../src/core/forge/rollup/build.ts";
+import { dueRollups } from "../../../src/core/forge/rollup/levels.ts";
+import { rollupKey } from "../../../src/core/objects/keys.ts";
+import { CountingStore } from "../../../src/core/store/counting-store.ts";
+import { openLocalStore } from "../../../src/core/store/local-store.ts";
+import type { ObjectStore } from "../../../src/core/store/object-store.ts";
+import { generator, percentiles, run, scratch } from "../harness.ts";
+import { writeGenerated } from "./generated-rollup.ts";
+import {
+  FILES,
+  headAt,
+  landingAt,
+  PROJECT,
+  putHead,
+  quietPath,
+  SyntheticLog,
+  touchedPath,
+} from "./synthetic-log.ts";
+
+const PATHS = 100;
+const CHANGED = 10;
+const COLD_READERS = 10;
+const WARM_CHECKS = 200;
+/** From here on a log has no records, and its rollups are written from the generator up to this level. */
+const GENERATED_FROM = 3_000_000;
+const GENERATED_LEVEL = 4;
+const CACHE_BYTES = 64 << 20;
+
+export interface ConflictCosts {
+  readonly landings: number;
+  /** Rollups in the head, and landings after them. */
+  readonly rollups: number;
+  readonly tail: number;
+  /** Requests and bytes of a process that has nothing, head included. */
+  readonly coldRequests: number;
+  readonly coldBytes: number;
+  /** Of a process that has asked before: the same paths again, and paths that are new to it, in milliseconds. */
+  readonly warm: { readonly p50: number; readonly p99: number };
+  readonly otherPaths: { readonly p50: number; readonly p99: number; readonly requests: number };
+}
+
+export interface BuildCosts {
+  readonly level: number;
+  readonly seconds: number;
+  readonly peakBytes: number;
+  /** Bytes of the front. */
+  readonly front: number;
+  readonly parts: number;
+  readonly partBytes: number;
+}
+
+export function openProject(store: ObjectStore): ProjectStore {
+  const ports = { clock: systemClock, random: systemRandom };
+  return new ProjectStore({ store, project: PROJECT, ...ports, cacheBytes: CACHE_BYTES, trustWriters: true });
+}
+
+interface Question {
+  readonly operations: readonly Operation[];
+  readonly expected: readonly string[];
+}
+
+/** Paths of which others changed some in (0, landings]. */
+function question(landings: number, seed: number): Question {
+  const random = generator(seed);
+  const changed = new Set<string>();
+  while (changed.size < CHANGED) {
+    const { files } = landingAt(1 + Math.floor(random() * landings));
+    changed.add(touchedPath(files[0]!));
+  }
+  const paths = new Set(changed);
+  while (paths.size < PATHS) paths.add(quietPath(Math.floor(random() * FILES)));
+  const entry = { kind: "file", size: 5, id: "5".repeat(64) as ObjectId } as const;
+  const operations = [...paths].sort(comparePaths).map((path): Operation => {
+    return { kind: "put", path: path as ReturnType<typeof touchedPath>, entry, hint: 0 };
+  });
+  return { operations, expected: [...changed].sort(comparePaths) };
+}
+
+async function check(project: ProjectStore, { operations, expected }: Question): Promise<number> {
+  const snapshot = await project.snapshot();
+  const began = performance.now();
+  const found = await findConflicts(snapshot, operations, 0 as Position);
+  const took = performance.now() - began;
+  if (found.join() !== expected.join())
+    throw new Error(`found ${found.length} conflicts: ${found.slice(0, 3)}`);
+  if (snapshot.rollups.fallbacks > 0) throw new Error("a rollup was passed over");
+  return took;
+}
+
+async function measure(directory: string, landings: number): Promise<ConflictCosts> {
+  await using inner = await openLocalStore(directory, { clock: systemClock, create: false });
+  const store = new CountingStore(inner);
+  let requests = 0;
+  let bytes = 0;
+  for (let reader = 0; reader < COLD_READERS; reader++) {
+    store.reset();
+    await check(openProject(store), question(landings, reader));
+    requests = Math.max(requests, store.reads);
+    bytes = Math.max(bytes, store.counts.bytesRead);
+  }
+  const project = openProject(store);
+  const same = question(landings, 1);
+  await check(project, same);
+  const warm: number[] = [];
+  for (let i = 0; i < WARM_CHECKS; i++) warm.push(await check(project, same));
+  store.reset();
+  const other: number[] = [];
+  for (let i = 0; i < WARM_CHECKS; i++) other.push(await check(project, question(landings, 1000 + i)));
+  const { gets } = store.counts;
+  const { head } = await project.snapshot();
+  return {
+    landings,
+    rollups: head.rollups.length,
+    tail: head.position - (head.rollups.at(-1)?.last ?? 0),
+    coldRequests: requests,
+    coldBytes: bytes,
+    warm: percentiles(warm),
+    otherPaths: { ...percentiles(other), requests: gets / WARM_CHECKS },
+  };
+}
+
+/** Attaches all that is due; a rollup of `alone` or more positions is built by a process of its own. */
+async function rollUp(directory: string, alone: number, onBuilt: (costs: BuildCosts) => void): Promise<void> {
+  for (;;) {
+    let due: ReturnType<typeof dueRollups>[number] | undefined;
+    {
+      await using store = await openLocalStore(directory, { clock: systemClock, create: false });
+      const project = openProject(store);
+      for (;;) {
+        const snapshot = await project.snapshot();
+        due = dueRollups(snapshot.head)[0];
+        if (due === undefined || rollupSpan(due.level) >= alone) break;
+        const built = await buildRollup({ store }, snapshot, due.level, due.first);
+        if ((await project.attach(built.change)) !== "applied") throw new Error("a rollup did not fit");
+      }
+    }
+    if (due === undefined) return;
+    const script = new URL("build-rollup.ts", import.meta.url).pathname;
+    const command = [process.execPath, script, directory, String(due.level), String(due.first)];
+    const { wallMs, peakBytes } = run(command, { cwd: directory });
+    onBuilt({ level: due.level, seconds: wallMs / 1000, peakBytes, ...(await sizes(directory, due)) });
+  }
+}
+
+async function sizes(
+  directory: string,
+  due: { readonly level: number; readonly first: Position },
+): Promise<{ readonly front: number; readonly parts: number; readonly partBytes: number }> {
+  await using store = await openLocalStore(directory, { clock: systemClock, create: false });
+  const { head, rollups } = await openProject(store).snapshot();
+  const ref = head.rollups.find(({ level, first }) => level === due.level && first === due.first)!;
+  const opened = await rollups.open(ref);
+  const key = rollupKey(PROJECT, ref.epoch, ref.level, ref.first, ref.hash);
+  const parts = opened!.front.parts;
+  const partBytes = parts.reduce((sum, { length }) => sum + length, 0);
+  return { front: (await store.get(key))!.bytes.length, parts: parts.length, partBytes };
+}
+
+export interface ConflictReport {
+  readonly costs: ConflictCosts;
+  /** One landing earlier, when as many rollups as there can be stand for the log. */
+  readonly worst: ConflictCosts;
+  readonly builds: readonly BuildCosts[];
+}
+
+/** A log of so many landings, 10^n, with its rollups; conflicts are looked for from its beginning. */
+export async function measureConflicts(landings: number): Promise<ConflictReport> {
+  using directory = scratch("scale-conflicts");
+  const builds: BuildCosts[] = [];
+  const onBuilt = (costs: BuildCosts): void => {
+    builds.push(costs);
+  };
+  if (landings >= GENERATED_FROM) return await measureGenerated(directory.path, landings, builds);
+  const open = (): Promise<ObjectStore> =>
+    openLocalStore(directory.path, { clock: systemClock, create: true });
+  let log: SyntheticLog;
+  {
+    await using store = await open();
+    log = new SyntheticLog(store);
+    await log.grow(landings - 100);
+    await log.grow(landings - 1, 1);
+    await log.writeHead([]);
+  }
+  await rollUp(directory.path, landings, onBuilt);
+  const worst = await measure(directory.path, landings - 1);
+  {
+    await using store = await open();
+    const { head } = await openProject(store).snapshot();
+    const grown = await log.continueOn(store, landings);
+    await putHead(store, headAt(landings, head.rollups, grown));
+  }
+  await rollUp(directory.path, landings, onBuilt);
+  return { costs: await measure(directory.path, landings), worst, builds };
+}
+
+async function measureGenerated(
+  directory: string,
+  landings: number,
+  builds: BuildCosts[],
+): Promise<ConflictReport> {
+  const span = rollupSpan(GENERATED_LEVEL);
+  const refs: RollupRef[] = [];
+  {
+    await using store = await openLocalStore(directory, { clock: systemClock, create: true });
+    for (let first = 1; first < landings; first += span) {
+      refs.push(await writeGenerated(store, GENERATED_LEVEL, first as Position));
+    }
+    // What is smaller than the generated ones stands in the place of the last: as many as there can be.
+    const last = refs.at(-1)!;
+    const small: RollupRef[] = [];
+    for (let level = GENERATED_LEVEL - 1, first: number = last.first; level >= 1; level--) {
+      for (let i = 0; i < 9; i++, first += rollupSpan(level)) {
+        small.push(await writeGenerated(store, level, first as Position));
+      }
+    }
+    const log = new SyntheticLog(store);
+    const lists = await log.tail(landings - 100, landings - 1);
+    await putHead(store, headAt(landings - 1, [...refs.slice(0, -1), ...small], lists));
+  }
+  const large = span * 10;
+  await rollUp(directory, large, (costs) => builds.push(costs));
+  const worst = await measure(directory, landings - 1);
+  {
+    await using store = await openLocalStore(directory, { clock: systemClock, create: true });
+    const { head } = await openProject(store).snapshot();
+    const kept = head.rollups.filter(({ first }) => first < refs.at(-1)!.first);
+    await putHead(store, headAt(landings, [...kept, refs.at(-1)!], { pages: [], packs: [] }));
+  }
+  await rollUp(directory, large, (costs) => builds.push(costs));
+  return { costs: await measure(directory, landings), worst, builds };
+}
