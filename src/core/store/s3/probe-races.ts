@@ -85,6 +85,8 @@ async function burst(
   const options = signal === undefined ? {} : { signal };
   const won = new Map<string, ETag>();
   const left = new Map(expected);
+  /** Of attempts without a definite answer: they may be applied at any later time. */
+  const late = new Map<string, readonly Uint8Array[]>();
   for (let attempt = 1; ; attempt++) {
     const racers: Racer[] = [];
     for (const key of left.keys()) {
@@ -103,11 +105,13 @@ async function burst(
       const key = keys[i]!;
       const range = [i * writers, (i + 1) * writers] as const;
       const contents = racers.slice(...range).map(({ bytes }) => bytes);
-      const verdict = judgeRace(outcomes.slice(...range), contents, found[i], left.get(key)!);
+      const before = late.get(key) ?? [];
+      const verdict = judgeRace(outcomes.slice(...range), contents, found[i], left.get(key)!, before);
       if (verdict === "won") {
         won.set(key, found[i]!.etag);
         left.delete(key);
       } else if (verdict !== "nobody") return { problem: verdict, fix: FIX };
+      else late.set(key, [...before, ...contents]);
     }
     if (left.size === 0) return won;
     if (attempt === ATTEMPTS) {
@@ -117,12 +121,16 @@ async function burst(
   }
 }
 
-/** `won`, `nobody` when no answer was definite, or what was wrong. */
+/**
+ * `won`, `nobody` when no answer was definite, or what was wrong. `late`: what earlier attempts wrote from the same
+ * version, and nobody knows whether it was applied.
+ */
 export function judgeRace(
   outcomes: readonly CommitOutcome[],
   contents: readonly Uint8Array[],
   found: StoredObject | undefined,
   expected: ETag | null,
+  late: readonly Uint8Array[] = [],
 ): string {
   const winners = outcomes.flatMap((outcome, index) =>
     outcome.kind === "committed" ? [{ index, etag: outcome.etag }] : [],
@@ -133,7 +141,8 @@ export function judgeRace(
   const [winner] = winners;
   if (winner === undefined) {
     // A store may deliver a request twice and answer the second; what counts is that one of them is there.
-    const isOurs = found !== undefined && contents.some((bytes) => sameBytes(found.bytes, bytes));
+    const isOurs =
+      found !== undefined && [...contents, ...late].some((bytes) => sameBytes(found.bytes, bytes));
     if (isOurs && found.etag !== expected) return "won";
     if (outcomes.some(({ kind }) => kind === "unknown")) return "nobody";
     return `none of ${outcomes.length} writers that ${verb} succeeded`;
