@@ -53,6 +53,8 @@ export class S3Server implements AsyncDisposable {
   credentials: Credentials = { accessKeyId: "KEYID", secretAccessKey: "sEcr+t/key" };
   /** Refused as expired, whatever they sign. */
   readonly expired = new Set<string>();
+  /** What is said to a signature of another region: AWS's regional endpoints do the one, its global one the other. */
+  wrongRegion: "refuse" | "redirect" = "refuse";
   /** Of the store's clock over ours. */
   skewMs = 0;
   readonly #server: Server;
@@ -149,6 +151,10 @@ export class S3Server implements AsyncDisposable {
     };
     const refusal = checkSignature(request, secrets, { region: this.region, nowMs: this.#nowMs() });
     if (refusal === undefined) return undefined;
+    if (refusal.region !== undefined && this.wrongRegion === "redirect") {
+      const answer = errorAnswer(301, "PermanentRedirect", { Endpoint: "elsewhere.example" });
+      return { ...answer, headers: { ...answer.headers, "x-amz-bucket-region": refusal.region } };
+    }
     return errorAnswer(refusal.status, refusal.code, {
       ...(refusal.region === undefined ? {} : { Region: refusal.region }),
       ...(refusal.code === "RequestTimeTooSkewed"

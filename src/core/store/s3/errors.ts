@@ -58,7 +58,7 @@ export function errorFields(body: Uint8Array): ((name: string) => string | undef
   }
 }
 
-const RETRY_AFTER_MAX_MS = 30_000;
+const RETRY_AFTER_MAX_MS = 10_000;
 
 function retryAfter(header: string | undefined): number | undefined {
   if (header === undefined || !/^\d{1,6}$/.test(header)) return undefined;
