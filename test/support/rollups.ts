@@ -1,11 +1,17 @@
 /** Rollups for tests: built for every stretch of a log, and put into its head in any combination. */
-import type { Position } from "../../src/core/base/ids.ts";
+import type { Epoch, Position } from "../../src/core/base/ids.ts";
+import { comparePaths, pathToKey, type TreePath } from "../../src/core/base/path.ts";
 import { decodeHead, encodeHead, type RollupRef } from "../../src/core/codec/head.ts";
 import { rollupSpan } from "../../src/core/codec/rollup.ts";
+import { fingerprintOf, KIND_DELETE, touchedKind } from "../../src/core/codec/rollup-touched.ts";
 import type { ProjectStore } from "../../src/core/forge/project-store.ts";
 import { type BuiltRollup, buildRollup } from "../../src/core/forge/rollup/build.ts";
+import { IdsCursor } from "../../src/core/forge/rollup/cursors.ts";
+import type { RollupPlace } from "../../src/core/forge/rollup/extents.ts";
 import { dueRollups } from "../../src/core/forge/rollup/levels.ts";
-import { headKey } from "../../src/core/objects/keys.ts";
+import type { EntryCursor } from "../../src/core/forge/rollup/merge.ts";
+import { type WrittenRollup, writeRollup } from "../../src/core/forge/rollup/write.ts";
+import { headKey, rollupKey } from "../../src/core/objects/keys.ts";
 import type { ObjectStore } from "../../src/core/store/object-store.ts";
 
 /** Attaches whatever is due, and what is due then. Returns all that were built. */
@@ -48,6 +54,69 @@ export function pickRollups(
   return picked.sort((a, b) => a.first - b.first);
 }
 
-export function lastOf(level: number, first: Position): Position {
-  return (first + rollupSpan(level) - 1) as Position;
+export interface TouchedEntry {
+  readonly path: string;
+  /** Position − first position of the rollup. */
+  readonly position: number;
+  /** 64 hex digits; undefined: deleted. */
+  readonly id: string | undefined;
+}
+
+class ListedEntries implements EntryCursor {
+  key: Uint8Array = new Uint8Array(0);
+  readonly keyStart = 0;
+  keyEnd = 0;
+  position = 0;
+  kind = KIND_DELETE;
+  fingerprints: Uint8Array = new Uint8Array(0);
+  readonly fingerprintAt = 0;
+  readonly #entries: readonly TouchedEntry[];
+  #at = -1;
+
+  constructor(entries: readonly TouchedEntry[]) {
+    this.#entries = entries;
+  }
+
+  advance(): boolean {
+    const entry = this.#entries[++this.#at];
+    if (entry === undefined) return false;
+    this.key = pathToKey(entry.path as TreePath);
+    this.keyEnd = this.key.length;
+    this.position = entry.position;
+    this.kind = entry.id === undefined ? KIND_DELETE : touchedKind("file");
+    if (entry.id !== undefined) this.fingerprints = fingerprintOf(entry.id);
+    return true;
+  }
+
+  async load(): Promise<boolean> {
+    return this.#at < 0 && this.advance();
+  }
+}
+
+/** A rollup that says this, stored with its front; each position has a landing and a session of its own. */
+export async function storeRollup(
+  place: RollupPlace & { readonly epoch: Epoch },
+  level: number,
+  first: Position,
+  entries: readonly TouchedEntry[],
+): Promise<WrittenRollup> {
+  const sorted = [...entries].sort((a, b) => comparePaths(a.path, b.path) || a.position - b.position);
+  const ids = Array.from({ length: rollupSpan(level) }, (_, position) => {
+    const id = new Uint8Array(16);
+    new DataView(id.buffer).setUint32(12, position);
+    return { id, position };
+  });
+  const written = await writeRollup(
+    place,
+    { level, first },
+    {
+      digest: "d1".repeat(32),
+      touched: [new ListedEntries(sorted)],
+      landings: [new IdsCursor(ids)],
+      sessions: [new IdsCursor(ids)],
+    },
+  );
+  const { project, epoch, store } = place;
+  await store.put(rollupKey(project, epoch, level, first, written.ref.hash), written.bytes);
+  return written;
 }
