@@ -1,12 +1,17 @@
 /** A forge over a store in memory whose days pass as a test says, and whose heads a test changes by hand. */
 import { bytesToHex } from "../../src/core/base/bytes.ts";
 import { hashObject } from "../../src/core/base/hash.ts";
-import { type Epoch, epochOf, type PackId, type ProjectId } from "../../src/core/base/ids.ts";
+import { type Epoch, epochOf, type ProjectId } from "../../src/core/base/ids.ts";
 import { decodeHead, encodeHead, type Head } from "../../src/core/codec/head.ts";
+import { encodeManifestPage } from "../../src/core/codec/manifest-page.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
-import { ForgeService } from "../../src/core/forge/service.ts";
+import type { ManifestPack } from "../../src/core/codec/pack-entry.ts";
+import { Manifest, PageCache } from "../../src/core/forge/manifest.ts";
+import { type MergedPack, mergePacks } from "../../src/core/forge/merge-packs/merge-packs.ts";
+import { Pace } from "../../src/core/forge/merge-packs/pace.ts";
+import { ForgeService, type ForgeServiceOptions } from "../../src/core/forge/service.ts";
 import { FrameBuilder } from "../../src/core/objects/frame-builder.ts";
-import { headKey, packKey, projectPrefix } from "../../src/core/objects/keys.ts";
+import { headKey, packKey, pageKey, projectPrefix } from "../../src/core/objects/keys.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import type { ObjectStore } from "../../src/core/store/object-store.ts";
 import { TestProject } from "./forge-project.ts";
@@ -16,6 +21,9 @@ import { SeededRandom } from "./seeded-random.ts";
 export const DAY_MS = 86_400_000;
 export const HOUR_MS = 3_600_000;
 
+/** The same packs make the same one, which takes long to compress. */
+const merges = new Map<string, MergedPack>();
+
 export class CollectedForge {
   readonly clock = new StillClock();
   readonly memory: MemoryStore = new MemoryStore(this.clock);
@@ -23,9 +31,10 @@ export class CollectedForge {
   store: ObjectStore = this.memory;
   readonly random = new SeededRandom(11);
 
-  open(): ForgeService {
+  open(options: Partial<ForgeServiceOptions> = {}): ForgeService {
     const { store, clock, random } = this;
-    return new ForgeService({ store, address: "memory", clock, random, trustWriters: true });
+    const ports = { store, address: "memory", clock, random };
+    return new ForgeService({ ...ports, trustWriters: true, ...options });
   }
 
   pass(ms: number): void {
@@ -77,54 +86,51 @@ export class CollectedForge {
     return key;
   }
 
-  /** One pack with every object of the head's packs takes their place; they stay in the store. Their keys. */
+  /**
+   * One pack with every object of all packs takes their place, and that of the pages; these stay in the store. Their
+   * keys.
+   */
   async mergePacks(project: ProjectId): Promise<string[]> {
     const head = await this.head(project);
-    const first = head.packs[0]!.first;
-    const merged = await mergedPack(this.memory, project, head);
-    const epoch = this.epoch();
-    await this.memory.put(packKey(project, epoch, merged.id), merged.bytes);
-    const entry = {
-      pack: merged.id,
-      epoch,
-      hasRecords: true,
-      first,
-      last: head.position,
-      size: merged.bytes.length,
-      indexLength: merged.indexLength,
-    };
-    await this.changeHead(project, () => ({ packs: [entry] }));
-    return head.packs.map(({ pack, epoch: of }) => packKey(project, of, pack));
+    const pages = new PageCache(this.memory, project);
+    const packs: ManifestPack[] = [];
+    for await (const page of new Manifest(head, pages).newestFirst()) packs.push(...page);
+    packs.reverse();
+    const name = packs.map(({ pack }) => pack).join();
+    const merged = merges.get(name) ?? (await this.#merge(project, packs, head.salt));
+    merges.set(name, merged);
+    const entry = { ...merged.entry, epoch: this.epoch() };
+    await this.memory.put(packKey(project, entry.epoch, entry.pack), merged.bytes);
+    await this.changeHead(project, () => ({ packs: [entry], pages: [] }));
+    return [
+      ...packs.map(({ pack, epoch: of }) => packKey(project, of, pack)),
+      ...head.pages.map(({ hash, epoch: of }) => pageKey(project, of, hash)),
+    ];
   }
-}
 
-/** Every object once, in the order of the packs. */
-async function mergedPack(store: ObjectStore, project: ProjectId, head: Head) {
-  const { decodePackIndex } = await import("../../src/core/codec/pack.ts");
-  const { expandFrame, sliceObject } = await import("../../src/core/objects/read-frame.ts");
-  const builder = new FrameBuilder({ rawTarget: 32 << 10 });
-  const seen = new Set<string>();
-  for (const { pack, epoch, indexLength } of head.packs) {
-    const { bytes } = (await store.get(packKey(project, epoch, pack)))!;
-    const index = decodePackIndex(bytes.subarray(bytes.length - indexLength));
-    for (let frame = 0; frame < index.frameCount; frame++) {
-      const location = index.frame(frame);
-      const stored = bytes.subarray(location.offset, location.offset + location.storedLength);
-      const raw = expandFrame({ ...location, stored });
-      for (let row = index.firstRow(frame); row < index.firstRow(frame + 1); row++) {
-        const id = index.idOfRow(row);
-        if (seen.has(id)) continue;
-        seen.add(id);
-        const { kind, content, sidecar } = sliceObject(raw, index.locate(row));
-        builder.add(kind, id, new Uint8Array(content), new Uint8Array(sidecar));
-      }
-    }
+  async #merge(project: ProjectId, entries: readonly ManifestPack[], salt: string): Promise<MergedPack> {
+    return await mergePacks({ store: this.memory, project, entries, salt, pace: new Pace(this.clock) });
   }
-  return encodePack(builder.finish()) as {
-    readonly id: PackId;
-    readonly bytes: Uint8Array;
-    readonly indexLength: number;
-  };
+
+  /** Moves the older half of the head's packs to a page. */
+  async spillPacks(project: ProjectId): Promise<void> {
+    const { packs } = await this.head(project);
+    const older = packs.slice(0, packs.length >> 1);
+    const bytes = encodeManifestPage({ level: 0, packs: older });
+    const hash = hashObject(bytes);
+    const epoch = this.epoch();
+    await this.memory.put(pageKey(project, epoch, hash), bytes);
+    const page = { hash, epoch, level: 0, first: older[0]!.first, last: older.at(-1)!.last };
+    await this.changeHead(project, () => ({ pages: [page], packs: packs.slice(older.length) }));
+  }
+
+  /** Another world with the same objects and the same time. */
+  async copy(): Promise<CollectedForge> {
+    const copy = new CollectedForge();
+    copy.clock.ms = this.clock.ms;
+    for (const key of await this.keys()) await copy.memory.put(key, await this.bytes(key));
+    return copy;
+  }
 }
 
 /** A forge with a project of some landings. */

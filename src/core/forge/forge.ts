@@ -340,6 +340,8 @@ export interface FsckFinding {
   readonly message: string;
   readonly object?: string;
   readonly position?: Position;
+  /** A file that it affects. */
+  readonly path?: TreePath;
 }
 
 export interface FsckReport {
@@ -347,6 +349,8 @@ export interface FsckReport {
   readonly packs: number;
   readonly objects: number;
   readonly bytes: number;
+  /** Stored objects that nothing names, and that the collector takes in time. */
+  readonly unreferenced: number;
   readonly findings: readonly FsckFinding[];
 }
 

@@ -2,6 +2,7 @@
 import { throwIfAborted } from "../base/clock.ts";
 import { isMicError, type MicError } from "../base/errors.ts";
 import type { Position } from "../base/ids.ts";
+import type { TreePath } from "../base/path.ts";
 import type { FsckFinding } from "./forge.ts";
 
 /** More are counted, not kept. */
@@ -11,6 +12,7 @@ export interface Where {
   /** A store key, an object id or a name. */
   readonly object?: string;
   readonly position?: Position;
+  readonly path?: TreePath;
 }
 
 export class Findings {
@@ -43,6 +45,17 @@ export class Findings {
       if (!isMicError(error) || !isAboutData(error)) throw error;
       this.error(error.code, error.message, where);
       return undefined;
+    }
+  }
+
+  /** The same for what is said otherwise: what is wrong with the data, or `undefined`. */
+  async judge(check: () => Promise<string | undefined>): Promise<string | undefined> {
+    throwIfAborted(this.signal);
+    try {
+      return await check();
+    } catch (error) {
+      if (!isMicError(error) || !isAboutData(error)) throw error;
+      return error.message;
     }
   }
 

@@ -14,6 +14,7 @@ import { OperationCheck } from "./check-request.ts";
 import { type Edits, EditsWriter } from "./edits.ts";
 import type { Progress } from "./forge.ts";
 import { ContentCheck } from "./fsck-content.ts";
+import type { Damage } from "./fsck-damage.ts";
 import type { Findings } from "./fsck-findings.ts";
 import { TreeCheck } from "./fsck-tree.ts";
 import { checkNeighbours } from "./neighbours.ts";
@@ -24,11 +25,12 @@ export async function checkHistory(
   snapshot: Snapshot,
   table: ObjectTable,
   findings: Findings,
+  damage: Damage,
   onProgress: (progress: Progress) => void,
 ): Promise<void> {
   const { head } = snapshot;
-  const content = new ContentCheck(snapshot, table, findings);
-  const trees = new TreeCheck(snapshot, table, findings, content);
+  const content = new ContentCheck(snapshot, table, findings, damage);
+  const trees = new TreeCheck(snapshot, table, findings, damage, content);
   const landingIds = new Map<LandingId, Position>();
   let previous: LandingRecord | undefined;
   for (let position = 1; position <= head.position; position++) {
@@ -37,6 +39,7 @@ export async function checkHistory(
     const record = await findings.attempt(where, () => snapshot.record(where.position));
     if (record !== undefined) {
       await findings.attempt(where, () => checkRecord(snapshot, record, previous));
+      noteLostOperations(record, table, damage);
       await findings.attempt(where, () => replayOperations(snapshot, record));
       await trees.check(record);
       const twice = landingIds.get(record.landingId);
@@ -49,6 +52,17 @@ export async function checkHistory(
     onProgress({ done: position, total: head.position, unit: "positions" });
   }
   await findings.attempt({ position: head.position }, () => checkHead(snapshot, previous, landingIds));
+}
+
+function noteLostOperations(
+  { operations, position }: LandingRecord,
+  table: ObjectTable,
+  damage: Damage,
+): void {
+  if (operations.kind === "inline") return;
+  for (const { id } of operations.segments) {
+    if (table.findId(id) === -1) damage.lose({ id, kind: "operations", hint: position, position });
+  }
 }
 
 async function checkRecord(

@@ -4,10 +4,12 @@ import { hexToBytes } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
 import { GarbagePace } from "../base/garbage.ts";
 import { EMPTY_ROOT, type ObjectId, objectIdFromBytes, type Position } from "../base/ids.ts";
+import { NumberSet } from "../base/number-set.ts";
 import type { LandingRecord } from "../codec/landing-record.ts";
 import { PackNodeSource } from "../objects/node-source.ts";
 import { decodeNode, HASH_BYTES } from "../prolly/node.ts";
 import type { ContentCheck } from "./fsck-content.ts";
+import type { Damage } from "./fsck-damage.ts";
 import type { Findings } from "./fsck-findings.ts";
 import type { ObjectTable } from "./object-table.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -15,15 +17,24 @@ import type { Snapshot } from "./snapshot.ts";
 export class TreeCheck {
   readonly #table: ObjectTable;
   readonly #findings: Findings;
+  readonly #damage: Damage;
   readonly #content: ContentCheck;
   readonly #nodes: PackNodeSource;
   readonly #salt: Uint8Array;
-  readonly #seen = new Set<ObjectId>();
+  /** Nodes that were visited, by their number. */
+  readonly #seen = new NumberSet();
   readonly #pace = new GarbagePace();
 
-  constructor(snapshot: Snapshot, table: ObjectTable, findings: Findings, content: ContentCheck) {
+  constructor(
+    snapshot: Snapshot,
+    table: ObjectTable,
+    findings: Findings,
+    damage: Damage,
+    content: ContentCheck,
+  ) {
     this.#table = table;
     this.#findings = findings;
+    this.#damage = damage;
     this.#content = content;
     this.#nodes = new PackNodeSource(snapshot.reader);
     this.#salt = hexToBytes(snapshot.head.salt);
@@ -34,13 +45,13 @@ export class TreeCheck {
   }
 
   async #visit(id: ObjectId, hint: number, position: Position): Promise<void> {
-    if (this.#seen.has(id)) return;
-    this.#seen.add(id);
+    const number = this.#table.findId(id);
+    if (number !== -1 && !this.#seen.add(number)) return;
     const where = { object: id, position };
     await this.#findings.attempt(where, async () => {
-      const number = this.#table.findId(id);
       if (number === -1 || this.#table.kind(number) !== "node") {
-        throw new MicError("not-found", `tree node ${id} is in no pack`);
+        this.#damage.lose({ id, kind: "node", hint, position });
+        throw new MicError("not-found", `tree node ${id} is in no sound pack`);
       }
       if (!this.#table.isHintRight(number, hint)) {
         this.#findings.warning("wrong-hint", `tree node ${id} was not introduced at ${hint}`, where);
@@ -55,8 +66,10 @@ export class TreeCheck {
           continue;
         }
         const at = node.hashAt(i);
+        const known = this.#table.find(node.bytes, at);
+        if (known !== -1 && this.#seen.has(known)) continue;
         const child = objectIdFromBytes(node.bytes.subarray(at, at + HASH_BYTES));
-        if (!this.#seen.has(child)) await this.#visit(child, node.hints[i]!, position);
+        await this.#visit(child, node.hints[i]!, position);
       }
       this.#pace.passed(node.count);
     });

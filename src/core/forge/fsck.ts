@@ -9,11 +9,14 @@ import type { ProjectId } from "../base/ids.ts";
 import { headKey, metaKey } from "../objects/keys.ts";
 import type { ForgeContext } from "./context.ts";
 import type { CallOptions, FsckReport, Progress } from "./forge.ts";
+import { Damage } from "./fsck-damage.ts";
 import { Findings } from "./fsck-findings.ts";
 import { checkHistory } from "./fsck-history.ts";
 import { checkNames } from "./fsck-names.ts";
 import { checkPacks } from "./fsck-packs.ts";
+import { checkRollups } from "./fsck-rollups.ts";
 import { checkSessions } from "./fsck-sessions.ts";
+import { checkUnnamed } from "./fsck-unnamed.ts";
 import { ProjectStore } from "./project-store.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -31,32 +34,41 @@ export async function fsck(
   project: ProjectId,
   options: FsckOptions = {},
 ): Promise<FsckReport> {
+  return (await examine(context, project, options)).report;
+}
+
+/** The same, with what a repair needs to know. */
+export async function examine(
+  context: ForgeContext,
+  project: ProjectId,
+  options: FsckOptions = {},
+): Promise<{ readonly report: FsckReport; readonly damage: Damage }> {
   const { signal, onProgress = () => undefined } = options;
   throwIfAborted(signal);
   const findings = new Findings(signal);
+  const damage = new Damage();
   const meta = await checkNames(context, project, findings);
   const { store, clock, random } = context;
   const limits = { cacheBytes: CACHE_BYTES, trustWriters: false };
   const fresh = new ProjectStore({ store, project, clock, random, ...limits });
   const snapshot = await findings.attempt({ object: headKey(project) }, () => openHead(fresh, options));
   if (snapshot === undefined) {
-    return { positions: 0, packs: 0, objects: 0, bytes: 0, findings: findings.finish() };
+    const nothing = { positions: 0, packs: 0, objects: 0, bytes: 0, unreferenced: 0 };
+    return { report: { ...nothing, findings: findings.finish() }, damage };
   }
   if (meta !== undefined && meta.salt !== snapshot.head.salt) {
     findings.error("mismatch", "head and meta have different lineage salts", { object: metaKey(project) });
   }
   const refresh = (): Promise<Snapshot> => fresh.snapshot();
-  const checked = await checkPacks(context, snapshot, refresh, findings, onProgress);
-  const { table, packs, bytes } = checked;
-  await checkHistory(snapshot, table, findings, onProgress);
+  const checked = await checkPacks(context, snapshot, refresh, findings, damage, onProgress);
+  const { table, packs, bytes, lists } = checked;
+  const unreferenced = await checkUnnamed(context, snapshot, lists, refresh, findings, damage);
+  await checkHistory(snapshot, table, findings, damage, onProgress);
+  await checkRollups(context, await refresh(), findings, damage, onProgress);
   await checkSessions(context, snapshot, findings);
-  return {
-    positions: snapshot.head.position,
-    packs,
-    objects: table.size,
-    bytes,
-    findings: findings.finish(),
-  };
+  const { position } = snapshot.head;
+  const counts = { positions: position, packs, objects: table.size, bytes, unreferenced };
+  return { report: { ...counts, findings: findings.finish() }, damage };
 }
 
 /** The meta was there, so a head that is not is damage. */

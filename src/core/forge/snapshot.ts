@@ -58,6 +58,13 @@ export class Snapshot {
     this.#caches = caches;
   }
 
+  /** The same, to be asked as if no rollup had been made of its log yet. */
+  withoutRollups(): Snapshot {
+    const { directory, reader, etag } = this;
+    const head = { ...this.head, rollups: [] };
+    return new Snapshot(this.project, { head, etag, directory, reader }, this.#caches);
+  }
+
   /** Rollups of this log, as far as they were read. */
   get rollups(): RollupReader {
     return this.#caches.rollups;

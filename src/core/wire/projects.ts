@@ -2,6 +2,7 @@
 import { hexToBytes } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
 import type { ProjectId } from "../base/ids.ts";
+import { parseTreePath } from "../base/path.ts";
 import type {
   CreateProject,
   FsckFinding,
@@ -167,17 +168,19 @@ export function fsckReportToWire(report: FsckReport): WireFsckReport {
     packs: BigInt(report.packs),
     objects: BigInt(report.objects),
     bytes: BigInt(report.bytes),
+    unreferenced: BigInt(report.unreferenced),
     findings: report.findings.map(findingToWire),
   };
 }
 
-function findingToWire({ severity, code, message, object, position }: FsckFinding): WireFsckFinding {
+function findingToWire({ severity, code, message, object, position, path }: FsckFinding): WireFsckFinding {
   return {
     severity,
     code,
     message,
     object: object ?? "",
     position: position === undefined ? undefined : BigInt(position),
+    path: path ?? "",
   };
 }
 
@@ -187,11 +190,12 @@ export function fsckReportFromWire(message: WireFsckReport): FsckReport {
     packs: numberFromWire(message.packs, "count"),
     objects: numberFromWire(message.objects, "count"),
     bytes: numberFromWire(message.bytes, "count"),
+    unreferenced: numberFromWire(message.unreferenced, "count"),
     findings: message.findings.map(findingFromWire),
   };
 }
 
-function findingFromWire({ severity, code, message, object, position }: WireFsckFinding): FsckFinding {
+function findingFromWire({ severity, code, message, object, position, path }: WireFsckFinding): FsckFinding {
   if (severity !== "error" && severity !== "warning") {
     throw new MicError("usage", `severity ${JSON.stringify(severity)} is not known`);
   }
@@ -201,5 +205,6 @@ function findingFromWire({ severity, code, message, object, position }: WireFsck
     message,
     ...(object === "" ? {} : { object }),
     ...(position === undefined ? {} : { position: positionFromWire(position) }),
+    ...(path === "" ? {} : { path: parseTreePath(path) }),
   };
 }

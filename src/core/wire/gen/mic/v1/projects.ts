@@ -145,6 +145,8 @@ export interface FsckReport {
   readonly objects: bigint;
   readonly bytes: bigint;
   readonly findings: readonly FsckFinding[];
+  /** Stored objects that nothing names: the collector takes them in time. */
+  readonly unreferenced: bigint;
 }
 
 export interface FsckFinding {
@@ -153,7 +155,11 @@ export interface FsckFinding {
   readonly code: string;
   readonly message: string;
   readonly object: string;
-  readonly position?: bigint | undefined;
+  readonly position?:
+    | bigint
+    | undefined;
+  /** A file that it affects. */
+  readonly path: string;
 }
 
 function createBaseOrganization(): Organization {
@@ -1331,7 +1337,7 @@ export const FsckProgress: MessageFns<FsckProgress> = {
 };
 
 function createBaseFsckReport(): FsckReport {
-  return { positions: 0n, packs: 0n, objects: 0n, bytes: 0n, findings: [] };
+  return { positions: 0n, packs: 0n, objects: 0n, bytes: 0n, findings: [], unreferenced: 0n };
 }
 
 export const FsckReport: MessageFns<FsckReport> = {
@@ -1362,6 +1368,12 @@ export const FsckReport: MessageFns<FsckReport> = {
     }
     for (const v of message.findings) {
       FsckFinding.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.unreferenced !== 0n) {
+      if (BigInt.asUintN(64, message.unreferenced) !== message.unreferenced) {
+        throw new globalThis.Error("value provided for field message.unreferenced of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.unreferenced);
     }
     return writer;
   },
@@ -1419,6 +1431,14 @@ export const FsckReport: MessageFns<FsckReport> = {
             message.findings.push(FsckFinding.decode(reader, reader.uint32()));
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.unreferenced = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1433,7 +1453,7 @@ export const FsckReport: MessageFns<FsckReport> = {
 };
 
 function createBaseFsckFinding(): FsckFinding {
-  return { severity: "", code: "", message: "", object: "", position: undefined };
+  return { severity: "", code: "", message: "", object: "", position: undefined, path: "" };
 }
 
 export const FsckFinding: MessageFns<FsckFinding> = {
@@ -1455,6 +1475,9 @@ export const FsckFinding: MessageFns<FsckFinding> = {
         throw new globalThis.Error("value provided for field message.position of type uint64 too large");
       }
       writer.uint32(40).uint64(message.position);
+    }
+    if (message.path !== "") {
+      writer.uint32(50).string(message.path);
     }
     return writer;
   },
@@ -1510,6 +1533,14 @@ export const FsckFinding: MessageFns<FsckFinding> = {
             }
 
             message.position = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.path = reader.string();
             continue;
           }
         }
