@@ -433,6 +433,16 @@ test("a write names how it is to be encrypted", async () => {
   expect(server.requests.at(-1)!.headers["x-amz-server-side-encryption"]).toBeUndefined();
 });
 
+test("an object says for how long it may be cached: for ever when it was put, not at all when it was swapped", async () => {
+  const store = await begin();
+  await store.put("k", utf8("x"));
+  await store.commit([], { key: "head", expected: null, bytes: utf8("x") });
+  expect(server.requests.map(({ headers }) => headers["cache-control"])).toEqual([
+    "max-age=31536000, immutable",
+    "no-cache",
+  ]);
+});
+
 test("no request has a checksum or a trailer that nobody asked for", async () => {
   const store = await begin();
   await store.put("k", utf8("x"));

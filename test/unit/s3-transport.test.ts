@@ -1,7 +1,12 @@
 /** Both transports against servers that do with a connection whatever they want. */
 
+import { spawn } from "node:child_process";
+import { getEventListeners } from "node:events";
+import { readFileSync } from "node:fs";
+import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import { createServer, type Server, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/core/base/system.ts";
 import {
@@ -55,6 +60,40 @@ class RawServer {
     for (const socket of this.sockets) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
+}
+
+const tls = (name: string): string => readFileSync(tlsPath(name), "utf8");
+
+function tlsPath(name: string): URL {
+  return new URL(`../support/tls/${name}`, import.meta.url);
+}
+
+/** From a process that trusts the certificate: that is read when a process starts. */
+async function sendTrusting(name: string, origin: string): Promise<string> {
+  const script = `
+    import { systemClock } from ${JSON.stringify(moduleUrl("base/system.ts"))};
+    import { FetchTransport } from ${JSON.stringify(moduleUrl("store/s3/transport-fetch.ts"))};
+    import { UndiciTransport } from ${JSON.stringify(moduleUrl("store/s3/transport-undici.ts"))};
+    const transport = ${name === "fetch" ? "new FetchTransport(systemClock)" : "new UndiciTransport()"};
+    const answer = await transport.send({
+      method: "GET", origin: ${JSON.stringify(origin)}, path: "/", headers: {},
+      once: true, timeoutMs: 5000, answerBytesMax: 100,
+    });
+    process.stdout.write(answer.status + " " + new TextDecoder().decode(answer.body));
+    await transport[Symbol.asyncDispose]();
+  `;
+  const child = spawn(process.execPath, ["-e", script], {
+    env: { ...process.env, NODE_EXTRA_CA_CERTS: fileURLToPath(tlsPath("cert.pem")) },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let out = "";
+  child.stdout.on("data", (piece) => (out += piece));
+  await new Promise((resolve) => child.on("close", resolve));
+  return out;
+}
+
+function moduleUrl(path: string): string {
+  return fileURLToPath(new URL(`../../src/core/${path}`, import.meta.url));
 }
 
 const OK = 'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 2\r\n\r\nok';
@@ -307,6 +346,34 @@ describe.each(TRANSPORTS)("%s", (name, make) => {
     await client[Symbol.asyncDispose]();
     expect((await waiting).mayBeSent).toBe(true);
     if (name === "undici") await expect.poll(() => server.sockets.size, { timeout: 5_000 }).toBe(0);
+  });
+
+  test("a signal that many requests share keeps none of their listeners", async () => {
+    const [, origin] = await serve((socket) => socket.write(OK));
+    const client = transport();
+    const { signal } = new AbortController();
+    for (let i = 0; i < 20; i++) await client.send(request(origin, { once: false, signal }));
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+  });
+
+  test("a certificate that nobody trusts ends a request before it is sent", async () => {
+    let requests = 0;
+    const server = createHttpsServer({ cert: tls("cert.pem"), key: tls("key.pem") }, (_, response) => {
+      requests++;
+      response.end("ok");
+    });
+    await new Promise<void>((resolve) => server.listen(0, resolve));
+    open.push({ close: () => new Promise<void>((resolve) => server.close(() => resolve())) });
+    const origin = `https://localhost:${(server.address() as AddressInfo).port}`;
+    expect(await failure(transport().send(request(origin)))).toMatchObject({
+      reason: "tls",
+      mayBeSent: false,
+    });
+    expect(requests).toBe(0);
+    const sent = await sendTrusting(name, origin);
+    expect(sent).toBe("200 ok");
+    expect(requests).toBe(1);
+    server.closeAllConnections();
   });
 
   test("many requests at a time all get their own answers", async () => {

@@ -25,7 +25,7 @@ import {
 import { S3Client } from "./client.ts";
 import { Conditions, isEtag } from "./conditions.ts";
 import { type Refusal, readRefusal, refusalError, transportMicError } from "./errors.ts";
-import { encryptionHeaders } from "./headers.ts";
+import { encryptionHeaders, PUT_HEADERS, SWAP_HEADERS } from "./headers.ts";
 import { listPage } from "./list.ts";
 import { MULTIPART_THRESHOLD_BYTES, putParts } from "./multipart.ts";
 import type { S3Options } from "./options.ts";
@@ -128,7 +128,8 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
   async put(key: string, bytes: Uint8Array, options: SignalOption = {}): Promise<void> {
     throwIfAborted(options.signal);
     checkStoreKey(key);
-    const object = { key: this.#prefix + key, name: key, bytes, headers: this.#encryption };
+    const headers = { ...PUT_HEADERS, ...this.#encryption };
+    const object = { key: this.#prefix + key, name: key, bytes, headers };
     if (bytes.length >= MULTIPART_THRESHOLD_BYTES) {
       await putParts(this.#client, object, options.signal);
       return;
@@ -138,7 +139,7 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
         operation: "put",
         method: "PUT",
         key: object.key,
-        headers: this.#encryption,
+        headers,
         body: bytes,
         signal: options.signal,
       },
@@ -173,7 +174,7 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
         operation: "swap",
         method: "PUT",
         key: this.#prefix + swap.key,
-        headers: { ...this.#encryption, ...this.#conditions.ifMatch(swap.expected) },
+        headers: { ...SWAP_HEADERS, ...this.#encryption, ...this.#conditions.ifMatch(swap.expected) },
         body: swap.bytes,
         once: true,
         ...(swap.checkedAtMs === undefined ? {} : { atMs: swap.checkedAtMs }),
