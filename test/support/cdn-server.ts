@@ -1,6 +1,7 @@
 /** A CDN for tests: answers from a store over HTTP, honestly or in one of many wrong ways. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { gzipSync } from "node:zlib";
 import type { ObjectStore } from "../../src/core/store/object-store.ts";
 
 export type CdnBehaviour =
@@ -64,11 +65,15 @@ export async function startCdn(
     const body = found.slice(start, end);
     if (behaviour === "flips") body[body.length >> 1]! ^= 1;
     const sent = behaviour === "truncates" ? body.subarray(0, body.length >> 1) : body;
+    if (behaviour === "encoded") {
+      const packed = gzipSync(body);
+      const headers = { "content-encoding": "gzip", "content-length": packed.length };
+      return void response.writeHead(200, headers).end(packed);
+    }
     const shift = behaviour === "wrong-range" ? 1 : 0;
     response.writeHead(match === null ? 200 : 206, {
       "content-length": behaviour === "truncates" ? sent.length : body.length,
       "accept-ranges": "bytes",
-      ...(behaviour === "encoded" ? { "content-encoding": "gzip" } : {}),
       ...(match === null
         ? {}
         : {

@@ -177,20 +177,22 @@ describe("the disk tier", () => {
     expect(warnings).toEqual([]);
   });
 
-  test("a file under another segment's name is not believed", async () => {
-    await memory.put(KEY, pattern(300, 1));
-    await memory.put("packs/b", pattern(300, 2));
-    await using first = open({ disk: disk() });
-    await first.get(KEY);
-    await first[Symbol.asyncDispose]();
-    const [a] = cachedFiles();
-    await using second = open({ disk: disk() });
-    await second.get("packs/b");
-    await second[Symbol.asyncDispose]();
-    const b = cachedFiles().find((file) => file !== a);
-    writeFileSync(b!, readFileSync(a!));
-    await using store = open({ disk: disk() });
-    same(await store.get("packs/b"), pattern(300, 2));
+  test("a file under another segment's name is not believed, nor what is left of it in a new one", async () => {
+    const [a, b] = [pattern(3 * BLOCK_BYTES, 1), pattern(3 * BLOCK_BYTES, 2)];
+    await memory.put(KEY, a);
+    await memory.put("packs/b", b);
+    const readAll = async (key: string, range?: { offset: number; length: number }) => {
+      await using store = open({ disk: disk() });
+      return await store.get(key, range === undefined ? {} : { range });
+    };
+    await readAll(KEY);
+    const [fileOfA] = cachedFiles();
+    await readAll("packs/b");
+    const fileOfB = cachedFiles().find((file) => file !== fileOfA);
+    writeFileSync(fileOfB!, readFileSync(fileOfA!));
+    // Writes the first block and the right id.
+    same(await readAll("packs/b", { offset: 0, length: 10 }), b.slice(0, 10));
+    same(await readAll("packs/b"), b);
   });
 
   test("stores that share a directory do not see each other's keys", async () => {

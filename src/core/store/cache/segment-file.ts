@@ -7,11 +7,12 @@
  * | 4 | 2 | u16 LE | version, 1 |
  * | 6 | 10 | bytes | reserved, 0 |
  * | 16 | 16 | bytes | id of the segment |
- * | 32 | 16 · 32 | | one entry for each block: u32 LE length, first 12 bytes of the BLAKE3 of the block's bytes |
+ * | 32 | 16 · 32 | | one entry for each block: u32 LE length, 12 bytes of checksum |
  * | 4,096 | … | bytes | blocks, each at 4,096 + 32,768 · its number |
  *
- * The id is the BLAKE3 of store, key and the segment's number, cut to 16 bytes, and the file's name. A block is there
- * when its bytes match its entry; an entry of zeros never does. A block of less than 32 KiB (it may be empty) is the
+ * The id is the BLAKE3 of store, key and the segment's number, cut to 16 bytes, and the file's name. A checksum is the
+ * BLAKE3 of the block's bytes, cut to 12, each XORed with that of the id: what was once another segment's does not match
+ * under a new header. A block is there when its bytes match its entry; an entry of zeros never does. A block of less than 32 KiB (it may be empty) is the
  * object's last.
  *
  * Files are written in place, by any number of processes at once and without a sync: they all write the same bytes,
@@ -70,7 +71,11 @@ export async function readBlocks(
     if (isZero(entries, entry)) continue;
     const at = (block - dataStart) * BLOCK_BYTES;
     const bytes = data.subarray(at, at + length);
-    if (length > BLOCK_BYTES || bytes.length !== length || !matches(bytes, entries, entry + 4)) {
+    if (
+      length > BLOCK_BYTES ||
+      bytes.length !== length ||
+      !matches(checksum(bytes, id), entries, entry + 4)
+    ) {
       damaged++;
       continue;
     }
@@ -99,7 +104,7 @@ export async function writeBlocks(
   for (let i = 0; i < count; i++) {
     const block = bytes.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES);
     view.setUint32(i * ENTRY_BYTES, block.length, true);
-    entries.set(hashBytes(block).subarray(0, CHECKSUM_BYTES), i * ENTRY_BYTES + 4);
+    entries.set(checksum(block, id), i * ENTRY_BYTES + 4);
   }
   const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
   try {
@@ -139,9 +144,14 @@ function isZero(entries: Uint8Array, at: number): boolean {
   return true;
 }
 
-function matches(bytes: Uint8Array, entries: Uint8Array, at: number): boolean {
-  const found = hashBytes(bytes);
-  for (let i = 0; i < CHECKSUM_BYTES; i++) if (found[i] !== entries[at + i]) return false;
+function checksum(bytes: Uint8Array, id: Uint8Array): Uint8Array {
+  const sum = hashBytes(bytes).subarray(0, CHECKSUM_BYTES);
+  for (let i = 0; i < CHECKSUM_BYTES; i++) sum[i]! ^= id[i]!;
+  return sum;
+}
+
+function matches(sum: Uint8Array, entries: Uint8Array, at: number): boolean {
+  for (let i = 0; i < CHECKSUM_BYTES; i++) if (sum[i] !== entries[at + i]) return false;
   return true;
 }
 
