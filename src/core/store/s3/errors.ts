@@ -94,6 +94,13 @@ const FULL: ReadonlySet<string> = new Set([
   "XMinioAdminBucketQuotaExceeded",
 ]);
 
+const UNKNOWN_KEY: ReadonlySet<string> = new Set([
+  "InvalidAccessKeyId",
+  "InvalidClientTokenId",
+  "InvalidToken",
+  "XAdminUserNotFound",
+]);
+
 export function isExpired({ code }: Refusal): boolean {
   return code === "ExpiredToken" || code === "ExpiredTokenException" || code === "TokenRefreshRequired";
 }
@@ -121,7 +128,7 @@ function meaningOf(refusal: Refusal, { bucket, region, origin }: Place): Meaning
       hint: "create it, or set S3_BUCKET (and S3_ENDPOINT) to where it is",
     };
   }
-  if (code === "InvalidAccessKeyId" || code === "InvalidToken" || code === "InvalidClientTokenId") {
+  if (UNKNOWN_KEY.has(code)) {
     return {
       error: "unauthenticated",
       says: `${origin} does not know the access key`,
