@@ -13,6 +13,7 @@ import { type ServedForge, serve } from "../bench/server.ts";
 import { auditRoots } from "./audit-roots.ts";
 import { type ChaosProxy, describeChaos, startChaosProxy } from "./chaos-proxy.ts";
 import type { Checks } from "./checks.ts";
+import { setEnvironment } from "./environment.ts";
 import { freePort, type ObjectServer, startObjectServer } from "./object-servers.ts";
 import { CONFLICT, expectDone, mic, UNREACHABLE } from "./run-mic.ts";
 import { takeSnapshot } from "./snapshot.ts";
@@ -41,7 +42,7 @@ export const STORY: StoryOptions = {
   processes: 2,
   writersPerProcess: 28,
   landingsPerWriter: 14,
-  pauseMs: 4000,
+  pauseMs: 3000,
   commandLines: 8,
   landingsPerCommandLine: 27,
   chaosRate: 0.2,
@@ -135,7 +136,7 @@ async function reap(
 ): Promise<number[]> {
   const times: number[] = [];
   for (let i = 0; !finished(); i++) {
-    await Bun.sleep(500 + random() * 2000);
+    await Bun.sleep(1000 + random() * 3000);
     if (finished()) break;
     times.push(await servers[i % servers.length]!.killAndRestart());
   }
@@ -363,18 +364,4 @@ function differences(directory: string, expected: ReadonlyMap<string, string>): 
     if (found !== content) problems.push(`${directory}: ${path} holds ${found}, expected ${content}`);
   }
   return problems;
-}
-
-/** For this process and those that it starts; put back at the end. */
-export function setEnvironment(values: Readonly<Record<string, string>>): Disposable {
-  const before = Object.keys(values).map((name) => [name, process.env[name]] as const);
-  Object.assign(process.env, values);
-  return {
-    [Symbol.dispose]: () => {
-      for (const [name, value] of before) {
-        if (value === undefined) delete process.env[name];
-        else process.env[name] = value;
-      }
-    },
-  };
 }
