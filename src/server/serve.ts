@@ -13,6 +13,7 @@ import { createContentHandler } from "./content/handler.ts";
 import type { ServerContext, ServerLog } from "./context.ts";
 import { addGrpcServices } from "./grpc/services.ts";
 import { createEndpointNames, createHttpHandler } from "./http.ts";
+import { keepUp, UpkeepJob } from "./jobs/upkeep-job.ts";
 import { createLiveEvents } from "./live/events.ts";
 import { notifyingForge } from "./live/notifying-forge.ts";
 import { createLog, formatJsonRecord, formatTextRecord } from "./log.ts";
@@ -99,6 +100,8 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     clock.nowMs(),
   );
   countLandings(stored, metrics);
+  const upkeep = cleanup.use(new UpkeepJob({ forge: stored, clock, random, log }));
+  keepUp(stored, upkeep);
   if (cached !== undefined) metrics.addTiers(() => cached.figures());
   const draining = new AbortController();
   const context: ServerContext = {

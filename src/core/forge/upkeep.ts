@@ -32,6 +32,10 @@ export interface UpkeepOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** Time to rest for each unit of time worked. */
   readonly restShare?: number;
+  /** Stored bytes that are merged at a time; they take three times as much memory. Default 128 MiB. */
+  readonly bytesMax?: number;
+  /** Compresses on another thread. */
+  readonly aside?: boolean;
   /** Merges whatever can be merged, due or not. */
   readonly all?: boolean;
 }
@@ -122,14 +126,15 @@ class Upkeep {
   }
 
   async #plan(snapshot: Snapshot): Promise<ManifestPack[][]> {
-    const { signal, budgetMs, all } = this.#options;
+    const { signal, budgetMs, all, bytesMax: wantedMax = MERGE_BYTES_MAX } = this.#options;
     const newest: ManifestPack[] = [];
     for await (const page of snapshot.directory.newestFirst()) {
       throwIfAborted(signal);
       newest.push(...page);
       if (newest.length >= PACKS_PLANNED) break;
     }
-    const bytesMax = budgetMs === undefined ? MERGE_BYTES_MAX : this.#msLeft * BYTES_PER_MS;
+    const bytesInTime = budgetMs === undefined ? MERGE_BYTES_MAX : this.#msLeft * BYTES_PER_MS;
+    const bytesMax = Math.min(wantedMax, bytesInTime);
     const excluded = this.#excluded;
     return planMerges(newest.reverse(), { bytesMax, excluded, ...(all === undefined ? {} : { all }) });
   }
@@ -137,7 +142,7 @@ class Upkeep {
   async #merge(snapshot: Snapshot, run: readonly ManifestPack[]): Promise<void> {
     const { store } = this.#context;
     const { project, head } = snapshot;
-    const { signal } = this.#options;
+    const { signal, aside = false } = this.#options;
     const signalOption = signal === undefined ? {} : { signal };
     const { bytes, entry } = await mergePacks({
       store,
@@ -145,6 +150,7 @@ class Upkeep {
       entries: run,
       salt: head.salt,
       pace: this.#pace,
+      aside,
       ...signalOption,
     });
     const merged: ManifestPack = { ...entry, epoch: epochOf(await store.nowMs()) };

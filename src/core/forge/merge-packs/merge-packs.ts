@@ -3,7 +3,7 @@
  * which order follows from the run alone, so any two agents make the same but for compression.
  */
 import { hexToBytes } from "../../base/bytes.ts";
-import { compressAside } from "../../base/compress.ts";
+import { compress, compressAside } from "../../base/compress.ts";
 import { corrupt } from "../../base/errors.ts";
 import type { Position } from "../../base/ids.ts";
 import { BLOB_FRAME_RAW_BYTES, FRAME_RAW_BYTES_MAX, NODE_FRAME_RAW_BYTES } from "../../base/limits.ts";
@@ -37,6 +37,8 @@ export interface MergeOptions extends RunSource {
   readonly salt: string;
   readonly pace: Pace;
   readonly level?: number;
+  /** Compresses on another thread, so that this one stays free; when that is done is not for a clock to say. */
+  readonly aside?: boolean;
 }
 
 export interface MergedPack {
@@ -108,12 +110,14 @@ class MergeWriter {
   readonly #pack: PackBuilder;
   readonly #pace: Pace;
   readonly #level: number;
+  readonly #aside: boolean;
 
-  constructor(run: RunReader, { pace, level }: MergeOptions, capacity: number) {
+  constructor(run: RunReader, { pace, level, aside }: MergeOptions, capacity: number) {
     this.#run = run;
     this.#pack = new PackBuilder(capacity);
     this.#pace = pace;
     this.#level = level ?? MERGE_LEVEL;
+    this.#aside = aside === true;
   }
 
   async add(objects: readonly number[], rawTarget: number): Promise<void> {
@@ -174,7 +178,8 @@ class MergeWriter {
   async #take(frames: readonly Frame[]): Promise<void> {
     for (const frame of frames) {
       const raw = frame.stored;
-      const stored = await compressAside(raw, this.#level);
+      const level = this.#level;
+      const stored = this.#aside ? await compressAside(raw, level) : compress(raw, level);
       const smaller = stored.length < raw.length ? { ...frame, compressed: true, stored } : frame;
       verifyFrame(smaller);
       this.#pack.add(smaller);

@@ -24,8 +24,9 @@ export const MERGE_TIERS: readonly Tier[] = [
 ];
 /** Stored bytes that are merged at a time: they are held in memory, twice. */
 export const MERGE_BYTES_MAX: number = 128 * MIB;
-/** So much is worth a pack of its own, however few it comes from. */
-const FULL_BYTES = 64 * MIB;
+/** So much is worth a pack of its own, however few it comes from: half of what can be merged at a time, between these. */
+const FULL_BYTES_LEAST = 8 * MIB;
+const FULL_BYTES_MOST = 64 * MIB;
 /** Packs that are merged at a time. */
 export const MERGE_PACKS_MAX = 1024;
 
@@ -44,20 +45,24 @@ export interface PlanOptions {
  */
 export function planMerges(packs: readonly ManifestPack[], options: PlanOptions = {}): ManifestPack[][] {
   const tiers = options.all === true ? [{ below: MERGE_TIERS.at(-1)!.below, count: 2 }] : MERGE_TIERS;
+  const bytesMax = Math.min(options.bytesMax ?? MERGE_BYTES_MAX, MERGE_BYTES_MAX);
+  const fullBytes = Math.min(FULL_BYTES_MOST, Math.max(FULL_BYTES_LEAST, bytesMax / 2));
   for (let tier = tiers.length - 1; tier >= 0; tier--) {
     const { below, count } = tiers[tier]!;
     const least = tier === 0 ? 0 : tiers[tier - 1]!.below;
-    const runs = runsBelow(packs, below, options).filter(
-      (run) => run.filter(({ size }) => size >= least).length >= count || isFull(run),
-    );
+    const isDue = (run: readonly ManifestPack[]): boolean =>
+      run.filter(({ size }) => size >= least).length >= count || isFull(run, fullBytes);
+    const runs = runsBelow(packs, { below, bytesMax, excluded: options.excluded }).filter(isDue);
     // What is due on a higher tier takes with it what stands between.
     if (runs.length > 0) return runs;
   }
   return [];
 }
 
-function isFull(run: readonly ManifestPack[]): boolean {
-  return run.length > 1 && bytesOf(run) >= FULL_BYTES;
+/** Never where it would write a large pack again for the sake of a small one. */
+function isFull(run: readonly ManifestPack[], fullBytes: number): boolean {
+  const bytes = bytesOf(run);
+  return bytes >= fullBytes && run.every(({ size }) => size <= bytes / 2);
 }
 
 function bytesOf(packs: readonly ManifestPack[]): number {
@@ -65,8 +70,15 @@ function bytesOf(packs: readonly ManifestPack[]): number {
 }
 
 /** The longest runs of packs below a size, within the limits of one merge. */
-function runsBelow(packs: readonly ManifestPack[], below: number, options: PlanOptions): ManifestPack[][] {
-  const bytesMax = Math.min(options.bytesMax ?? MERGE_BYTES_MAX, MERGE_BYTES_MAX);
+function runsBelow(
+  packs: readonly ManifestPack[],
+  limits: {
+    readonly below: number;
+    readonly bytesMax: number;
+    readonly excluded: ReadonlySet<string> | undefined;
+  },
+): ManifestPack[][] {
+  const { below, bytesMax, excluded } = limits;
   const runs: ManifestPack[][] = [];
   let run: ManifestPack[] = [];
   let bytes = 0;
@@ -84,7 +96,7 @@ function runsBelow(packs: readonly ManifestPack[], below: number, options: PlanO
     bytes = 0;
   };
   for (const pack of packs) {
-    if (pack.size >= below || options.excluded?.has(pack.pack) === true) {
+    if (pack.size >= below || excluded?.has(pack.pack) === true) {
       // Records have no gaps.
       if (pack.hasRecords) closeWithContent();
       continue;
