@@ -69,17 +69,29 @@ export function compareSlices(
   return aEnd - aStart - (bEnd - bStart);
 }
 
-/** Writes a key after the one before it. */
-export function writeColumnKey(writer: ByteWriter, previous: Uint8Array | undefined, key: Uint8Array): void {
-  let shared = 0;
-  if (previous !== undefined) {
-    const limit = Math.min(previous.length, key.length);
-    while (shared < limit && previous[shared] === key[shared]) shared++;
+/** Writes keys, each after the one before it, of which it keeps a copy. */
+export class KeyColumnWriter {
+  readonly #previous = new Uint8Array(KEY_BYTES_MAX);
+  #previousLength = 0;
+
+  /** The next key does not share anything with those before. */
+  restart(): void {
+    this.#previousLength = 0;
   }
-  writer
-    .varint(shared)
-    .varint(key.length - shared)
-    .bytes(shared === 0 ? key : key.subarray(shared));
+
+  /** Writes `key[start..end)`. Returns how many bytes it shares with the one before. */
+  write(writer: ByteWriter, key: Uint8Array, start = 0, end: number = key.length): number {
+    const previous = this.#previous;
+    const length = end - start;
+    const limit = Math.min(this.#previousLength, length);
+    let shared = 0;
+    while (shared < limit && previous[shared] === key[start + shared]) shared++;
+    const rest = key.subarray(start + shared, end);
+    writer.varint(shared).prefixed(rest);
+    previous.set(rest, shared);
+    this.#previousLength = length;
+    return shared;
+  }
 }
 
 /** Takes in keys as they are read. */

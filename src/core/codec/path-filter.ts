@@ -27,14 +27,44 @@ export interface FilterProbe {
   readonly step: number;
 }
 
+/** Takes entries one by one, of which it keeps the hashes alone, for a filter whose size is known at the end. */
+export class PathFilterBuilder {
+  #hashes = new Uint32Array(1024);
+  #length = 0;
+
+  /** Adds `bytes[start..end)`. */
+  add(domain: FilterDomain, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#length === this.#hashes.length) {
+      const grown = new Uint32Array(this.#length * 2);
+      grown.set(this.#hashes);
+      this.#hashes = grown;
+    }
+    const seed = domain === "touched" ? 0 : 2;
+    this.#hashes[this.#length++] = murmur3(bytes, seed, start, end);
+    this.#hashes[this.#length++] = murmur3(bytes, seed + 1, start, end) | 1;
+  }
+
+  /** The filter of what was added; begins anew. */
+  finish(shape: FilterShape): Uint8Array {
+    const filter = emptyFilter(this.#length / 2, shape);
+    for (let i = 0; i < this.#length; i += 2) setBits(filter, this.#hashes[i]!, this.#hashes[i + 1]!);
+    this.#length = 0;
+    return filter;
+  }
+}
+
+function emptyFilter(entries: number, { bitsPerEntry, probes }: FilterShape): Uint8Array {
+  const filter = new Uint8Array(1 + Math.ceil((entries * bitsPerEntry) / 8));
+  filter[0] = probes;
+  return filter;
+}
+
 export function encodePathFilter(
   touched: readonly Uint8Array[],
   ancestors: readonly Uint8Array[],
   shape: FilterShape = SEGMENT_FILTER,
 ): Uint8Array {
-  const entries = touched.length + ancestors.length;
-  const filter = new Uint8Array(1 + Math.ceil((entries * shape.bitsPerEntry) / 8));
-  filter[0] = shape.probes;
+  const filter = emptyFilter(touched.length + ancestors.length, shape);
   for (const key of touched) add(filter, key, 0);
   for (const key of ancestors) add(filter, key, 1);
   return filter;
@@ -65,9 +95,12 @@ export function mayMatch(filter: Uint8Array, probe: FilterProbe): boolean {
 }
 
 function add(filter: Uint8Array, key: Uint8Array, domain: 0 | 1): void {
+  setBits(filter, murmur3(key, domain * 2), murmur3(key, domain * 2 + 1) | 1);
+}
+
+function setBits(filter: Uint8Array, first: number, step: number): void {
   const bits = (filter.length - 1) * 8;
-  let hash = murmur3(key, domain * 2);
-  const step = murmur3(key, domain * 2 + 1) | 1;
+  let hash = first;
   for (let probes = filter[0]!; probes > 0; probes--) {
     const bit = hash % bits;
     filter[1 + (bit >>> 3)]! |= 1 << (bit & 7);
@@ -75,12 +108,12 @@ function add(filter: Uint8Array, key: Uint8Array, domain: 0 | 1): void {
   }
 }
 
-/** MurmurHash3_x86_32 (Appleby, public domain). */
-export function murmur3(key: Uint8Array, seed: number): number {
-  const length = key.length;
-  const blocksEnd = length & ~3;
+/** MurmurHash3_x86_32 (Appleby, public domain) of `key[start..end)`. */
+export function murmur3(key: Uint8Array, seed: number, start = 0, end: number = key.length): number {
+  const length = end - start;
+  const blocksEnd = start + (length & ~3);
   let h = seed;
-  for (let i = 0; i < blocksEnd; i += 4) {
+  for (let i = start; i < blocksEnd; i += 4) {
     let k = key[i]! | (key[i + 1]! << 8) | (key[i + 2]! << 16) | (key[i + 3]! << 24);
     k = Math.imul(k, 0xcc9e2d51);
     k = (k << 15) | (k >>> 17);
@@ -88,10 +121,11 @@ export function murmur3(key: Uint8Array, seed: number): number {
     h = (h << 13) | (h >>> 19);
     h = (Math.imul(h, 5) + 0xe6546b64) | 0;
   }
-  if (length !== blocksEnd) {
+  const rest = end - blocksEnd;
+  if (rest !== 0) {
     let k = key[blocksEnd]!;
-    if (length - blocksEnd > 1) k |= key[blocksEnd + 1]! << 8;
-    if (length - blocksEnd > 2) k |= key[blocksEnd + 2]! << 16;
+    if (rest > 1) k |= key[blocksEnd + 1]! << 8;
+    if (rest > 2) k |= key[blocksEnd + 2]! << 16;
     k = Math.imul(k, 0xcc9e2d51);
     k = (k << 15) | (k >>> 17);
     h ^= Math.imul(k, 0x1b873593);

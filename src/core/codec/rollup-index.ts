@@ -13,7 +13,7 @@
  * | v | varint + bytes | filter (codec/path-filter.ts) |
  */
 import { ByteReader, ByteWriter } from "../base/bytes.ts";
-import { type KeyColumn, KeyColumnReader, writeColumnKey } from "./key-column.ts";
+import { type KeyColumn, KeyColumnReader, KeyColumnWriter } from "./key-column.ts";
 import type { FilterShape } from "./path-filter.ts";
 import { CHECKSUM_BYTES, type RollupExtent } from "./rollup.ts";
 
@@ -42,11 +42,10 @@ export interface IndexPage {
 export function encodeIndexPage(blocks: readonly IndexedBlock[]): Uint8Array {
   const writer = new ByteWriter(INDEX_PAGE_BYTES + (16 << 10));
   writer.varint(blocks[0]!.offset).varint(blocks.length);
-  let previous: Uint8Array | undefined;
+  const keys = new KeyColumnWriter();
   for (const { key, position, length, checksum, filter } of blocks) {
-    writeColumnKey(writer, previous, key);
+    keys.write(writer, key);
     writer.varint(position).varint(length).bytes(checksum).prefixed(filter);
-    previous = key;
   }
   return writer.finish();
 }

@@ -22,11 +22,11 @@
  */
 import { ByteReader, ByteWriter, hexToBytes } from "../base/bytes.ts";
 import { compress, decompress } from "../base/compress.ts";
-import { type KeyColumn, KeyColumnReader, writeColumnKey } from "./key-column.ts";
+import { type KeyColumn, KeyColumnReader, KeyColumnWriter } from "./key-column.ts";
 import type { EntryKind } from "./tree-entry.ts";
 
 /** A block is closed when its entries and fingerprints reach this. */
-export const TOUCHED_BLOCK_BYTES: number = 64 << 10;
+export const TOUCHED_BLOCK_BYTES: number = 32 << 10;
 /** Or when its keys do, without prefixes. */
 export const TOUCHED_KEY_BYTES: number = 256 << 10;
 export const FINGERPRINT_BYTES = 16;
@@ -71,16 +71,16 @@ export interface TouchedBlock {
   readonly weight: number;
 }
 
-/** Takes entries in order. */
+/** Takes entries in order. Good for one block after the other. */
 export class TouchedBlockWriter {
   readonly #entries = new ByteWriter(TOUCHED_BLOCK_BYTES + 8192);
   readonly #fingerprints = new ByteWriter(TOUCHED_BLOCK_BYTES);
   /** Of the key that is open. */
-  readonly #landings = new ByteWriter(1024);
+  readonly #landings = new ByteWriter(TOUCHED_BLOCK_BYTES);
+  readonly #column = new KeyColumnWriter();
   #landingCount = 0;
   #keys = 0;
   #keyBytes = 0;
-  #previousKey: Uint8Array | undefined;
   #previousPosition = 0;
 
   get isFull(): boolean {
@@ -92,14 +92,13 @@ export class TouchedBlockWriter {
     return this.#keys === 0;
   }
 
-  /** Begins a key, which the writer keeps. */
-  beginKey(key: Uint8Array): void {
+  /** Begins the key `key[start..end)`. Returns how many bytes it shares with the one before. */
+  beginKey(key: Uint8Array, start = 0, end: number = key.length): number {
     this.#endKey();
-    writeColumnKey(this.#entries, this.#previousKey, key);
-    this.#previousKey = key;
     this.#previousPosition = 0;
     this.#keys++;
-    this.#keyBytes += key.length;
+    this.#keyBytes += end - start;
+    return this.#column.write(this.#entries, key, start, end);
   }
 
   /** Of the key that was begun. `fingerprint`: `fingerprints[at .. at + 16)`, not looked at for a delete. */
@@ -117,18 +116,22 @@ export class TouchedBlockWriter {
     this.#landingCount = 0;
   }
 
-  /** `raw`: what a hash of the content covers, whatever zstd makes of it. */
+  /** `raw`: what a hash of the content covers, whatever zstd makes of it; valid until the next entry. Begins anew. */
   finish(): { readonly stored: Uint8Array; readonly raw: readonly Uint8Array[] } {
     this.#endKey();
     const entries = new ByteWriter(this.#entries.length + 8);
-    entries.varint(this.#keys).bytes(this.#entries.view());
-    const raw = entries.finish();
-    const fingerprints = this.#fingerprints.finish();
+    const raw = entries.varint(this.#keys).bytes(this.#entries.view()).view();
+    const fingerprints = this.#fingerprints.view();
     const packed = compress(raw);
     const isSmaller = packed.length < raw.length;
     const stored = new ByteWriter(raw.length + fingerprints.length + 16);
     stored.u8(isSmaller ? 1 : 0).varint(raw.length);
     stored.prefixed(isSmaller ? packed : raw).bytes(fingerprints);
+    this.#entries.clear();
+    this.#fingerprints.clear();
+    this.#column.restart();
+    this.#keys = 0;
+    this.#keyBytes = 0;
     return { stored: stored.finish(), raw: [raw, fingerprints] };
   }
 }

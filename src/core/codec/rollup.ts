@@ -33,7 +33,7 @@ import { ByteReader, ByteWriter, equalBytes, utf8 } from "../base/bytes.ts";
 import { MicError } from "../base/errors.ts";
 import { hashBytes } from "../base/hash.ts";
 import type { ObjectId, Position } from "../base/ids.ts";
-import { type KeyColumn, KeyColumnReader, writeColumnKey } from "./key-column.ts";
+import { type KeyColumn, KeyColumnReader, KeyColumnWriter } from "./key-column.ts";
 
 export const ROLLUP_MAGIC = "MICU";
 export const ROLLUP_VERSION = 1;
@@ -111,8 +111,9 @@ export function encodeRollupFront(front: RollupFront): Uint8Array {
 
 function writeTable(writer: ByteWriter, table: RollupTable): void {
   writer.varint(table.entries).hex(table.content).varint(table.pages.length);
+  const keys = new KeyColumnWriter();
   for (const [i, page] of table.pages.entries()) {
-    writeColumnKey(writer, i === 0 ? undefined : table.keys.key(i - 1), table.keys.key(i));
+    keys.write(writer, table.keys.key(i));
     writer.varint(table.positions[i]!).varint(page.offset).varint(page.length).bytes(page.checksum);
   }
 }

@@ -17,7 +17,7 @@ import { RollupReader } from "./rollup/read.ts";
 import { SessionLog } from "./session-log.ts";
 
 const RECORD_CACHE_BYTES = 16 << 20;
-const ROLLUP_CACHE_BYTES = 24 << 20;
+const ROLLUP_CACHE_BYTES = 32 << 20;
 /** Open trees kept. */
 const TREES_MAX = 16;
 

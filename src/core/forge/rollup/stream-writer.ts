@@ -1,5 +1,5 @@
 /** Cuts a rollup's stream into parts and stores each when it is full: one part is in memory at a time. */
-import { concatBytes } from "../../base/bytes.ts";
+import { concatBytes, releaseBytes } from "../../base/bytes.ts";
 import { hashObject } from "../../base/hash.ts";
 import { ROLLUP_INLINE_BYTES_MAX, ROLLUP_PART_BYTES_MAX, type RollupPart } from "../../codec/rollup.ts";
 
@@ -41,6 +41,7 @@ export class StreamWriter {
   async #closePart(): Promise<void> {
     if (this.#openBytes === 0) return;
     const bytes = concatBytes(this.#open);
+    for (const written of this.#open) releaseBytes(written);
     this.#open = [];
     this.#openBytes = 0;
     const part = { hash: hashObject(bytes), length: bytes.length };

@@ -5,8 +5,9 @@
 import { bytesToHex } from "../../base/bytes.ts";
 import { corrupt } from "../../base/errors.ts";
 import { StreamHasher } from "../../base/hash.ts";
+import { KEY_BYTES_MAX } from "../../base/limits.ts";
 import { KeyColumn } from "../../codec/key-column.ts";
-import { encodePathFilter } from "../../codec/path-filter.ts";
+import { PathFilterBuilder } from "../../codec/path-filter.ts";
 import { checksumOf, type RollupExtent, type RollupTable } from "../../codec/rollup.ts";
 import { ID_BYTES, IDS_PER_BLOCK, IdBlockWriter } from "../../codec/rollup-ids.ts";
 import {
@@ -89,13 +90,13 @@ function columnOf(keys: readonly Uint8Array[]): KeyColumn {
 /** Every (path, position) once, in that order. */
 export class TouchedTableWriter {
   readonly #index: TableIndex;
-  #block = new TouchedBlockWriter();
+  readonly #block = new TouchedBlockWriter();
+  /** Of the open block: its keys, and the directories above them. */
+  readonly #filter = new PathFilterBuilder();
   #first: { readonly key: Uint8Array; readonly position: number } | undefined;
   /** The key whose entries are being added. */
-  #key: Uint8Array | undefined;
-  /** Of the open block: its keys, and the directories above them. */
-  #keys: Uint8Array[] = [];
-  #ancestors: Uint8Array[] = [];
+  readonly #key = new Uint8Array(KEY_BYTES_MAX);
+  #keyLength = 0;
   #entries = 0;
 
   constructor(stream: StreamWriter) {
@@ -112,7 +113,7 @@ export class TouchedTableWriter {
     return this.#block.isFull;
   }
 
-  /** `key[start..end)` is copied when it is new. */
+  /** `key[start..end)` is copied. */
   add(
     key: Uint8Array,
     start: number,
@@ -124,36 +125,30 @@ export class TouchedTableWriter {
       readonly fingerprintAt: number;
     },
   ): void {
-    if (this.#key === undefined || !equalsSlice(this.#key, key, start, end)) {
-      const previous = this.#keys.at(-1);
-      this.#key = key.slice(start, end);
-      this.#begin(this.#key, previous);
-    } else if (this.#block.isEmpty) this.#begin(this.#key, undefined);
-    this.#first ??= { key: this.#key, position: entry.position };
+    const isSame = this.#keyLength === end - start && endsEqual(this.#key, key, start, end);
+    if (!isSame || this.#block.isEmpty) this.#begin(key, start, end);
+    this.#first ??= { key: key.slice(start, end), position: entry.position };
     this.#block.add(entry.position, entry.kind, entry.fingerprints, entry.fingerprintAt);
     this.#entries++;
   }
 
-  #begin(key: Uint8Array, previous: Uint8Array | undefined): void {
-    this.#block.beginKey(key);
-    this.#keys.push(key);
+  #begin(key: Uint8Array, start: number, end: number): void {
+    this.#key.set(key.subarray(start, end));
+    this.#keyLength = end - start;
+    const shared = this.#block.beginKey(key, start, end);
+    this.#filter.add("touched", key, start, end);
     // Directories that it shares with the key before are in already: those that end below the shared part.
-    let shared = 0;
-    if (previous !== undefined) while (previous[shared] === key[shared] && shared < key.length) shared++;
-    for (let at = key.indexOf(0, shared); at !== -1; at = key.indexOf(0, at + 1)) {
-      this.#ancestors.push(key.subarray(0, at));
+    for (let at = start + shared; at < end; at++) {
+      if (key[at] === 0) this.#filter.add("ancestor", key, start, at);
     }
   }
 
   async flush(): Promise<void> {
     if (this.#first === undefined) return;
-    const filter = encodePathFilter(this.#keys, this.#ancestors, ROLLUP_FILTER);
+    const filter = this.#filter.finish(ROLLUP_FILTER);
     const { stored, raw } = this.#block.finish();
     await this.#index.add({ ...this.#first, filter }, stored, raw);
-    this.#block = new TouchedBlockWriter();
     this.#first = undefined;
-    this.#keys = [];
-    this.#ancestors = [];
   }
 
   /** No entries follow. */
@@ -167,10 +162,9 @@ export class TouchedTableWriter {
   }
 }
 
-function equalsSlice(a: Uint8Array, b: Uint8Array, start: number, end: number): boolean {
-  if (a.length !== end - start) return false;
-  // Neighbours differ at their ends.
-  for (let i = a.length - 1; i >= 0; i--) if (a[i] !== b[start + i]) return false;
+/** Neighbours differ at their ends. */
+function endsEqual(a: Uint8Array, b: Uint8Array, start: number, end: number): boolean {
+  for (let i = end - start - 1; i >= 0; i--) if (a[i] !== b[start + i]) return false;
   return true;
 }
 
@@ -178,9 +172,13 @@ function equalsSlice(a: Uint8Array, b: Uint8Array, start: number, end: number): 
 export class IdTableWriter {
   readonly #index: TableIndex;
   readonly #mayRepeat: boolean;
+  readonly #filter = new PathFilterBuilder();
   #block = new IdBlockWriter();
-  #keys: Uint8Array[] = [];
-  #positions: number[] = [];
+  #firstId: Uint8Array | undefined;
+  #firstPosition = 0;
+  /** The last id, which is not in the block yet: it may come again. */
+  readonly #id = new Uint8Array(ID_BYTES);
+  #position = -1;
   #entries = 0;
 
   constructor(stream: StreamWriter, options: { readonly mayRepeat: boolean }) {
@@ -193,41 +191,46 @@ export class IdTableWriter {
   }
 
   get isFull(): boolean {
-    return this.#keys.length > IDS_PER_BLOCK;
+    return this.#block.count === IDS_PER_BLOCK;
   }
 
   /** Errors: `corrupt` for an id that comes again and may not. */
   add(ids: Uint8Array, start: number, position: number): void {
-    const last = this.#keys.at(-1);
-    if (last !== undefined && equalsSlice(last, ids, start, start + ID_BYTES)) {
-      if (!this.#mayRepeat) throw corrupt("the log", `landing ${bytesToHex(last)} has two positions`);
-      this.#positions[this.#positions.length - 1] = Math.max(this.#positions.at(-1)!, position);
+    if (this.#position >= 0 && endsEqual(this.#id, ids, start, start + ID_BYTES)) {
+      if (!this.#mayRepeat) throw corrupt("the log", `landing ${bytesToHex(this.#id)} has two positions`);
+      this.#position = Math.max(this.#position, position);
       return;
     }
-    this.#keys.push(ids.slice(start, start + ID_BYTES));
-    this.#positions.push(position);
+    this.#addLast();
+    this.#id.set(ids.subarray(start, start + ID_BYTES));
+    this.#position = position;
     this.#entries++;
   }
 
-  /** Closes a full block. The last id stays: it may come again. */
+  #addLast(): void {
+    if (this.#position < 0) return;
+    if (this.#firstId === undefined) {
+      this.#firstId = this.#id.slice();
+      this.#firstPosition = this.#position;
+    }
+    this.#block.add(this.#id, this.#position);
+    this.#filter.add("touched", this.#id, 0, ID_BYTES);
+  }
+
+  /** Closes the open block. */
   async flush(): Promise<void> {
-    await this.#closeBlock(Math.min(IDS_PER_BLOCK, this.#keys.length));
-  }
-
-  async #closeBlock(count: number): Promise<void> {
-    if (count === 0) return;
-    const keys = this.#keys.slice(0, count);
-    for (let i = 0; i < count; i++) this.#block.add(keys[i]!, this.#positions[i]!);
-    const block = { key: keys[0]!, position: this.#positions[0]! };
-    const filter = encodePathFilter(keys, [], ROLLUP_FILTER);
+    if (this.#firstId === undefined) return;
+    const block = { key: this.#firstId, position: this.#firstPosition };
     const stored = this.#block.finish();
-    await this.#index.add({ ...block, filter }, stored, [stored]);
+    await this.#index.add({ ...block, filter: this.#filter.finish(ROLLUP_FILTER) }, stored, [stored]);
     this.#block = new IdBlockWriter();
-    this.#keys = this.#keys.slice(count);
-    this.#positions = this.#positions.slice(count);
+    this.#firstId = undefined;
   }
 
+  /** No ids follow. */
   async close(): Promise<void> {
+    this.#addLast();
+    this.#position = -1;
     await this.flush();
     this.#index.closePage();
   }

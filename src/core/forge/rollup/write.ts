@@ -1,6 +1,7 @@
 /** Writes one rollup from sorted streams of what it says, with one block of each in memory. */
 import { throwIfAborted } from "../../base/clock.ts";
 import { invariant } from "../../base/errors.ts";
+import { GarbagePace } from "../../base/garbage.ts";
 import { hashObject } from "../../base/hash.ts";
 import type { Epoch, Position } from "../../base/ids.ts";
 import type { RollupRef } from "../../codec/head.ts";
@@ -11,6 +12,9 @@ import type { RollupPlace } from "./extents.ts";
 import { type EntryCursor, mergeEntries } from "./merge.ts";
 import { StreamWriter } from "./stream-writer.ts";
 import { IdTableWriter, TouchedTableWriter } from "./table-writer.ts";
+
+/** About as many: what is left behind by reading and writing a block is good for so many items. */
+const ENTRIES_PER_BLOCK = 2048;
 
 /** Positions in them are those − first position of the rollup. */
 export interface RollupSources {
@@ -43,15 +47,17 @@ export async function writeRollup(
     store.put(rollupPartKey(project, epoch, part.hash), bytes, options),
   );
   const touched = new TouchedTableWriter(stream);
+  const pace = new GarbagePace();
   await mergeEntries(sources.touched, (entry) => {
     touched.add(entry.key, entry.keyStart, entry.keyEnd, entry);
     if (!touched.isFull) return undefined;
     throwIfAborted(options.signal);
+    pace.passed(ENTRIES_PER_BLOCK);
     return touched.flush();
   });
   await touched.close();
-  const landings = await writeIds(stream, sources.landings, { mayRepeat: false });
-  const sessions = await writeIds(stream, sources.sessions, { mayRepeat: true });
+  const landings = await writeIds(stream, sources.landings, { mayRepeat: false, pace });
+  const sessions = await writeIds(stream, sources.sessions, { mayRepeat: true, pace });
   await stream.endsWith(touched.pageBytes + landings.pageBytes + sessions.pageBytes);
   const tables = {
     touched: await touched.finish(),
@@ -68,13 +74,15 @@ export async function writeRollup(
 async function writeIds(
   stream: StreamWriter,
   cursors: readonly EntryCursor[],
-  options: { readonly mayRepeat: boolean },
+  options: { readonly mayRepeat: boolean; readonly pace: GarbagePace },
 ): Promise<IdTableWriter> {
   const table = new IdTableWriter(stream, options);
   await mergeEntries(cursors, (entry) => {
     invariant(entry.keyEnd - entry.keyStart === ID_BYTES, "an id of another length");
     table.add(entry.key, entry.keyStart, entry.position);
-    return table.isFull ? table.flush() : undefined;
+    if (!table.isFull) return undefined;
+    options.pace.passed(ENTRIES_PER_BLOCK);
+    return table.flush();
   });
   await table.close();
   return table;
