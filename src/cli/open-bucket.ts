@@ -60,7 +60,8 @@ function configuredDefaults(config: Readonly<Record<string, string | undefined>>
   };
 }
 
-async function probeOnce(invocation: Invocation, address: string, store: S3Store): Promise<void> {
+/** Unless it passed within the last 30 days. Errors: `unsupported` for a store that fails. */
+export async function probeOnce(invocation: Invocation, address: string, store: S3Store): Promise<void> {
   const { world, signal, output } = invocation;
   const where = await whereIs(invocation, address);
   const name = createHash("sha256").update(where).digest("hex").slice(0, 32);

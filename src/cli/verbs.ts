@@ -199,6 +199,12 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./command/gc.ts"),
   },
   {
+    name: "storage",
+    group: OTHER,
+    summary: "test a bucket, count what is stored, move between stores",
+    load: () => import("./command/storage.ts"),
+  },
+  {
     name: "config",
     group: OTHER,
     summary: "read and change the configuration",

@@ -30,7 +30,7 @@ const PAIRS_MS = 250;
 const ATTEMPTS = 4;
 const PAUSE_MS = 500;
 
-/** Errors: those of the store's calls. */
+/** Without the second kind when the first has failed. Errors: those of the store's calls. */
 export async function runRaces(context: ProbeContext): Promise<readonly RaceVerdict[]> {
   const create = {
     name: "create-if-absent race",
