@@ -243,11 +243,13 @@ describe.each(TRANSPORTS)("%s", (name, make) => {
     );
     expect((await failure(transport().send(request(stalled, { timeoutMs: 300 })))).reason).toBe("timeout");
     const [, slow] = await serve((socket) => {
-      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n");
+      socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
       let left = 10;
       const timer = setInterval(() => {
-        socket.write("x");
-        if (--left === 0) clearInterval(timer);
+        socket.write("1\r\nx\r\n");
+        if (--left > 0) return;
+        socket.write("0\r\n\r\n");
+        clearInterval(timer);
       }, 100);
     });
     const answer = await transport().send(request(slow, { timeoutMs: 500 }));

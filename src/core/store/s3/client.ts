@@ -20,12 +20,16 @@ import {
 import type { S3Dialect, S3Operation, S3Options } from "./options.ts";
 import type { Signable, Signer, SigningContext } from "./sign.ts";
 import { dateOfAnswer, StoreTime } from "./store-time.ts";
-import { type Transport, type TransportAnswer, TransportError, type TransportRequest } from "./transport.ts";
+import {
+  type Transport,
+  type TransportAnswer,
+  TransportError,
+  type TransportRequest,
+  transferMs,
+} from "./transport.ts";
 import { encodePath, encodeQuery } from "./uri.ts";
 
 const TIMEOUT_MS = 30_000;
-/** Below this a connection counts as dead: a body of this many bytes gets a second more. */
-const SLOWEST_BYTES_PER_S = 128 << 10;
 const ATTEMPTS_MAX = 8;
 /** Nobody listens: less than a second of trying. */
 const CONNECT_ATTEMPTS_MAX = 5;
@@ -271,7 +275,7 @@ export class S3Client {
   }
 
   #timeoutMs(bytes: number): number {
-    return (this.#options.timeoutMs ?? TIMEOUT_MS) + Math.ceil((bytes / SLOWEST_BYTES_PER_S) * 1000);
+    return (this.#options.timeoutMs ?? TIMEOUT_MS) + transferMs(bytes);
   }
 
   #load(): Promise<Tools> {

@@ -3,11 +3,14 @@ import type { Clock } from "../../base/clock.ts";
 import {
   AnswerBody,
   classifyFailure,
+  cutOff,
   declaredLength,
   type Transport,
   type TransportAnswer,
   TransportError,
   type TransportRequest,
+  tooLarge,
+  transferMs,
 } from "./transport.ts";
 
 /** What this file uses of the platform's fetch; the last three are the runtime's own options. */
@@ -27,6 +30,11 @@ type Fetch = (
 
 // biome-ignore lint/style/noRestrictedGlobals: this is a place that reaches the network
 const platformFetch = fetch as unknown as Fetch;
+/**
+ * Bodies up to this are taken whole from the platform: half the work of taking them piece by piece. Above it a
+ * stall must be noticed before the whole could have come.
+ */
+const AT_ONCE_BYTES_MAX = 16 << 20;
 const LOOPBACK = /^https?:\/\/(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/;
 
 export class FetchTransport implements Transport {
@@ -74,8 +82,15 @@ export class FetchTransport implements Transport {
       status,
       response.headers.get("content-length") ?? undefined,
     );
+    if (declared !== undefined && status < 300 && declared <= AT_ONCE_BYTES_MAX) {
+      if (declared > request.answerBytesMax) throw tooLarge(declared);
+      watch.expect(declared);
+      const bytes = new Uint8Array(await response.arrayBuffer());
+      if (bytes.length !== declared) throw cutOff(bytes.length, declared);
+      return bytes;
+    }
     const collected = new AnswerBody(status, declared, request.answerBytesMax);
-    if (response.body === null || declared === 0) return collected.take();
+    if (response.body === null) return collected.take();
     const reader = response.body.getReader();
     let isWhole = false;
     try {
@@ -88,7 +103,7 @@ export class FetchTransport implements Transport {
       isWhole = true;
       const bytes = collected.take();
       if (declared !== undefined && status < 300 && bytes.length !== declared) {
-        throw new TransportError("reset", true, { message: `${bytes.length} of ${declared} bytes came` });
+        throw cutOff(bytes.length, declared);
       }
       return bytes;
     } finally {
@@ -104,7 +119,7 @@ export class FetchTransport implements Transport {
 /** Ends one request when nothing comes for too long, when its caller wants it, or with the transport. */
 class Watch {
   readonly #clock: Clock;
-  readonly #timeoutMs: number;
+  #timeoutMs: number;
   readonly #callers: readonly AbortSignal[];
   readonly #ending = new AbortController();
   readonly #timer = new AbortController();
@@ -129,6 +144,12 @@ class Watch {
 
   get stoppedBy(): "timeout" | "aborted" | undefined {
     return this.#stoppedBy;
+  }
+
+  /** A body of this many bytes may take its time; that it goes on cannot be seen. */
+  expect(bytes: number): void {
+    this.#timeoutMs += transferMs(bytes);
+    this.#hasProgress = true;
   }
 
   /**

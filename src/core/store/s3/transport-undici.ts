@@ -5,6 +5,7 @@ import { Agent } from "undici/index.js";
 import {
   AnswerBody,
   classifyFailure,
+  cutOff,
   declaredLength,
   type Transport,
   type TransportAnswer,
@@ -116,7 +117,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   onResponseEnd(): void {
     const got = this.#body?.take().length ?? 0;
     if (this.#declared !== undefined && this.#status < 300 && got !== this.#declared) {
-      this.fail(new TransportError("reset", true, { message: `${got} of ${this.#declared} bytes came` }));
+      this.fail(cutOff(got, this.#declared));
     } else {
       this.#succeed();
     }

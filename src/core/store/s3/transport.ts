@@ -114,7 +114,19 @@ export function declaredLength(
   return Number(header);
 }
 
-function tooLarge(bytes: number): TransportError {
+/** Below this a connection counts as dead. */
+const SLOWEST_BYTES_PER_S = 128 << 10;
+
+/** What a body of this many bytes may take. */
+export function transferMs(bytes: number): number {
+  return Math.ceil((bytes / SLOWEST_BYTES_PER_S) * 1000);
+}
+
+export function cutOff(bytes: number, declared: number): TransportError {
+  return new TransportError("reset", true, { message: `${bytes} of ${declared} bytes came` });
+}
+
+export function tooLarge(bytes: number): TransportError {
   return new TransportError("too-large", true, { message: `the answer has ${bytes} bytes or more` });
 }
 
