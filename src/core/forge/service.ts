@@ -25,7 +25,9 @@ import { openSnapshot, requirePosition } from "./positions.ts";
 import { ProjectStore } from "./project-store.ts";
 import * as projects from "./projects.ts";
 import { getPack } from "./read-pack.ts";
+import { type RepairOptions, repair } from "./repair/repair.ts";
 import * as sessions from "./sessions.ts";
+import { statProject } from "./storage-stat.ts";
 import { type UpkeepOptions, upkeep } from "./upkeep.ts";
 
 export interface ForgeServiceOptions {
@@ -327,6 +329,12 @@ export class ForgeService implements api.Forge {
     options?: Parameters<maintenance.Maintenance["collect"]>[1],
   ): Promise<maintenance.CollectReport> {
     return collect(this.#context, project, options);
+  }
+  async stat(project: ProjectId, options?: api.CallOptions): Promise<maintenance.StorageStat> {
+    return await statProject(this.#context.store, parseProjectId(project), options);
+  }
+  repair(project: ProjectId, options?: RepairOptions): Promise<maintenance.RepairReport> {
+    return repair(this.#context, project, options);
   }
   everyProject(options?: api.CallOptions): AsyncIterable<readonly ProjectId[]> {
     return everyProject(this.#context, options);
