@@ -20,6 +20,7 @@ export interface ServedOptions {
   /** `undefined`: the server makes one at its first start. */
   readonly token?: string | undefined;
   readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export class Served {
@@ -45,6 +46,7 @@ export class Served {
         cwd: world.dir,
         env: {
           ...world.env,
+          ...options.env,
           ...("token" in options && options.token === undefined ? {} : { MIC_OWNER_TOKEN: token }),
         },
         stdio: ["ignore", output, output],
