@@ -7,6 +7,7 @@ import type { LandOptions as CoreLandOptions } from "../../core/workspace/result
 import { collect, type DefineCommand, examples } from "../command-definition.ts";
 import { usageError } from "../errors.ts";
 import type { Invocation } from "../invocation.ts";
+import { keepUp } from "../keep-up.ts";
 import { toTreePaths } from "../paths.ts";
 import { readStart } from "../read-start.ts";
 import { conflictAdvice } from "../render/changes.ts";
@@ -82,6 +83,7 @@ async function land(
   output.answer(landDocument(outcome), () => renderLanded(outcome, output.style));
   // The landing itself succeeded: clashes of unlanded edits are state, not failure.
   if (outcome.conflicts.length > 0) output.hint(conflictAdvice(outcome.conflicts.length));
+  if (!outcome.dryRun) await keepUp(invocation, await workspace.forge(), workspace.settings.project);
 }
 
 /** `--sync` takes a number if one follows; a goal that follows it is the goal. */

@@ -2,6 +2,7 @@
 import { type DefineCommand, examples } from "../command-definition.ts";
 import { usageError } from "../errors.ts";
 import type { Invocation } from "../invocation.ts";
+import { keepUp } from "../keep-up.ts";
 import { resolveTarget } from "../target-address.ts";
 import { escapeLine, plural } from "../text.ts";
 
@@ -36,13 +37,14 @@ async function publish(invocation: Invocation, address: string, options: Publish
     );
   }
   const name = options.as ?? target.project;
+  // Also where one is: a directory may hold one whose making was interrupted.
+  const forge = await invocation.openForge(target.forge, true);
   const result = await publishWorkspace(workspace, {
     address: target.forge,
-    // Also where one is: a directory may hold one whose making was interrupted.
-    target: await invocation.openForge(target.forge, true),
+    target: forge,
     ...(name === undefined ? {} : { name }),
   });
-  const { project, positions, from } = result;
+  const { project, projectId, positions, from } = result;
   const { output } = invocation;
   output.answer(
     { project, positions },
@@ -53,4 +55,5 @@ async function publish(invocation: Invocation, address: string, options: Publish
     const shown = escapeLine(from);
     output.hint(`the forge in ${shown} stays as it is; to go back: mic publish ${shown}`);
   }
+  await keepUp(invocation, forge, projectId);
 }

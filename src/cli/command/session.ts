@@ -3,6 +3,7 @@ import { parseSessionId, type SessionId } from "../../core/base/ids.ts";
 import type { Session, SessionSummary } from "../../core/forge/forge.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
 import type { Invocation } from "../invocation.ts";
+import { keepUp } from "../keep-up.ts";
 import { conflictAdvice } from "../render/changes.ts";
 import { landDocument, renderLanded } from "../render/landed.ts";
 import { renderRecord } from "../render/show.ts";
@@ -186,6 +187,7 @@ async function land(
   const { output } = invocation;
   output.answer(landDocument(outcome), () => renderLanded(outcome, output.style));
   if (outcome.conflicts.length > 0) output.hint(conflictAdvice(outcome.conflicts.length));
+  if (!outcome.dryRun) await keepUp(invocation, await workspace.forge(), workspace.settings.project);
 }
 
 async function abandon(invocation: Invocation, options: ChosenSession): Promise<void> {

@@ -5,6 +5,7 @@
  */
 import type { ProjectId } from "../base/ids.ts";
 import type { CallOptions, Forge, FsckReport, Progress } from "./forge.ts";
+import type { CopySource } from "./repair/copy-source.ts";
 
 export interface UpkeepReport {
   /** Rollups that were built and attached. */
@@ -53,8 +54,10 @@ export interface Maintenance {
   upkeep(
     project: ProjectId,
     options?: CallOptions & {
-      /** Ends between two steps when this time has passed. */
+      /** Ends between two steps when this time has passed; what is begun late is small. */
       readonly budgetMs?: number;
+      /** Asks the store nothing unless the head that this process has seen last shows that something is due. */
+      readonly onlyIfSeen?: boolean;
       readonly onProgress?: (progress: Progress) => void;
     },
   ): Promise<UpkeepReport>;
@@ -62,9 +65,13 @@ export interface Maintenance {
   everyProject(options?: CallOptions): AsyncIterable<readonly ProjectId[]>;
   /** One pass of the collector: docs/format/collection.md. */
   collect(project: ProjectId, options?: CallOptions & { readonly dryRun?: boolean }): Promise<CollectReport>;
+  /** `copies`: where objects may be found that are lost here. */
   repair(
     project: ProjectId,
-    options?: CallOptions & { readonly onProgress?: (progress: Progress) => void },
+    options?: CallOptions & {
+      readonly onProgress?: (progress: Progress) => void;
+      readonly copies?: readonly CopySource[];
+    },
   ): Promise<RepairReport>;
   /** What is stored for a project. */
   stat(project: ProjectId, options?: CallOptions): Promise<StorageStat>;

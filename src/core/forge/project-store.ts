@@ -109,6 +109,11 @@ export class ProjectStore {
     return this.#publisher.isRunning;
   }
 
+  /** The newest head that this process has seen, without asking the store. */
+  get known(): Snapshot | undefined {
+    return this.#newest;
+  }
+
   /** Writes the first head if there is none. Returns the head that is there now. */
   async create(request: { readonly salt?: string } = {}): Promise<Head> {
     const { store, clock, random, project } = this.#options;

@@ -5,6 +5,7 @@
 import { throwIfAborted } from "../base/clock.ts";
 import { isMicError } from "../base/errors.ts";
 import { epochOf, type ProjectId } from "../base/ids.ts";
+import type { Head } from "../codec/head.ts";
 import type { ManifestPack } from "../codec/pack-entry.ts";
 import { packKey } from "../objects/keys.ts";
 import { MissingPackError } from "../objects/pack-cache.ts";
@@ -38,13 +39,21 @@ export interface UpkeepOptions {
   readonly aside?: boolean;
   /** Merges whatever can be merged, due or not. */
   readonly all?: boolean;
+  /** Does nothing, and asks the store nothing, unless the head that this process has seen last shows that something is due. */
+  readonly onlyIfSeen?: boolean;
 }
+
+const NOTHING: UpkeepReport = { rollups: 0, packsMerged: 0, packsWritten: 0, bytesBefore: 0, bytesAfter: 0 };
 
 export async function upkeep(
   context: ForgeContext,
   project: ProjectId,
   options: UpkeepOptions = {},
 ): Promise<UpkeepReport> {
+  if (options.onlyIfSeen === true) {
+    const seen = context.project(project).known;
+    if (seen === undefined || !isUpkeepDue(seen.head)) return NOTHING;
+  }
   await context.requireProject(project, options.signal);
   return await new Upkeep(context, context.project(project), options).run();
 }
@@ -58,7 +67,7 @@ class Upkeep {
   readonly #endsAtMs: number;
   /** Packs that cannot be merged: one of them is damaged. */
   readonly #excluded = new Set<string>();
-  readonly #report = { rollups: 0, packsMerged: 0, packsWritten: 0, bytesBefore: 0, bytesAfter: 0 };
+  readonly #report = { ...NOTHING };
   #steps = 0;
 
   constructor(context: ForgeContext, project: ProjectStore, options: UpkeepOptions) {
@@ -180,7 +189,7 @@ class Upkeep {
   }
 }
 
-/** Whether a head's own list shows that there is something to do, without reading anything. */
-export function isUpkeepDue(head: Snapshot["head"]): boolean {
+/** Whether a head's own lists show that there is something to do. */
+function isUpkeepDue(head: Head): boolean {
   return dueRollups(head).length > 0 || planMerges(head.packs).length > 0;
 }

@@ -1,0 +1,27 @@
+/**
+ * Upkeep by a command that works on a directory or a bucket, where no server does it: after its answer is out, when
+ * what it has seen of the project shows that something is due.
+ */
+import type { ProjectId } from "../core/base/ids.ts";
+import type { Forge } from "../core/forge/forge.ts";
+import { maintenanceOf } from "../core/forge/maintenance.ts";
+import type { Invocation } from "./invocation.ts";
+
+const BUDGET_MS = 2000;
+
+/** Says nothing and fails nothing: the next command does what this one did not. */
+export async function keepUp(invocation: Invocation, forge: Forge, project: ProjectId): Promise<void> {
+  const maintenance = maintenanceOf(forge);
+  if (maintenance === undefined) return;
+  const { output, signal } = invocation;
+  output.flush();
+  try {
+    await maintenance.upkeep(project, { budgetMs: BUDGET_MS, onlyIfSeen: true, signal });
+  } catch (error) {
+    if (invocation.options.verbose === true) output.note(`upkeep: ${messageOf(error)}`);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
