@@ -32,7 +32,6 @@ interface Upload {
   readonly parts: Map<number, { readonly bytes: Uint8Array; readonly etag: string }>;
 }
 
-const PART_BYTES_MIN = 5 << 20;
 const NOTHING = new Uint8Array(0);
 
 export class S3Objects {
@@ -41,6 +40,8 @@ export class S3Objects {
   readonly isGcs: boolean;
   readonly objects = new Map<string, StoredVersion>();
   readonly uploads = new Map<string, Upload>();
+  /** Of every part but the last. */
+  partBytesMin = 5 << 20;
   /** Answers 501 to DeleteObjects. */
   lacksBatchDelete = false;
   #generation = 1_700_000_000_000_000;
@@ -171,7 +172,7 @@ export class S3Objects {
       const part = upload.parts.get(Number(match[1]));
       const etag = match[2]!.replaceAll("&#34;", '"');
       if (part?.etag !== etag) return errorAnswer(400, "InvalidPart");
-      if (part.bytes.length < PART_BYTES_MIN && i < listed.length - 1)
+      if (part.bytes.length < this.partBytesMin && i < listed.length - 1)
         return errorAnswer(400, "EntityTooSmall");
       pieces.push(part.bytes);
     }

@@ -3,6 +3,8 @@ import { afterEach, describe, expect, test } from "vitest";
 import { utf8 } from "../../src/core/base/bytes.ts";
 import type { Clock } from "../../src/core/base/clock.ts";
 import { systemClock } from "../../src/core/base/system.ts";
+import { S3Client } from "../../src/core/store/s3/client.ts";
+import { putParts } from "../../src/core/store/s3/multipart.ts";
 import { openS3Store, type S3Store } from "../../src/core/store/s3/open.ts";
 import type { S3Options, S3RequestStats } from "../../src/core/store/s3/options.ts";
 import { listAll } from "../conformance/object-store.ts";
@@ -370,17 +372,39 @@ describe("lists and deletes", () => {
 });
 
 describe("large objects", () => {
-  const large = new Uint8Array((64 << 20) + 12_345);
-  for (let i = 0; i < large.length; i += 4093) large[i] = i;
+  const PART = 1_000;
+  const content = crypto.getRandomValues(new Uint8Array(7 * PART + 1));
+  const object = { key: "large", name: "large", bytes: content, headers: {} };
   const isPart = (part: number) => (request: { query: URLSearchParams }) =>
     request.query.get("partNumber") === String(part);
   const isCompletion = ({ method, query }: { method: string; query: URLSearchParams }) =>
     method === "POST" && query.has("uploadId");
 
+  /** Uploads in small parts, as the store does in large ones. */
+  async function upload(change: Partial<S3Options> = {}): Promise<(signal?: AbortSignal) => Promise<void>> {
+    await begin();
+    server.objects.partBytesMin = PART;
+    const client = new S3Client(server.options({ clock: impatientClock, ...change }));
+    open.push(client);
+    return (signal) => putParts(client, object, signal, PART);
+  }
+
+  test("put() uploads what is large in parts of 16 MiB, and get() reads a range across them", async () => {
+    const store = await begin({ transport: "undici" });
+    const large = new Uint8Array((64 << 20) + 12_345);
+    for (let i = 0; i < large.length; i += 4093) large[i] = i;
+    await store.put("large", large);
+    expect(Buffer.compare(server.objects.objects.get("large")!.bytes, large)).toBe(0);
+    expect(stats.filter(({ operation }) => operation === "multipart-part")).toHaveLength(5);
+    const offset = (16 << 20) - 50_000;
+    const found = await store.get("large", { range: { offset, length: 100_000 } });
+    expect(Buffer.compare(found!.bytes, large.subarray(offset, offset + 100_000))).toBe(0);
+  });
+
   test.each(["fetch", "undici"] as const)(
-    "put() over %s uploads in parts, and survives failures of each step",
+    "an upload over %s survives failures of each step",
     async (transport) => {
-      const store = await begin({ transport });
+      const put = await upload({ transport });
       server.misbehave({ kind: "refuse", status: 503 }, ({ query }) => query.has("uploads"));
       server.misbehave({ kind: "drop" }, isPart(2));
       server.misbehave({ kind: "lose-answer" }, isPart(3));
@@ -389,35 +413,43 @@ describe("large objects", () => {
         isCompletion,
       );
       server.misbehave({ kind: "lose-answer" }, isCompletion);
-      await store.put("large", large);
-      expect(Buffer.compare(server.objects.objects.get("large")!.bytes, large)).toBe(0);
+      await put();
+      expect(Buffer.compare(server.objects.objects.get("large")!.bytes, content)).toBe(0);
       expect(server.objects.uploads.size).toBe(0);
       expect(server.plansLeft).toBe(0);
-      const found = await store.get("large", { range: { offset: 64 << 20, length: 100_000 } });
-      expect(Buffer.compare(found!.bytes, large.subarray(64 << 20))).toBe(0);
     },
   );
 
-  test("put() that fails aborts its upload, and leaves nothing", async () => {
-    const store = await begin();
+  test("an upload that fails is aborted, and leaves nothing", async () => {
+    const put = await upload();
     server.misbehave({ kind: "refuse", status: 403, code: "AccessDenied" }, isPart(2));
-    await expect(store.put("large", large)).rejects.toMatchObject({ code: "forbidden" });
-    expect(server.objects.uploads.size).toBe(0);
-    const ending = new AbortController();
-    server.misbehave({ kind: "delay", ms: Number.POSITIVE_INFINITY, isDone: false }, isPart(3));
-    const put = store.put("large", large, { signal: ending.signal });
-    await expect.poll(() => server.plansLeft).toBe(0);
-    ending.abort();
-    await expect(put).rejects.toMatchObject({ code: "aborted" });
+    await expect(put()).rejects.toMatchObject({ code: "forbidden" });
+    server.misbehave({ kind: "refuse", status: 403, code: "AccessDenied" }, isCompletion);
+    await expect(put()).rejects.toMatchObject({ code: "forbidden" });
     expect(server.objects.uploads.size).toBe(0);
     expect(server.objects.objects.size).toBe(0);
   });
 
-  test("put() begins again when the store has lost the upload", async () => {
-    const store = await begin();
+  test("an upload that is interrupted is aborted, and leaves nothing", async () => {
+    const put = await upload();
+    const ending = new AbortController();
+    server.misbehave({ kind: "delay", ms: Number.POSITIVE_INFINITY, isDone: false }, isPart(3));
+    const outcome = put(ending.signal).catch((error: unknown) => error);
+    await expect.poll(() => server.plansLeft, { timeout: 20_000 }).toBe(0);
+    ending.abort();
+    expect(await outcome).toMatchObject({ code: "aborted" });
+    expect(server.objects.uploads.size).toBe(0);
+    expect(server.objects.objects.size).toBe(0);
+  });
+
+  test("an upload that the store has lost is begun again, once", async () => {
+    const put = await upload();
     server.misbehave({ kind: "refuse", status: 404, code: "NoSuchUpload" }, isCompletion);
-    await store.put("large", large);
-    expect(server.objects.objects.get("large")!.bytes.length).toBe(large.length);
+    await put();
+    expect(Buffer.compare(server.objects.objects.get("large")!.bytes, content)).toBe(0);
+    server.objects.objects.clear();
+    server.misbehave({ kind: "refuse", status: 404, code: "NoSuchUpload" }, isCompletion, 2);
+    await expect(put()).rejects.toMatchObject({ code: "unreachable" });
   });
 });
 

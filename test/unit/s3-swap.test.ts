@@ -118,7 +118,7 @@ describe.each(["fetch", "undici"] as const)("a swap over %s", (transport) => {
       { key: "head", expected: null, bytes: utf8("new") },
       { signal: ending.signal },
     );
-    await expect.poll(() => server.requests.length).toBe(1);
+    await expect.poll(() => server.requests.length, { timeout: 20_000 }).toBe(1);
     ending.abort();
     expect(await outcome).toMatchObject({ kind: "unknown", cause: { code: "aborted" } });
   });

@@ -234,7 +234,7 @@ describe.each(TRANSPORTS)("%s", (name, make) => {
     const [server, origin] = await serve(() => undefined);
     const error = await failure(transport().send(request(origin, { timeoutMs: 300 })));
     expect(error).toMatchObject({ reason: "timeout", mayBeSent: true });
-    await expect.poll(() => server.sockets.size, { timeout: 5_000 }).toBe(0);
+    await expect.poll(() => server.sockets.size, { timeout: 20_000 }).toBe(0);
   });
 
   test("send() gives up on an answer that stalls, not on one that goes on", async () => {
@@ -267,7 +267,7 @@ describe.each(TRANSPORTS)("%s", (name, make) => {
       socket.on("close", () => clearInterval(timer));
     });
     expect((await failure(transport().send(request(endless)))).reason).toBe("too-large");
-    await expect.poll(() => server.sockets.size, { timeout: 5_000 }).toBe(0);
+    await expect.poll(() => server.sockets.size, { timeout: 20_000 }).toBe(0);
   });
 
   test("send() cuts the body of an error", async () => {
@@ -279,7 +279,7 @@ describe.each(TRANSPORTS)("%s", (name, make) => {
     const answer = await transport().send(request(origin));
     expect(answer.status).toBe(500);
     expect(answer.body.length).toBe(ERROR_BYTES_MAX);
-    await expect.poll(() => server.sockets.size, { timeout: 5_000 }).toBe(0);
+    await expect.poll(() => server.sockets.size, { timeout: 20_000 }).toBe(0);
   });
 
   test("send() takes an answer without a length", async () => {
@@ -332,10 +332,10 @@ describe.each(TRANSPORTS)("%s", (name, make) => {
     const [server, origin] = await serve(() => undefined);
     const ending = new AbortController();
     const waiting = failure(transport().send(request(origin, { signal: ending.signal })));
-    await expect.poll(() => server.requests.length).toBe(1);
+    await expect.poll(() => server.requests.length, { timeout: 20_000 }).toBe(1);
     ending.abort();
     expect(await waiting).toMatchObject({ reason: "aborted", mayBeSent: true });
-    await expect.poll(() => server.sockets.size, { timeout: 5_000 }).toBe(0);
+    await expect.poll(() => server.sockets.size, { timeout: 20_000 }).toBe(0);
   });
 
   test("a transport that is closed ends its requests and connections", async () => {
@@ -343,10 +343,10 @@ describe.each(TRANSPORTS)("%s", (name, make) => {
     const client = make();
     await client.send(request(origin));
     const waiting = failure(client.send(request(origin)));
-    await expect.poll(() => server.requests.length).toBe(2);
+    await expect.poll(() => server.requests.length, { timeout: 20_000 }).toBe(2);
     await client[Symbol.asyncDispose]();
     expect((await waiting).mayBeSent).toBe(true);
-    if (name === "undici") await expect.poll(() => server.sockets.size, { timeout: 5_000 }).toBe(0);
+    if (name === "undici") await expect.poll(() => server.sockets.size, { timeout: 20_000 }).toBe(0);
   });
 
   test("a signal that many requests share keeps none of their listeners", async () => {

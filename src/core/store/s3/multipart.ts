@@ -8,7 +8,7 @@ import { childText, escapeXml, parseXml } from "./xml.ts";
 
 export const MULTIPART_THRESHOLD_BYTES: number = 64 << 20;
 /** All of one size but the last: some stores insist. The bytes are the caller's, parts are views of them. */
-const PART_BYTES = 16 << 20;
+const PART_BYTES: number = 16 << 20;
 const PARTS_AT_A_TIME = 4;
 /** An upload that the store lost is begun again once. */
 const UPLOADS_MAX = 2;
@@ -28,11 +28,12 @@ export async function putParts(
   client: S3Client,
   object: LargeObject,
   signal: AbortSignal | undefined,
+  partBytes: number = PART_BYTES,
 ): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     const upload = await start(client, object, signal);
     try {
-      const etags = await sendParts(client, object, upload, signal);
+      const etags = await sendParts(client, object, upload, partBytes, signal);
       if (await complete(client, object, upload, etags, signal)) return;
     } catch (error) {
       await abort(client, object, upload);
@@ -78,9 +79,10 @@ async function sendParts(
   client: S3Client,
   { key, name, bytes }: LargeObject,
   upload: string,
+  partBytes: number,
   signal: AbortSignal | undefined,
 ): Promise<string[]> {
-  const etags = new Array<string>(Math.ceil(bytes.length / PART_BYTES));
+  const etags = new Array<string>(Math.ceil(bytes.length / partBytes));
   // One that fails ends the others: they are of no use, and must not outlive the call.
   const ending = new AbortController();
   const both = signal === undefined ? ending.signal : AbortSignal.any([signal, ending.signal]);
@@ -89,7 +91,7 @@ async function sendParts(
   const work = async (): Promise<void> => {
     while (next < etags.length && failure === undefined) {
       const index = next++;
-      const body = bytes.subarray(index * PART_BYTES, (index + 1) * PART_BYTES);
+      const body = bytes.subarray(index * partBytes, (index + 1) * partBytes);
       try {
         const answer = await client.ask(
           {
