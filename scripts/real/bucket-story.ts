@@ -14,12 +14,13 @@ import { auditRoots } from "./audit-roots.ts";
 import { type ChaosProxy, describeChaos, startChaosProxy } from "./chaos-proxy.ts";
 import type { Checks } from "./checks.ts";
 import { setEnvironment } from "./environment.ts";
-import { freePort, type ObjectServer, startObjectServer } from "./object-servers.ts";
+import { freePort, type ObjectServer, type ObjectServerKind, startObjectServer } from "./object-servers.ts";
 import { CONFLICT, expectDone, mic, UNREACHABLE } from "./run-mic.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import { type StoryAttempt, storyPath } from "./story-attempts.ts";
 
 export interface StoryOptions {
+  readonly server: ObjectServerKind;
   readonly seed: number;
   /** Processes of writers behind the servers. */
   readonly processes: number;
@@ -34,10 +35,13 @@ export interface StoryOptions {
   readonly chaosRate: number;
   /** Part of the commands that are killed. */
   readonly killRate: number;
+  /** How often a server has to have been killed. */
+  readonly killsMin: number;
 }
 
 /** 64 writers, 1,000 landings. */
 export const STORY: StoryOptions = {
+  server: "minio",
   seed: 1,
   processes: 2,
   writersPerProcess: 28,
@@ -47,13 +51,13 @@ export const STORY: StoryOptions = {
   landingsPerCommandLine: 27,
   chaosRate: 0.2,
   killRate: 0.15,
+  killsMin: 10,
 };
 
 const BUCKET = "story";
 const PROJECT = "acme/story";
 const ADDRESS = `s3://${BUCKET}/${PROJECT}`;
 const SERVERS = 2;
-const KILLS_MIN = 6;
 const RESTART_ATTEMPTS_MAX = 10;
 /** Positions at which a clone is compared file by file. */
 const CLONES = 5;
@@ -61,7 +65,7 @@ const CLONES = 5;
 export async function bucketStory(checks: Checks, options: StoryOptions = STORY): Promise<void> {
   using directory = scratch("story");
   const home = join(directory.path, "home");
-  await using store = await startObjectServer("minio");
+  await using store = await startObjectServer(options.server);
   await store.makeBucket(BUCKET);
   await using proxy = await startChaosProxy({ targetPort: store.port, seed: options.seed, rate: 0 });
   using _environment = setEnvironment(store.environment(BUCKET, proxy.url));
@@ -118,7 +122,7 @@ async function work(
   const { processes, writersPerProcess, landingsPerWriter, commandLines, landingsPerCommandLine } = options;
   const wanted = processes * writersPerProcess * landingsPerWriter + commandLines * landingsPerCommandLine;
   checks.expect(`${wanted} landings were acknowledged`, count("landed"), wanted);
-  checks.expect("servers were killed throughout", kills.length >= KILLS_MIN, true);
+  checks.expect("servers were killed throughout", kills.length >= options.killsMin, true);
   return attempts;
 }
 
@@ -322,6 +326,10 @@ async function audit(
       stragglers.push(`${workspace} has a pending landing`);
   }
   none(checks, "workspaces are equal after a sync, with nothing pending", stragglers);
+  const stat = JSON.parse((await expectDone(fresh, ["storage", "stat", "--json"], home)).stdout) as {
+    readonly byKind: readonly { readonly kind: string; readonly objects: number }[];
+  };
+  console.log(`in the bucket: ${stat.byKind.map(({ kind, objects }) => `${kind} ${objects}`).join(", ")}`);
   const fsck = await mic(fresh, ["fsck", "--json"], home);
   none(checks, "fsck is clean", fsck.code === 0 ? [] : [fsck.stdout, fsck.stderr]);
 }
