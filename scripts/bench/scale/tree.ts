@@ -5,13 +5,17 @@
  */
 import { bytesToHex } from "../../../src/core/base/bytes.ts";
 import { hashBytes } from "../../../src/core/base/hash.ts";
-import type { LandingId, ObjectId } from "../../../src/core/base/ids.ts";
+import type { LandingId, ObjectId, ProjectId } from "../../../src/core/base/ids.ts";
 import { parseTreePath, type TreePath } from "../../../src/core/base/path.ts";
 import { mintProjectId } from "../../../src/core/base/random.ts";
 import { systemClock, systemRandom } from "../../../src/core/base/system.ts";
 import type { Forge, Operation, PositionRef } from "../../../src/core/forge/forge.ts";
-import { openDirectoryForge } from "../../../src/core/forge/forge-directory.ts";
+import { ProjectStore } from "../../../src/core/forge/project-store.ts";
+import { ForgeService } from "../../../src/core/forge/service.ts";
 import type { Frame } from "../../../src/core/objects/frame.ts";
+import { CountingStore } from "../../../src/core/store/counting-store.ts";
+import { openLocalStore } from "../../../src/core/store/local-store.ts";
+import type { ObjectStore } from "../../../src/core/store/object-store.ts";
 import { generator, percentiles, scratch } from "../harness.ts";
 
 const FILES_PER_LANDING = 100_000;
@@ -19,12 +23,16 @@ const FILES_PER_DIRECTORY = 100;
 const WARM_EDITS = 50;
 const EDITS = 300;
 
-export interface EditTimes {
+export interface EditCosts {
   readonly files: number;
-  /** Levels of the tree, from root to leaf. */
   readonly buildMs: number;
+  /** Levels of the tree, from root to leaf. */
+  readonly levels: number;
+  /** Milliseconds of one landing. */
   readonly p50: number;
   readonly p99: number;
+  /** Bytes that one landing stores, head included. */
+  readonly bytes: number;
 }
 
 /** Paths sort as their numbers do. */
@@ -77,13 +85,12 @@ export async function landOperations(
 }
 
 /** A tree of so many files, then edits of single ones. */
-export async function measureEdits(files: number): Promise<EditTimes> {
+export async function measureEdits(files: number): Promise<EditCosts> {
   using directory = scratch("scale-tree");
-  await using forge = (await openDirectoryForge(`${directory.path}/forge`, {
-    clock: systemClock,
-    random: systemRandom,
-    create: true,
-  })) as Forge & AsyncDisposable;
+  const address = `${directory.path}/forge`;
+  const ports = { clock: systemClock, random: systemRandom };
+  const store = new CountingStore(await openLocalStore(address, { clock: systemClock, create: true }));
+  await using forge = new ForgeService({ store, address, ...ports, trustWriters: true });
   const { id: project } = await forge.createProject({
     id: mintProjectId(systemRandom),
     name: "bench/scale",
@@ -103,19 +110,21 @@ export async function measureEdits(files: number): Promise<EditTimes> {
   const random = generator(files);
   const times: number[] = [];
   for (let k = -WARM_EDITS; k < EDITS; k++) {
+    if (k === 0) store.reset();
     const { id, size, frame } = blobOf(`export const value = ${k};\n`);
     const path = filePath(Math.floor(random() * files));
+    const put: Operation = { kind: "put", path, entry: { kind: "file", size, id }, hint: 0 };
     const began = performance.now();
-    base = await landOperations(
-      forge,
-      project,
-      base,
-      [{ kind: "put", path, entry: { kind: "file", size, id }, hint: 0 }],
-      [frame],
-      "one file",
-    );
+    base = await landOperations(forge, project, base, [put], [frame], "one file");
     if (k >= 0) times.push(performance.now() - began);
   }
+  const bytes = store.counts.bytesWritten / EDITS;
   const { p50, p99 } = percentiles(times);
-  return { files, buildMs, p50, p99 };
+  return { files, buildMs, levels: await levelsOf(store, project), p50, p99, bytes };
+}
+
+async function levelsOf(store: ObjectStore, project: ProjectId): Promise<number> {
+  const ports = { clock: systemClock, random: systemRandom };
+  const opened = new ProjectStore({ store, project, ...ports, cacheBytes: 1 << 20, trustWriters: true });
+  return (await (await opened.snapshot()).headTree().height()) + 1;
 }
