@@ -143,6 +143,13 @@ describe("probeStore()", () => {
     expect(await failures(new Store())).toContain(name);
   });
 
+  test("refuses a store whose HEAD says another ETag", async () => {
+    class OtherHead extends HonestStore {
+      headEtag = async (): Promise<string> => "another";
+    }
+    expect(await failures(new OtherHead())).toEqual(["ETags"]);
+  });
+
   test("does not blame the store for what it cannot know", async () => {
     class Refusing extends HonestStore {
       override async put(): Promise<void> {

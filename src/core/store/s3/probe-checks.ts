@@ -84,7 +84,7 @@ export const PROBE_CHECKS: readonly Probe[] = [
   },
   {
     name: "ETags",
-    rule: "write, read and conditional read give equal ETags, and new content another one",
+    rule: "PUT, GET, HEAD and a conditional GET agree on the ETag, and new content has another one",
     async run(context) {
       const { store } = context;
       const key = `${context.prefix}etag`;
@@ -94,6 +94,13 @@ export const PROBE_CHECKS: readonly Probe[] = [
         return {
           problem: `a write gives the ETag ${first}, a read ${read?.etag ?? "no object"}`,
           fix: "take away what rewrites ETags between here and the store (a proxy that compresses, an encrypting gateway)",
+        };
+      }
+      const head = canHead(store) ? await store.headEtag(key, signalOf(context)) : first;
+      if (head !== first) {
+        return {
+          problem: `a write gives the ETag ${first}, a HEAD ${head ?? "no object"}`,
+          fix: "take away what rewrites ETags between here and the store",
         };
       }
       if ((await store.revalidate(key, first, signalOf(context))) !== "unchanged") {
@@ -252,6 +259,15 @@ async function definite(
     hint: "try again later",
     cause,
   });
+}
+
+/** What only a store on HTTP can be asked. */
+interface HeadStore {
+  headEtag(key: string, options?: { readonly signal?: AbortSignal }): Promise<ETag | undefined>;
+}
+
+function canHead(store: object): store is HeadStore {
+  return "headEtag" in store;
 }
 
 export function sameBytes(a: Uint8Array | undefined, b: Uint8Array): boolean {

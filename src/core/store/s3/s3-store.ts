@@ -282,6 +282,12 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
     return { ...(await this.#client.presign("PUT", this.#prefix + key, seconds, headers)), headers };
   }
 
+  /** What HEAD says is the version, for the probe: some stores say another one there. Missing: `undefined`. */
+  headEtag(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<ETag | undefined> {
+    checkStoreKey(key);
+    return this.#headEtag(key, options.signal);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#client[Symbol.asyncDispose]();
   }
