@@ -60,6 +60,7 @@ describe("readS3Settings()", () => {
     ["https://s3.eu-west-3.amazonaws.com", "eu-west-3"],
     ["https://s3.dualstack.us-west-2.amazonaws.com", "us-west-2"],
     ["https://storage.googleapis.com", "auto"],
+    ["https://fly.storage.tigris.dev", "auto"],
     ["https://s3.fr-par.scw.cloud", "fr-par"],
     ["http://localhost:9000", undefined],
   ])("%s says that the region is %s", (endpoint, region) => {

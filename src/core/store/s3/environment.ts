@@ -61,7 +61,7 @@ const REGION_OF_HOST: readonly (readonly [RegExp, (match: RegExpExecArray) => st
   [/^s3[.-](?:dualstack\.)?([a-z]{2}(?:-[a-z]+)+-\d+)\.amazonaws\.com(?:\.cn)?$/, (match) => match[1]!],
   [/^([a-z0-9]+)\.digitaloceanspaces\.com$/, (match) => match[1]!],
   [/\.r2\.cloudflarestorage\.com$/, () => "auto"],
-  [/^(?:fly\.storage|t3\.storage\.dev|storage\.googleapis\.com)$/, () => "auto"],
+  [/(?:^|\.)(?:tigris\.dev|t3\.storage\.dev)$|^storage\.googleapis\.com$/, () => "auto"],
   [/^s3\.([a-z0-9-]+)\.(?:wasabisys\.com|scw\.cloud|io\.cloud\.ovh\.net)$/, (match) => match[1]!],
 ];
 
