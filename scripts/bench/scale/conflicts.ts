@@ -16,7 +16,7 @@ import { rollupKey } from "../../../src/core/objects/keys.ts";
 import { CountingStore } from "../../../src/core/store/counting-store.ts";
 import { openLocalStore } from "../../../src/core/store/local-store.ts";
 import type { ObjectStore } from "../../../src/core/store/object-store.ts";
-import { generator, percentiles, run, scratch } from "../harness.ts";
+import { generator, percentiles, scratch } from "../harness.ts";
 import { writeGenerated } from "./generated-rollup.ts";
 import {
   FILES,
@@ -149,8 +149,10 @@ async function rollUp(directory: string, alone: number, onBuilt: (costs: BuildCo
     if (due === undefined) return;
     const script = new URL("build-rollup.ts", import.meta.url).pathname;
     const command = [process.execPath, script, directory, String(due.level), String(due.first)];
-    const { wallMs, peakBytes } = run(command, { cwd: directory });
-    onBuilt({ level: due.level, seconds: wallMs / 1000, peakBytes, ...(await sizes(directory, due)) });
+    const child = Bun.spawnSync(command, { stdout: "pipe", stderr: "inherit" });
+    if (child.exitCode !== 0) throw new Error(`${command.join(" ")} exited ${child.exitCode}`);
+    const { ms, peakBytes } = JSON.parse(child.stdout.toString()) as { ms: number; peakBytes: number };
+    onBuilt({ level: due.level, seconds: ms / 1000, peakBytes, ...(await sizes(directory, due)) });
   }
 }
 
