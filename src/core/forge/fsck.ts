@@ -17,6 +17,7 @@ import { checkPacks } from "./fsck-packs.ts";
 import { checkRollups } from "./fsck-rollups.ts";
 import { checkSessions } from "./fsck-sessions.ts";
 import { checkUnnamed } from "./fsck-unnamed.ts";
+import { ObjectTable } from "./object-table.ts";
 import { ProjectStore } from "./project-store.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -37,12 +38,19 @@ export async function fsck(
   return (await examine(context, project, options)).report;
 }
 
+export interface Examined {
+  readonly report: FsckReport;
+  readonly damage: Damage;
+  /** What sound packs hold. */
+  readonly table: ObjectTable;
+}
+
 /** The same, with what a repair needs to know. */
 export async function examine(
   context: ForgeContext,
   project: ProjectId,
   options: FsckOptions = {},
-): Promise<{ readonly report: FsckReport; readonly damage: Damage }> {
+): Promise<Examined> {
   const { signal, onProgress = () => undefined } = options;
   throwIfAborted(signal);
   const findings = new Findings(signal);
@@ -54,7 +62,7 @@ export async function examine(
   const snapshot = await findings.attempt({ object: headKey(project) }, () => openHead(fresh, options));
   if (snapshot === undefined) {
     const nothing = { positions: 0, packs: 0, objects: 0, bytes: 0, unreferenced: 0 };
-    return { report: { ...nothing, findings: findings.finish() }, damage };
+    return { report: { ...nothing, findings: findings.finish() }, damage, table: new ObjectTable() };
   }
   if (meta !== undefined && meta.salt !== snapshot.head.salt) {
     findings.error("mismatch", "head and meta have different lineage salts", { object: metaKey(project) });
@@ -68,7 +76,7 @@ export async function examine(
   await checkSessions(context, snapshot, findings);
   const { position } = snapshot.head;
   const counts = { positions: position, packs, objects: table.size, bytes, unreferenced };
-  return { report: { ...counts, findings: findings.finish() }, damage };
+  return { report: { ...counts, findings: findings.finish() }, damage, table };
 }
 
 /** The meta was there, so a head that is not is damage. */

@@ -6,12 +6,14 @@ import type { TreePath } from "../base/path.ts";
 import type { Random } from "../base/random.ts";
 import type { ObjectRef } from "../objects/frame.ts";
 import type { ObjectStore } from "../store/object-store.ts";
+import type { PresigningStore } from "../store/presign.ts";
 import { blame } from "./blame.ts";
 import { diff } from "./changes.ts";
 import { collect } from "./collect/collect.ts";
 import { everyProject } from "./collect/every-project.ts";
 import { findContent, getPath, listDirectory, listEntries, readFile, readObjects } from "./content.ts";
 import type { ForgeContext } from "./context.ts";
+import { findPackPlace, finishUpload, startUpload } from "./direct-transfer.ts";
 import { fetchChanges } from "./fetch.ts";
 import type * as api from "./forge.ts";
 import { fsck } from "./fsck.ts";
@@ -39,6 +41,8 @@ export interface ForgeServiceOptions {
   readonly random: Random;
   /** True when whoever lands is this process itself: content is not hashed again. */
   readonly trustWriters: boolean;
+  /** Lets clients put large packs into the store, and get them, past this process. Absent: everything goes through it. */
+  readonly presigning?: PresigningStore;
   /** Caches of each open project. Default 64 MiB. */
   readonly cacheBytes?: number;
   /** Caches of all open projects together. Default 160 MiB. */
@@ -142,6 +146,29 @@ export class ForgeService implements api.Forge {
   }
   land(project: ProjectId, request: api.LandRequest, options?: api.CallOptions): Promise<api.LandResult> {
     return land(this.#context, project, request, options);
+  }
+  async startUpload(
+    project: ProjectId,
+    size: number,
+    options?: api.CallOptions,
+  ): Promise<api.UploadPlace | undefined> {
+    const { presigning } = this.#options;
+    if (presigning === undefined) return undefined;
+    await this.#requireProject(project, options?.signal);
+    return await startUpload(this.#context, presigning, project, size);
+  }
+  async finishUpload(project: ProjectId, upload: string, options?: api.CallOptions): Promise<PackId> {
+    await this.#requireProject(project, options?.signal);
+    return await finishUpload(this.#context, project, upload, options);
+  }
+  async findPackPlace(
+    project: ProjectId,
+    pack: PackId,
+    options?: api.CallOptions,
+  ): Promise<api.PackPlace | undefined> {
+    const { presigning } = this.#options;
+    if (presigning === undefined) return undefined;
+    return await findPackPlace(this.#context, presigning, project, pack, options);
   }
   getPack(project: ProjectId, pack: PackId, options?: api.CallOptions): Promise<Uint8Array | undefined> {
     return getPack(this.#context, project, pack, options);

@@ -1,0 +1,373 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { MicError } from "../../src/core/base/errors.ts";
+import type { ObjectId, Position } from "../../src/core/base/ids.ts";
+import type { ManifestPack } from "../../src/core/codec/pack-entry.ts";
+import type { FsckReport } from "../../src/core/forge/forge.ts";
+import type { RepairReport } from "../../src/core/forge/maintenance.ts";
+import { ProjectStore } from "../../src/core/forge/project-store.ts";
+import type { CopySource } from "../../src/core/forge/repair/copy-source.ts";
+import { buildRollup } from "../../src/core/forge/rollup/build.ts";
+import {
+  blobsPrefix,
+  collectorPassKey,
+  headKey,
+  packKey,
+  packsPrefix,
+  projectPrefix,
+  quarantinePrefix,
+} from "../../src/core/objects/keys.ts";
+import type { ObjectContent } from "../../src/core/objects/read-frame.ts";
+import type { ObjectStore } from "../../src/core/store/object-store.ts";
+import { type CollectedForge, collectedProject, DAY_MS } from "../support/collecting.ts";
+import { collect, type TestProject } from "../support/forge-project.ts";
+
+describe("repair()", () => {
+  let world: CollectedForge;
+  let project: TestProject;
+
+  beforeEach(async () => {
+    ({ world, project } = await collectedProject());
+  });
+
+  function repair(copies: readonly CopySource[] = []): Promise<RepairReport> {
+    return world.open().repair(project.id, { copies });
+  }
+
+  function errors({ findings }: FsckReport): FsckReport["findings"] {
+    return findings.filter(({ severity }) => severity === "error");
+  }
+
+  async function flip(key: string, offset: number): Promise<void> {
+    const bytes = (await world.bytes(key)).slice();
+    bytes[offset]! ^= 1 << (offset % 8);
+    await world.overwrite(key, bytes);
+  }
+
+  async function namedPacks(): Promise<readonly ManifestPack[]> {
+    return (await world.head(project.id)).packs;
+  }
+
+  function keyOf({ epoch, pack }: ManifestPack): string {
+    return packKey(project.id, epoch, pack);
+  }
+
+  /** Everything that the project says, as text. */
+  async function everything(): Promise<string> {
+    const forge = world.open();
+    const landings = await collect(forge.listLandings(project.id, {}));
+    const trees: unknown[] = [];
+    for (const { position } of landings)
+      trees.push(await collect(forge.listEntries(project.id, position, undefined)));
+    const files: string[] = [];
+    for (let at = 1; at <= 5; at++) {
+      const reader = Object.assign(Object.create(project), { forge }) as TestProject;
+      files.push(await reader.read(at, "same"), await reader.read(at, "f0"));
+    }
+    return JSON.stringify([landings, trees, files], (_, each) =>
+      typeof each === "bigint" ? String(each) : each,
+    );
+  }
+
+  test("leaves a sound project as it is", async () => {
+    await world.leftOver(project.id, "left over");
+    const keys = await world.keys();
+    const report = await repair();
+    expect(report).toMatchObject({ rebuilt: 0, quarantined: [] });
+    expect(report.after).toEqual(report.before);
+    expect(await world.keys()).toEqual(keys);
+  });
+
+  test("moves aside what is damaged and named by nothing, and keeps its bytes", async () => {
+    const left = await world.leftOver(project.id, "left over");
+    await world.open().putBlob(
+      project.id,
+      (async function* () {
+        yield Buffer.from("loose");
+      })(),
+    );
+    const [loose] = await world.keys(blobsPrefix(project.id));
+    world.pass(4 * DAY_MS);
+    await world.open().collect(project.id);
+    const keys = [left, loose!, collectorPassKey(project.id)];
+    const damaged = new Map<string, Uint8Array>();
+    for (const key of keys) {
+      await flip(key, 20);
+      damaged.set(key, await world.bytes(key));
+    }
+    const report = await repair();
+    expect(errors(report.before)).toHaveLength(3);
+    expect(report.after.findings).toEqual([]);
+    const aside = (key: string): string =>
+      quarantinePrefix(project.id) + key.slice(projectPrefix(project.id).length);
+    expect([...report.quarantined].sort()).toEqual(keys.map(aside).sort());
+    for (const key of keys) {
+      expect(await world.memory.get(key)).toBeUndefined();
+      expect(await world.bytes(aside(key))).toEqual(damaged.get(key));
+    }
+    expect((await world.open().fsck(project.id)).findings).toEqual([]);
+  });
+
+  describe("a merged pack whose packs are still there", () => {
+    let before: string;
+    let merged: ManifestPack;
+
+    beforeEach(async () => {
+      before = await everything();
+      world.pass(DAY_MS);
+      await world.mergePacks(project.id);
+      merged = (await namedPacks())[0]!;
+    });
+
+    async function expectWhole(report: RepairReport): Promise<void> {
+      expect(errors(report.before).length).toBeGreaterThan(0);
+      expect(report.after.findings).toEqual([]);
+      expect(await everything()).toBe(before);
+    }
+
+    test("is made anew when it is missing", async () => {
+      await world.memory.delete([keyOf(merged)]);
+      await expectWhole(await repair());
+    });
+
+    test("is made anew whichever byte is flipped, and what was damaged is kept aside", async () => {
+      const sound = await world.bytes(keyOf(merged));
+      const lists = await world.head(project.id);
+      const keys = await world.keys();
+      for (let i = 0; i < 24; i++) {
+        const offset = Math.min(sound.length - 1, Math.round((i * sound.length) / 23));
+        await flip(keyOf(merged), offset);
+        const report = await repair();
+        expect(report.quarantined, `byte ${offset}`).toHaveLength(1);
+        await expectWhole(report);
+        for (const key of await world.keys()) if (!keys.includes(key)) await world.memory.delete([key]);
+        await world.overwrite(keyOf(merged), sound);
+        await world.changeHead(project.id, () => ({ packs: lists.packs }));
+      }
+    });
+
+    test("is found where its entry says something else", async () => {
+      const wrong: Partial<ManifestPack>[] = [
+        { size: merged.size + 1 },
+        { indexLength: merged.indexLength - 1 },
+      ];
+      for (const change of wrong) {
+        await world.changeHead(project.id, () => ({ packs: [{ ...merged, ...change }] }));
+        const report = await repair();
+        expect(report).toMatchObject({ rebuilt: 1, quarantined: [] });
+        await expectWhole(report);
+        expect(await namedPacks()).toEqual([merged]);
+      }
+    });
+
+    test("is repaired in the end when the repair ends anywhere", async () => {
+      for (let at = 1; at <= 400; at += 31) {
+        const sound = await world.bytes(keyOf((await namedPacks())[0]!));
+        await flip(keyOf((await namedPacks())[0]!), Math.floor(sound.length / 3));
+        world.store = endingAt(world.memory, at);
+        await repair().catch((error: unknown) => {
+          if (!(error instanceof MicError)) throw error;
+        });
+        world.store = world.memory;
+        const report = await repair();
+        expect(errors(report.after), `ended at request ${at}`).toEqual([]);
+        expect(await everything()).toBe(before);
+      }
+    });
+  });
+
+  test("a pack that is also under another day is found there", async () => {
+    const before = await everything();
+    for (const entry of await namedPacks()) {
+      const bytes = await world.bytes(keyOf(entry));
+      await world.memory.put(packKey(project.id, "2025-12-31" as never, entry.pack), bytes);
+      await world.memory.delete([keyOf(entry)]);
+    }
+    const report = await repair();
+    expect(errors(report.before).length).toBeGreaterThan(4);
+    expect(report.after.findings).toEqual([]);
+    expect(await everything()).toBe(before);
+  });
+
+  describe("without a copy in the store", () => {
+    /** Files come first in a pack, behind 8 bytes. */
+    async function damageFrame(entry: ManifestPack): Promise<void> {
+      await flip(keyOf(entry), 9);
+    }
+
+    test("what is lost stays listed, and is reported with the positions and paths that it affects", async () => {
+      const [, second] = await namedPacks();
+      await damageFrame(second!);
+      const report = await repair();
+      expect(errors(report.before).length).toBeGreaterThan(0);
+      const left = errors(report.after);
+      expect(left.some(({ path, position }) => path !== undefined && position !== undefined)).toBe(true);
+      expect((await namedPacks()).map(({ pack }) => pack)).toContain(second!.pack);
+      expect(await world.memory.get(keyOf(second!))).toBeDefined();
+      const landings = await collect(world.open().listLandings(project.id, {}));
+      expect(landings.map(({ position }) => position)).toEqual([5, 4, 3, 2, 1]);
+    });
+
+    test("a second repair changes nothing more", async () => {
+      const [, second] = await namedPacks();
+      await damageFrame(second!);
+      await repair();
+      const keys = await world.keys();
+      const again = await repair();
+      expect(again.after).toEqual(again.before);
+      expect(await world.keys()).toEqual(keys);
+    });
+
+    test("what another place has is taken from there", async () => {
+      const before = await everything();
+      const elsewhere = await copyOf(world);
+      const packs = await namedPacks();
+      for (const entry of packs) await damageFrame(entry);
+      const report = await repair([elsewhere]);
+      expect(errors(report.before).length).toBeGreaterThan(0);
+      expect(report.after.findings).toEqual([]);
+      expect(await everything()).toBe(before);
+      expect(report.quarantined).toHaveLength(packs.length);
+    });
+
+    test("a place that lies is not believed", async () => {
+      const liar: CopySource = {
+        description: "a liar",
+        find: async () => ({ kind: "blob", content: Buffer.from("wrong"), sidecar: new Uint8Array(0) }),
+      };
+      const [, second] = await namedPacks();
+      await damageFrame(second!);
+      const report = await repair([liar]);
+      expect(errors(report.after).length).toBeGreaterThan(0);
+      expect(await world.keys()).toContain(keyOf(second!));
+    });
+  });
+
+  test("records of attempts that did not land are not taken for the log's", async () => {
+    const before = await everything();
+    const packs = await namedPacks();
+    const last = packs.at(-1)!;
+    // Another landing at the last position, whose swap was lost.
+    const head = await world.bytes(headKey(project.id));
+    const rival = await world.copy();
+    await rival.changeHead(project.id, () => ({}));
+    const other = Object.assign(Object.create(project), { forge: rival.open() }) as TestProject;
+    await other.land({ put: { rival: "x" }, base: { position: 5 as Position, root: project.base.root } });
+    const made = (await rival.head(project.id)).packs.at(-1)!;
+    await world.memory.put(packKey(project.id, made.epoch, made.pack), await rival.bytes(keyOf(made)));
+    await project.land({ put: { ours: "y" } });
+    const ours = (await namedPacks()).at(-1)!;
+    await world.memory.delete([keyOf(ours)]);
+    const report = await repair();
+    expect(errors(report.after).length).toBeGreaterThan(0);
+    expect((await namedPacks()).map(({ pack }) => pack)).toContain(ours.pack);
+    await world.overwrite(headKey(project.id), head);
+    expect(last.last).toBe(5);
+    expect(await everything()).toBe(before);
+  });
+
+  describe("rollups", () => {
+    beforeEach(async () => {
+      for (let i = 0; i < 100; i++) await project.land({ put: { [`r${i % 9}`]: `${i}` } });
+      const { store, clock, random } = world;
+      const limits = { cacheBytes: 1 << 20, trustWriters: true };
+      const opened = new ProjectStore({ store, project: project.id, clock, random, ...limits });
+      const built = await buildRollup({ store }, await opened.snapshot(), 1, 1 as Position);
+      expect(await opened.attach(built.change)).toBe("applied");
+      expect((await world.open().fsck(project.id)).findings).toEqual([]);
+    });
+
+    test.each(["missing", "damaged"])("that are %s are built again", async (how) => {
+      world.pass(DAY_MS);
+      const keys = (await world.keys(projectPrefix(project.id))).filter((key) =>
+        key.includes("/landing-log/"),
+      );
+      expect(keys.length).toBeGreaterThan(0);
+      const size = (await world.bytes(keys[0]!)).length;
+      for (let i = 0; i < 24; i++) {
+        const [key] = (await world.keys(projectPrefix(project.id)))
+          .filter((each) => each.startsWith(`${projectPrefix(project.id)}landing-log/level-1/`))
+          .slice(-1);
+        if (how === "missing") await world.memory.delete([key!]);
+        else await flip(key!, Math.min(size - 1, Math.round((i * size) / 23)));
+        const report = await repair();
+        expect(report.before.findings).toContainEqual(
+          expect.objectContaining({ severity: "warning", code: "rollup", object: key }),
+        );
+        expect(report.rebuilt).toBe(1);
+        expect(report.after.findings).toEqual([]);
+        if (how === "missing") break;
+      }
+    });
+
+    test("that say something else than the log are built again", async () => {
+      const { rollups } = await world.head(project.id);
+      const other = await collectedProject();
+      for (let i = 0; i < 100; i++) await other.project.land({ put: { [`q${i % 9}`]: `${i}` } });
+      const opened = new ProjectStore({
+        store: other.world.memory,
+        project: other.project.id,
+        clock: other.world.clock,
+        random: other.world.random,
+        cacheBytes: 1 << 20,
+        trustWriters: true,
+      });
+      const { ref, puts } = await buildRollup(
+        { store: other.world.memory },
+        await opened.snapshot(),
+        1,
+        1 as Position,
+      );
+      const key = puts[0]!.key.replace(other.project.id, project.id);
+      await world.memory.put(key, puts[0]!.bytes);
+      await world.changeHead(project.id, () => ({ rollups: [ref] }));
+      const report = await repair();
+      expect(report.before.findings).toEqual([
+        expect.objectContaining({
+          severity: "warning",
+          code: "rollup",
+          message: expect.stringContaining("log"),
+        }),
+      ]);
+      expect(report.after.findings).toEqual([]);
+      expect((await world.head(project.id)).rollups.map(({ hash }) => hash)).toEqual(
+        rollups.map(({ hash }) => hash),
+      );
+    });
+  });
+
+  test("packs that stand beside the log are not needed to know that it is sound", async () => {
+    const packs = await world.keys(packsPrefix(project.id));
+    expect(packs).toHaveLength(5);
+    expect((await repair()).after).toMatchObject({ packs: 5, unreferenced: 0 });
+  });
+});
+
+/** Every object of a project, in another place. */
+async function copyOf(world: CollectedForge): Promise<CopySource> {
+  const { salvage } = await import("../../src/core/forge/repair/salvage.ts");
+  const objects = new Map<ObjectId, ObjectContent>();
+  for (const key of await world.keys()) {
+    if (!key.endsWith(".pack")) continue;
+    for (const { id, kind, content, sidecar } of salvage(await world.bytes(key))) {
+      objects.set(id, { kind, content: new Uint8Array(content), sidecar: new Uint8Array(sidecar) });
+    }
+  }
+  return { description: "another place", find: async (id) => objects.get(id) };
+}
+
+/** The process ends before a request. */
+function endingAt(inner: ObjectStore, at: number): ObjectStore {
+  let requests = 0;
+  return new Proxy(inner, {
+    get(target, name) {
+      const method = target[name as keyof ObjectStore] as unknown;
+      if (typeof method !== "function") return method;
+      if (name === "nowMs") return method.bind(target);
+      return async (...args: unknown[]) => {
+        requests++;
+        if (requests >= at) throw new MicError("forbidden", "the process has ended");
+        return await (method as (...all: unknown[]) => Promise<unknown>).apply(target, args);
+      };
+    },
+  });
+}
