@@ -116,8 +116,22 @@ describe("directly on s3://", () => {
       env: { S3_ENDPOINT: undefined, S3_REGION: undefined },
     });
     expect(there.document).toMatchObject({ name: "ada/notes", position: 4 });
+    const refused = await json(["config", "set", "s3.endpoint", "minio:9000"]);
+    expect(refused.document.error).toMatchObject({
+      code: "usage",
+      hint: expect.stringContaining("https://minio"),
+    });
     await ok(["config", "unset", "s3.endpoint"]);
     await ok(["config", "unset", "s3.region"]);
+  });
+
+  test("a command probes a bucket once", async () => {
+    const probes = () => s3.requests.filter(({ key }) => key.includes("/probe/")).length;
+    const before = probes();
+    expect(before).toBeGreaterThan(100);
+    await ok(["project", "create", "s3://forge/team/ada/second"]);
+    expect(probes()).toBe(before);
+    await ok(["project", "delete", "s3://forge/team/ada/second", "--yes"]);
   });
 
   test("a forge inside a workspace is published to a bucket", async () => {
@@ -235,13 +249,12 @@ describe("mic storage", () => {
     expect((await json(["storage", "probe", "s3://forge/team"])).document).toMatchObject({ passed: true });
     const counted = await json(["storage", "stat", "s3://forge/team"]);
     expect(counted.document).toMatchObject({ store: "s3://forge/team", objects: keys("team/").length });
-    expect(counted.document.projects.map(({ project }: { project: string }) => project).sort()).toEqual([
-      "ada/notes",
-      "bob/own",
-    ]);
+    const names = counted.document.projects.map(({ project = "" }: { project?: string }) => project).sort();
+    expect(names).toEqual(["", "ada/notes", "bob/own"]);
     const moved = await json(["storage", "migrate", "s3://forge/team", "./moved"]);
     expect(moved.document.projects.map(({ name, position }: JsonDocument) => [name, position])).toEqual([
       ["ada/notes", 4],
+      ["ada/second", 0],
       ["bob/own", 2],
     ]);
     expect((await json(["fsck", "./moved/ada/notes"])).document).toMatchObject({

@@ -44,8 +44,16 @@ async function get(invocation: Invocation, key: string): Promise<void> {
 }
 
 async function set(invocation: Invocation, key: string, value: string): Promise<void> {
+  if (key.startsWith("s3.")) await checkBucketSetting(key, value);
   storeConfigValue(configPath(invocation.world), key, value);
   if (invocation.output.json) invocation.output.document({ key, value });
+}
+
+/** Errors: `usage`, `unsupported` for a store that cannot hold a forge. */
+async function checkBucketSetting(key: string, value: string): Promise<void> {
+  const { readS3Settings } = await import("../../core/store/s3/environment.ts");
+  const name = key.slice("s3.".length) === "force-path-style" ? "forcePathStyle" : key.slice("s3.".length);
+  readS3Settings({}, { bucket: "any-bucket" }, { [name]: value });
 }
 
 async function unset(invocation: Invocation, key: string): Promise<void> {
