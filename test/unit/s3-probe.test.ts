@@ -191,6 +191,22 @@ describe("probeStore()", () => {
     expect(await failures(new Late())).toEqual([]);
   });
 
+  test("does not blame the store for a write that the network delivered a second time, later", async () => {
+    class Twice extends HonestStore {
+      #redelivered = false;
+      override async delete(keys: readonly string[]): Promise<void> {
+        const again = this.#redelivered ? undefined : keys.find((key) => key.endsWith("/2"));
+        await super.delete(keys);
+        if (again === undefined) return;
+        this.#redelivered = true;
+        await super.put(again, new Uint8Array(1));
+      }
+    }
+    const store = new Twice();
+    expect(await failures(store)).toEqual([]);
+    expect((await store.list("")).objects).toEqual([]);
+  });
+
   test("says in one error what the store did wrong, and what to do", async () => {
     await expect(probeBucket(new MemoryStore(systemClock), options)).rejects.toMatchObject({
       code: "unsupported",

@@ -11,7 +11,7 @@ import { type Clock, throwIfAborted } from "../../base/clock.ts";
 import { isMicError, MicError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import type { ObjectStore } from "../object-store.ts";
-import { PROBE_CHECKS, type ProbeContext, type ProbeFailure } from "./probe-checks.ts";
+import { PROBE_CHECKS, type Probe, type ProbeContext, type ProbeFailure } from "./probe-checks.ts";
 import { runRaces } from "./probe-races.ts";
 
 export interface ProbeCheck {
@@ -46,6 +46,9 @@ const PREFIX = "probe/";
 const WRITERS = 32;
 const PAIR_ROUNDS = 4;
 const DAY_MS = 86_400_000;
+/** Of a check that fails. */
+const ATTEMPTS = 3;
+const PAUSE_MS = 200;
 
 /**
  * Errors: `unreachable`, `unauthenticated`, `forbidden`, `not-found` for a missing bucket, `aborted`: nothing is known
@@ -70,7 +73,7 @@ export async function probeStore(store: ObjectStore, options: ProbeOptions): Pro
   try {
     // Alone: it finds region, time and rights for those that follow.
     await store.put(`${prefix}first`, utf8("mic"), signal === undefined ? {} : { signal });
-    const single = PROBE_CHECKS.map(({ name, rule, run }) => attempt(name, rule, () => run(context)));
+    const single = PROBE_CHECKS.map((check) => attempt(check, context));
     const races = runRaces(context);
     // All of them have ended before anything is removed, so that nothing is written again.
     await Promise.allSettled([races, ...single]);
@@ -104,13 +107,21 @@ export function requirePassed({ passed, checks, store }: ProbeReport): void {
 /** Codes that say nothing about the store's guarantees. */
 const UNKNOWN = ["unreachable", "unauthenticated", "forbidden", "not-found", "aborted", "internal", "usage"];
 
-async function attempt(
-  name: string,
-  rule: string,
-  run: () => Promise<ProbeFailure | undefined>,
-): Promise<ProbeCheck> {
+/**
+ * A write that the network delivers late or twice can look like a fault of the store once: what is really wrong is
+ * wrong every time. (Races are not repeated: two winners are proof.)
+ */
+async function attempt({ name, rule, run }: Probe, context: ProbeContext): Promise<ProbeCheck> {
+  for (let attempt = 1; ; attempt++) {
+    const check = await runOnce({ name, rule, run }, { ...context, prefix: `${context.prefix}${attempt}/` });
+    if (check.passed || attempt === ATTEMPTS) return check;
+    await context.clock.sleep(PAUSE_MS, context.signal);
+  }
+}
+
+async function runOnce({ name, rule, run }: Probe, context: ProbeContext): Promise<ProbeCheck> {
   try {
-    return toCheck(name, rule, await run());
+    return toCheck(name, rule, await run(context));
   } catch (error) {
     if (!isMicError(error) || UNKNOWN.includes(error.code)) throw error;
     return toCheck(name, rule, { problem: error.message, fix: error.hint ?? "see docs/storage.md" });
