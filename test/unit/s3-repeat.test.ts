@@ -7,6 +7,7 @@ import { S3Client } from "../../src/core/store/s3/client.ts";
 import { putParts } from "../../src/core/store/s3/multipart.ts";
 import { openS3Store, type S3Store } from "../../src/core/store/s3/open.ts";
 import type { S3Options, S3RequestStats } from "../../src/core/store/s3/options.ts";
+import { StoreTime } from "../../src/core/store/s3/store-time.ts";
 import { listAll } from "../conformance/object-store.ts";
 import { errorAnswer, xmlAnswer } from "../support/s3-objects.ts";
 import { type Misbehaviour, S3Server, type S3ServerOptions } from "../support/s3-server.ts";
@@ -250,6 +251,30 @@ describe("time", () => {
     await store.get("k");
     expect(stats).toHaveLength(3);
     expect(Math.abs((await store.nowMs()) - (systemClock.nowMs() + server.skewMs))).toBeLessThan(2_000);
+  });
+
+  test("the offset is narrowed down by every answer, to the delay of the quickest", () => {
+    let localMs = 1_000_000;
+    const aheadMs = 7_300;
+    const time = new StoreTime({ ...impatientClock, nowMs: () => localMs });
+    const answer = (delayMs: number): void => {
+      const askedAtMs = localMs;
+      const dateMs = Math.floor((localMs + delayMs / 2 + aheadMs) / 1000) * 1000;
+      localMs += delayMs;
+      time.learn(dateMs, askedAtMs);
+    };
+    answer(900);
+    expect(Math.abs(time.nowMs() - (localMs + aheadMs))).toBeLessThan(1_500);
+    for (let i = 0; i < 200; i++) {
+      answer(10);
+      localMs += 137;
+    }
+    expect(Math.abs(time.nowMs() - (localMs + aheadMs))).toBeLessThan(50);
+    localMs -= 3_600_000;
+    expect(time.isFresh).toBe(false);
+    // The store has not gone back with us.
+    time.learn(1_000_000, localMs);
+    expect(Math.abs(time.nowMs() - 1_000_500)).toBeLessThan(1_000);
   });
 
   test("nowMs() asks again after a minute, and after the local clock went back", async () => {

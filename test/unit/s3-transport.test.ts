@@ -323,7 +323,7 @@ describe.each(TRANSPORTS)("%s", (name, make) => {
   test("send() with a signal that has fired sends nothing", async () => {
     const [server, origin] = await serve((socket) => socket.write(OK));
     const error = await failure(transport().send(request(origin, { signal: AbortSignal.abort() })));
-    expect(error.reason).toBe("aborted");
+    expect(error).toMatchObject({ reason: "aborted", mayBeSent: false });
     await systemClock.sleep(20);
     expect(server.requests).toHaveLength(0);
   });

@@ -95,8 +95,8 @@ export class S3Client {
   /** One delivery, whatever comes of it. Errors: `TransportError`; what the credentials' source throws. */
   async deliver(call: S3Call): Promise<TransportAnswer> {
     const { transport, signer, payloadHash } = await this.#load();
-    throwIfAborted(call.signal);
     const credentials = await this.#credentials(false, call.signal);
+    throwIfAborted(call.signal);
     const target = this.#target;
     const query = call.query ?? {};
     const signable = this.#signable(target, call.method, call.key, query, call.headers ?? {});

@@ -49,6 +49,7 @@ export class FetchTransport implements Transport {
     const watch = new Watch(this.#clock, request, this.#ending.signal);
     let stage: "connecting" | "answering" = "connecting";
     try {
+      if (watch.stoppedBy === "aborted") throw new TransportError("aborted", false, {});
       const response = await platformFetch(request.origin + request.path, {
         method: request.method,
         headers: request.headers,
