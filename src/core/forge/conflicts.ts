@@ -20,6 +20,8 @@ import type { Snapshot } from "./snapshot.ts";
 const FILTERED_OPERATIONS_MAX = 4096;
 /** Landings since a base that are simply walked: newest ones, whose records are at hand. */
 const WALKED_MAX = 32;
+/** Of ours, looked for together in rollups. */
+const OPERATIONS_TOGETHER = 4096;
 /** Rollups that are searched at the same time. */
 const ROLLUPS_TOGETHER = 8;
 
@@ -55,24 +57,31 @@ interface Stretch {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Through rollups, as far as there are any. */
+/** Through rollups, as far as there are any; the records of the rest are read. */
 async function searchRolledUp(
   snapshot: Snapshot,
   operations: List<Operation>,
-  stretch: Stretch,
+  { base, upTo, report, signal }: Stretch,
 ): Promise<void> {
-  const { base, upTo, report, signal } = stretch;
-  const queries = new ClashQueries(operations);
-  const search = async ({ after, upTo, rollup }: LogSegment): Promise<void> => {
-    if (rollup !== undefined) {
-      const answer = await snapshot.rollups.ask(() => queries.search(rollup, after, report, signal));
-      if (answer !== "damaged") return;
-    }
-    await searchRecords(snapshot, operations, { base: after, upTo, report, signal });
-  };
   const segments = await segmentsOf(snapshot, base, upTo);
-  for (let from = 0; from < segments.length; from += ROLLUPS_TOGETHER) {
-    await Promise.all(segments.slice(from, from + ROLLUPS_TOGETHER).map(search));
+  const unknown = new Set(segments.filter(({ rollup }) => rollup === undefined));
+  const rolledUp = new Set(segments.filter(({ rollup }) => rollup !== undefined));
+  for (let from = 0; from < operations.length && rolledUp.size > 0; from += OPERATIONS_TOGETHER) {
+    const queries = new ClashQueries(operations.slice(from, from + OPERATIONS_TOGETHER));
+    const search = async (segment: LogSegment): Promise<void> => {
+      const { rollup, after } = segment;
+      const answer = await snapshot.rollups.ask(() => queries.search(rollup!, after, report, signal));
+      if (answer !== "damaged") return;
+      rolledUp.delete(segment);
+      unknown.add(segment);
+    };
+    const together = [...rolledUp];
+    for (let next = 0; next < together.length; next += ROLLUPS_TOGETHER) {
+      await Promise.all(together.slice(next, next + ROLLUPS_TOGETHER).map(search));
+    }
+  }
+  for (const { after, upTo: end } of unknown) {
+    await searchRecords(snapshot, operations, { base: after, upTo: end, report, signal });
   }
 }
 

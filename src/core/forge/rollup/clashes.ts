@@ -4,7 +4,6 @@
  */
 import { throwIfAborted } from "../../base/clock.ts";
 import type { Position } from "../../base/ids.ts";
-import type { List } from "../../base/list.ts";
 import { ancestorsOf, pathToKey, type TreePath } from "../../base/path.ts";
 import { filterProbe } from "../../codec/path-filter.ts";
 import {
@@ -18,8 +17,6 @@ import type { Operation } from "../forge.ts";
 import type { OpenRollup } from "./read.ts";
 import { isInRange, type KeyQuery, rangeBelow, TableWalk } from "./walk.ts";
 
-/** Of ours, looked for together. */
-const OPERATIONS_TOGETHER = 4096;
 /** Blocks that are in memory at once, beside those in the cache. */
 const BLOCKS_TOGETHER = 64;
 
@@ -30,16 +27,12 @@ interface ClashQuery extends KeyQuery {
   readonly paths: TreePath[];
 }
 
-/** Parts of a question that can be asked of any rollup. */
+/** What is asked of rollups about some of our operations: a few thousand at most, for each takes memory. */
 export class ClashQueries {
-  readonly #parts: readonly (readonly ClashQuery[])[];
+  readonly #queries: readonly ClashQuery[];
 
-  constructor(operations: List<Operation>) {
-    const parts: ClashQuery[][] = [];
-    for (let from = 0; from < operations.length; from += OPERATIONS_TOGETHER) {
-      parts.push(queriesOf(operations.slice(from, from + OPERATIONS_TOGETHER)));
-    }
-    this.#parts = parts;
+  constructor(operations: readonly Operation[]) {
+    this.#queries = queriesOf(operations);
   }
 
   /**
@@ -52,7 +45,23 @@ export class ClashQueries {
     report: (ours: TreePath) => void,
     signal?: AbortSignal,
   ): Promise<void> {
-    for (const queries of this.#parts) await searchPart(rollup, queries, base, report, signal);
+    const after = base - rollup.ref.first;
+    const walk = new TableWalk(rollup, "touched", this.#queries, after + 1);
+    for (;;) {
+      const candidates = await walk.next();
+      if (candidates.length === 0) return;
+      for (let from = 0; from < candidates.length; from += BLOCKS_TOGETHER) {
+        throwIfAborted(signal);
+        const together = candidates.slice(from, from + BLOCKS_TOGETHER);
+        const blocks = await rollup.touchedBlocks(together.map(({ extent }) => extent));
+        for (const [i, { walks }] of together.entries()) {
+          for (const state of walks) {
+            if (hasClash(blocks[i]!, state.query, after)) for (const path of state.query.paths) report(path);
+            else walk.proceed(state);
+          }
+        }
+      }
+    }
   }
 }
 
@@ -82,32 +91,6 @@ function queriesOf(operations: readonly Operation[]): ClashQuery[] {
     queries.push({ key, probes: [filterProbe("touched", key)], own: undefined, paths });
   }
   return queries;
-}
-
-async function searchPart(
-  rollup: OpenRollup,
-  queries: readonly ClashQuery[],
-  base: Position,
-  report: (ours: TreePath) => void,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const after = base - rollup.ref.first;
-  const walk = new TableWalk(rollup, "touched", queries, after + 1);
-  for (;;) {
-    const candidates = await walk.next();
-    if (candidates.length === 0) return;
-    for (let from = 0; from < candidates.length; from += BLOCKS_TOGETHER) {
-      throwIfAborted(signal);
-      const together = candidates.slice(from, from + BLOCKS_TOGETHER);
-      const blocks = await rollup.touchedBlocks(together.map(({ extent }) => extent));
-      for (const [i, { walks }] of together.entries()) {
-        for (const state of walks) {
-          if (hasClash(blocks[i]!, state.query, after)) for (const path of state.query.paths) report(path);
-          else walk.proceed(state);
-        }
-      }
-    }
-  }
 }
 
 function hasClash(block: TouchedBlock, query: ClashQuery, after: number): boolean {

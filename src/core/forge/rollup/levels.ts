@@ -15,15 +15,19 @@ export interface DueRollup {
   readonly first: Position;
 }
 
+/** Of a long log that has none, so many are named at once. */
+const DUE_MAX = 64;
+
 /**
  * Rollups that can be built from what a head names, oldest first. Each of them fits by itself; once one is attached
  * the list changes. A stretch is due as soon as it is complete: positions never change.
  */
 export function dueRollups(head: Pick<Head, "position" | "rollups">): readonly DueRollup[] {
   const due: DueRollup[] = [];
+  const span = rollupSpan(1);
   for (const [after, upTo] of uncovered(head.rollups, head.position)) {
-    const span = rollupSpan(1);
-    for (let first = Math.ceil(after / span) * span + 1; first + span - 1 <= upTo; first += span) {
+    let first = Math.ceil(after / span) * span + 1;
+    for (; first + span - 1 <= upTo && due.length < DUE_MAX; first += span) {
       due.push({ level: 1, first: first as Position });
     }
   }
