@@ -227,6 +227,25 @@ describe("probeStore()", () => {
   );
 });
 
+describe("probeStore() on a server that refuses conditional writes", () => {
+  test.each([
+    [501, "NotImplemented", undefined],
+    [403, "AccessDenied", "forbidden"],
+  ])("with %d says so at once", async (status, code, thrown) => {
+    await using server = await S3Server.start();
+    await using store = await openS3Store(server.options());
+    const isConditional = ({ headers }: { readonly headers: object }): boolean =>
+      "if-match" in headers || "if-none-match" in headers;
+    server.misbehave({ kind: "refuse", status, code }, isConditional, 1e6);
+    const start = performance.now();
+    const probing = probeStore(store, { clock: systemClock, random: systemRandom });
+    if (thrown !== undefined) await expect(probing).rejects.toMatchObject({ code: thrown });
+    else expect((await probing).checks[0]).toMatchObject({ name: "conditional writes", passed: false });
+    expect(performance.now() - start).toBeLessThan(3000);
+    expect(server.objects.objects.size).toBe(0);
+  });
+});
+
 describe("judgeRace()", () => {
   const content = (byte: number) => new Uint8Array([byte]);
   const contents = [content(1), content(2)];

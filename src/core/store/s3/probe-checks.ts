@@ -1,7 +1,7 @@
 /** What a store must do with one request at a time. */
 import { equalBytes, utf8 } from "../../base/bytes.ts";
 import type { Clock } from "../../base/clock.ts";
-import { MicError } from "../../base/errors.ts";
+import { isMicError, MicError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import type { CommitOutcome, ETag, ObjectStore } from "../object-store.ts";
 
@@ -244,6 +244,7 @@ async function definite(
     if (outcome.kind === "unknown") cause = outcome.cause;
     const found = await context.store.get(key, signalOf(context));
     if (found !== undefined && found.etag !== before?.etag) return found.etag;
+    throwIfRefused(outcome);
     if (outcome.kind !== "unknown") {
       throw new MicError(
         "unsupported",
@@ -259,6 +260,14 @@ async function definite(
     hint: "try again later",
     cause,
   });
+}
+
+const REFUSALS = ["unsupported", "forbidden", "unauthenticated"];
+
+/** An answer that would be the same at any later time: nothing is gained by asking again. */
+export function throwIfRefused(outcome: CommitOutcome): void {
+  if (outcome.kind !== "unknown" || !isMicError(outcome.cause)) return;
+  if (REFUSALS.includes(outcome.cause.code)) throw outcome.cause;
 }
 
 /** What only a store on HTTP can be asked. */

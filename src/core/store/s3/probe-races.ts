@@ -5,7 +5,7 @@
  * a gateway, crowds of 64 found it in 4, 64 pairs of the same cost in 20.)
  */
 import type { CommitOutcome, ETag, StoredObject } from "../object-store.ts";
-import { type ProbeContext, type ProbeFailure, sameBytes } from "./probe-checks.ts";
+import { type ProbeContext, type ProbeFailure, sameBytes, throwIfRefused } from "./probe-checks.ts";
 
 export interface RaceVerdict {
   readonly name: string;
@@ -114,6 +114,7 @@ async function burst(
       else late.set(key, [...before, ...contents]);
     }
     if (left.size === 0) return won;
+    if (won.size === 0) throwIfRefused(outcomes[0]!);
     if (attempt === ATTEMPTS) {
       return { problem: `${left.size} races of ${writers} writers have no definite winner`, fix: FIX };
     }

@@ -12,7 +12,7 @@ import { isMicError, MicError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import type { ObjectStore } from "../object-store.ts";
 import { PROBE_CHECKS, type Probe, type ProbeContext, type ProbeFailure } from "./probe-checks.ts";
-import { runRaces } from "./probe-races.ts";
+import { type RaceVerdict, runRaces } from "./probe-races.ts";
 
 export interface ProbeCheck {
   readonly name: string;
@@ -74,7 +74,7 @@ export async function probeStore(store: ObjectStore, options: ProbeOptions): Pro
     // Alone: it finds region, time and rights for those that follow.
     await store.put(`${prefix}first`, utf8("mic"), signal === undefined ? {} : { signal });
     const single = PROBE_CHECKS.map((check) => attempt(check, context));
-    const races = runRaces(context);
+    const races = runRaces(context).catch((error: unknown) => [toVerdict(error)]);
     // All of them have ended before anything is removed, so that nothing is written again.
     await Promise.allSettled([races, ...single]);
     for (const { name, rule, failure } of await races) checks.push(toCheck(name, rule, failure));
@@ -119,12 +119,26 @@ async function attempt({ name, rule, run }: Probe, context: ProbeContext): Promi
   }
 }
 
+/** A store that has no conditional writes at all. */
+function toVerdict(error: unknown): RaceVerdict {
+  return {
+    name: "conditional writes",
+    rule: "a write can be made to depend on a version",
+    failure: toFailure(error),
+  };
+}
+
+/** Errors: `error` itself, when it says nothing about the store's guarantees. */
+function toFailure(error: unknown): ProbeFailure {
+  if (!isMicError(error) || UNKNOWN.includes(error.code)) throw error;
+  return { problem: error.message, fix: error.hint ?? "see docs/storage.md" };
+}
+
 async function runOnce({ name, rule, run }: Probe, context: ProbeContext): Promise<ProbeCheck> {
   try {
     return toCheck(name, rule, await run(context));
   } catch (error) {
-    if (!isMicError(error) || UNKNOWN.includes(error.code)) throw error;
-    return toCheck(name, rule, { problem: error.message, fix: error.hint ?? "see docs/storage.md" });
+    return toCheck(name, rule, toFailure(error));
   }
 }
 
