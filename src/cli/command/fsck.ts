@@ -1,35 +1,110 @@
-/** `mic fsck`: checks everything that is stored for a project. */
+/** `mic fsck`: checks everything that is stored for a project, and repairs what can be. */
+import { MicError } from "../../core/base/errors.ts";
+import type { FsckFinding, FsckReport, Progress } from "../../core/forge/forge.ts";
+import { maintenanceOf } from "../../core/forge/maintenance.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
 import { EXIT_FAILED, EXIT_OK } from "../errors.ts";
-import type { Invocation } from "../invocation.ts";
+import type { Invocation, OpenedProject } from "../invocation.ts";
 import { escapeLine, formatBytes, plural } from "../text.ts";
+
+interface FsckCommandOptions {
+  readonly repair?: boolean;
+}
 
 export const define: DefineCommand = (command, bind) => {
   command
     .argument("[address]", "project to check (default: the workspace's)")
-    .addHelpText("after", examples("mic fsck", "mic fsck /srv/forge/ada/notes --json"))
+    .option("--repair", "repair what follows from the rest or is found elsewhere; move aside what is damaged")
+    .addHelpText(
+      "after",
+      examples("mic fsck", "mic fsck /srv/forge/ada/notes --json", [
+        "mic fsck --repair",
+        "what is lost stays listed",
+      ]),
+    )
     .action(bind(fsck));
 };
 
-async function fsck(invocation: Invocation, address: string | undefined): Promise<number> {
+async function fsck(
+  invocation: Invocation,
+  address: string | undefined,
+  options: FsckCommandOptions,
+): Promise<number> {
   const project = await invocation.openProject(address);
-  const { output } = invocation;
+  if (options.repair === true) return await repair(invocation, project);
   const report = await project.forge.fsck(project.id, {
     signal: invocation.signal,
-    onProgress: (progress) => output.progress.update({ task: "checking", ...progress }),
+    onProgress: (progress) => showProgress(invocation, progress),
   });
-  const { positions, packs, objects, bytes, findings } = report;
-  output.answer({ project: project.name, positions, packs, objects, bytes, findings }, () =>
+  const { positions, packs, objects, bytes, unreferenced, findings } = report;
+  const { output } = invocation;
+  output.answer({ project: project.name, positions, packs, objects, bytes, unreferenced, findings }, () =>
     [
-      `${project.name}: ${plural(positions, "position")}, ${plural(packs, "pack")}, ${plural(objects, "object")}, ${formatBytes(bytes)}`,
-      ...findings.map(({ severity, code, message }) => {
-        const paint = severity === "error" ? output.style.red : output.style.yellow;
-        return `${paint(severity)} ${code}: ${escapeLine(message)}`;
-      }),
-      findings.length === 0
-        ? output.style.green("no problems found")
-        : `${plural(findings.length, "problem")} found`,
+      summary(project, report),
+      ...findings.map((finding) => line(invocation, finding)),
+      ...verdict(invocation, findings),
     ].join("\n"),
   );
-  return findings.some((finding) => finding.severity === "error") ? EXIT_FAILED : EXIT_OK;
+  return exitCode(report);
+}
+
+async function repair(invocation: Invocation, project: OpenedProject): Promise<number> {
+  const maintenance = maintenanceOf(project.forge);
+  if (maintenance === undefined) {
+    throw new MicError("unsupported", `${project.forge.address} cannot be repaired from here`, {
+      hint: "run `mic fsck --repair` where its store is, with the store's address",
+    });
+  }
+  const { workspaceCopies } = await import("../workspace-copies.ts");
+  const { workspace } = project;
+  const { before, rebuilt, quarantined, after } = await maintenance.repair(project.id, {
+    signal: invocation.signal,
+    onProgress: (progress) => showProgress(invocation, progress),
+    copies: workspace === undefined ? [] : [workspaceCopies(workspace)],
+  });
+  const { output } = invocation;
+  const { positions, packs, objects, bytes, unreferenced, findings } = after;
+  const document = { project: project.name, positions, packs, objects, bytes, unreferenced, findings };
+  output.answer({ ...document, before: before.findings, rebuilt, quarantined }, () =>
+    [
+      summary(project, after),
+      `before: ${before.findings.length === 0 ? "no problems" : plural(before.findings.length, "problem")}`,
+      ...before.findings.map((finding) => line(invocation, finding)),
+      `repaired ${plural(rebuilt, "object")}, moved ${plural(quarantined.length, "damaged one")} aside`,
+      ...quarantined.map((key) => `  ${escapeLine(key)}`),
+      `after: ${findings.length === 0 ? "no problems" : plural(findings.length, "problem")}`,
+      ...findings.map((finding) => line(invocation, finding)),
+      ...verdict(invocation, findings),
+    ].join("\n"),
+  );
+  return exitCode(after);
+}
+
+function showProgress({ output }: Invocation, progress: Progress): void {
+  output.progress.update({ task: "checking", ...progress });
+}
+
+function summary(
+  { name }: OpenedProject,
+  { positions, packs, objects, bytes, unreferenced }: FsckReport,
+): string {
+  const counts = `${plural(positions, "position")}, ${plural(packs, "pack")}, ${plural(objects, "object")}`;
+  const left = unreferenced === 0 ? "" : `; ${unreferenced} stored that nothing names (see \`mic gc\`)`;
+  return `${name}: ${counts}, ${formatBytes(bytes)}${left}`;
+}
+
+function line({ output }: Invocation, { severity, code, message, path, position }: FsckFinding): string {
+  const paint = severity === "error" ? output.style.red : output.style.yellow;
+  const at = position === undefined ? "" : ` @${position}`;
+  const where = path === undefined ? "" : ` (${path}${at})`;
+  return `${paint(severity)} ${code}: ${escapeLine(message + where)}`;
+}
+
+function verdict({ output }: Invocation, findings: readonly FsckFinding[]): string[] {
+  if (findings.length === 0) return [output.style.green("no problems found")];
+  return [`${plural(findings.length, "problem")} found`];
+}
+
+function exitCode({ findings }: FsckReport): number {
+  return findings.some(({ severity }) => severity === "error") ? EXIT_FAILED : EXIT_OK;
 }
