@@ -284,15 +284,15 @@ export class S3Client {
   }
 }
 
-async function loadTools({ transport, clock }: S3Options, dialect: S3Dialect): Promise<Tools> {
+async function loadTools({ transport, clock, certificates }: S3Options, dialect: S3Dialect): Promise<Tools> {
   const { Signer, payloadHash } = await import("./sign.ts");
   const signer = new Signer(dialect);
   if (transport === "undici") {
     const { UndiciTransport } = await import("./transport-undici.ts");
-    return { transport: new UndiciTransport(), signer, payloadHash };
+    return { transport: new UndiciTransport(certificates), signer, payloadHash };
   }
   const { FetchTransport } = await import("./transport-fetch.ts");
-  return { transport: new FetchTransport(clock), signer, payloadHash };
+  return { transport: new FetchTransport(clock, certificates), signer, payloadHash };
 }
 
 /** A proxy that strips one of these must break the signature: without its condition a swap overwrites. */

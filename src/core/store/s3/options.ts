@@ -29,6 +29,8 @@ export interface S3Options {
   readonly credentials: CredentialSource;
   readonly transport: S3TransportName;
   readonly encryption?: S3Encryption;
+  /** PEM, trusted beside the runtime's and the system's. */
+  readonly certificates?: string;
   readonly clock: Clock;
   readonly random: Random;
   /** Without an answer, and between two pieces of one. Large bodies get more. Default 30 s. */

@@ -12,8 +12,9 @@ import {
   tooLarge,
   transferMs,
 } from "./transport.ts";
+import { allCertificates, hasUnknownIssuer } from "./trust.ts";
 
-/** What this file uses of the platform's fetch; the last three are the runtime's own options. */
+/** What this file uses of the platform's fetch; the last four are the runtime's own options. */
 type Fetch = (
   url: string,
   init: {
@@ -25,6 +26,7 @@ type Fetch = (
     readonly keepalive?: false;
     readonly decompress: false;
     readonly proxy?: false;
+    readonly tls?: { readonly ca: readonly string[] };
   },
 ) => Promise<Response>;
 
@@ -41,11 +43,28 @@ export class FetchTransport implements Transport {
   readonly #clock: Clock;
   readonly #ending = new AbortController();
 
-  constructor(clock: Clock) {
+  readonly #givenCertificates: string | undefined;
+  /** Once a certificate of an unknown issuer was met. */
+  #certificates: readonly string[] | undefined;
+
+  /** `certificates`: PEM, trusted beside the runtime's and the system's. */
+  constructor(clock: Clock, certificates?: string) {
     this.#clock = clock;
+    this.#givenCertificates = certificates;
   }
 
   async send(request: TransportRequest): Promise<TransportAnswer> {
+    const trusted = this.#certificates;
+    try {
+      return await this.#send(request);
+    } catch (error) {
+      if (trusted !== undefined || !hasUnknownIssuer(error)) throw error;
+      this.#certificates ??= await allCertificates(this.#givenCertificates);
+      return this.#send(request);
+    }
+  }
+
+  async #send(request: TransportRequest): Promise<TransportAnswer> {
     const watch = new Watch(this.#clock, request, this.#ending.signal);
     let stage: "connecting" | "answering" = "connecting";
     try {
@@ -61,6 +80,7 @@ export class FetchTransport implements Transport {
         decompress: false,
         // The environment may name a proxy; a store on this machine is not behind it.
         ...(LOOPBACK.test(request.origin) ? { proxy: false } : {}),
+        ...(this.#certificates === undefined ? {} : { tls: { ca: this.#certificates } }),
       });
       stage = "answering";
       const { headers, status } = response;

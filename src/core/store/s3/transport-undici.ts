@@ -12,6 +12,7 @@ import {
   TransportError,
   type TransportRequest,
 } from "./transport.ts";
+import { allCertificates, hasUnknownIssuer } from "./trust.ts";
 
 const CONNECTIONS_MAX = 128;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -19,38 +20,73 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const IDLE_MS = 4_000;
 
 export class UndiciTransport implements Transport {
-  readonly #agent = new Agent({
-    connections: CONNECTIONS_MAX,
-    pipelining: 1,
-    keepAliveTimeout: IDLE_MS,
-    connect: { timeout: CONNECT_TIMEOUT_MS },
-  });
+  readonly #givenCertificates: string | undefined;
+  #agent = newAgent(undefined);
+  /** Being replaced by one that trusts more, since a certificate of an unknown issuer was met. */
+  #replacing: Promise<void> | undefined;
 
-  send(request: TransportRequest): Promise<TransportAnswer> {
-    return new Promise((resolve, reject) => {
-      const exchange = new Exchange(request, resolve, reject);
-      try {
-        this.#agent.dispatch(
-          {
-            origin: request.origin,
-            path: request.path,
-            method: request.method,
-            headers: request.headers,
-            body: request.body ?? null,
-            headersTimeout: request.timeoutMs,
-            bodyTimeout: request.timeoutMs,
-          },
-          exchange,
-        );
-      } catch (error) {
-        exchange.fail(classifyFailure(error, false));
-      }
-    });
+  /** `certificates`: PEM, trusted beside the runtime's and the system's. */
+  constructor(certificates?: string) {
+    this.#givenCertificates = certificates;
+  }
+
+  async send(request: TransportRequest): Promise<TransportAnswer> {
+    const agent = this.#agent;
+    try {
+      return await exchange(agent, request);
+    } catch (error) {
+      if (!hasUnknownIssuer(error)) throw error;
+      this.#replacing ??= this.#replace();
+      await this.#replacing;
+      if (agent === this.#agent) throw error;
+      return exchange(this.#agent, request);
+    }
+  }
+
+  async #replace(): Promise<void> {
+    const old = this.#agent;
+    this.#agent = newAgent(await allCertificates(this.#givenCertificates));
+    // What it still carries goes on; a failure there is its own request's.
+    old.close().catch(() => undefined);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#agent.destroy();
   }
+}
+
+function newAgent(certificates: readonly string[] | undefined): Agent {
+  return new Agent({
+    connections: CONNECTIONS_MAX,
+    pipelining: 1,
+    keepAliveTimeout: IDLE_MS,
+    connect: {
+      timeout: CONNECT_TIMEOUT_MS,
+      ...(certificates === undefined ? {} : { ca: [...certificates] }),
+    },
+  });
+}
+
+function exchange(agent: Agent, request: TransportRequest): Promise<TransportAnswer> {
+  return new Promise((resolve, reject) => {
+    const exchange = new Exchange(request, resolve, reject);
+    try {
+      agent.dispatch(
+        {
+          origin: request.origin,
+          path: request.path,
+          method: request.method,
+          headers: request.headers,
+          body: request.body ?? null,
+          headersTimeout: request.timeoutMs,
+          bodyTimeout: request.timeoutMs,
+        },
+        exchange,
+      );
+    } catch (error) {
+      exchange.fail(classifyFailure(error, false));
+    }
+  });
 }
 
 /** One request on its way. undici sends it once, and says with `onRequestStart` when it begins to. */
