@@ -15,6 +15,8 @@ import { homeDirectory } from "./config.ts";
 import type { Invocation } from "./invocation.ts";
 import { replaceFile } from "./replace-file.ts";
 
+/** Of one request; `--timeout` is that of the whole, and may be shorter. */
+const REQUEST_TIMEOUT_MS = 30_000;
 /** A store may be replaced or upgraded behind its endpoint. */
 const REMEMBERED_MS = 30 * 86_400_000;
 
@@ -25,7 +27,11 @@ export async function openBucket(invocation: Invocation, address: string, create
     if (create) await probeOnce(invocation, address, store);
     const identity = `${await whereIs(invocation, address)} ${store.description}`;
     const cached = cacheBucket(invocation, store, identity);
-    return await openForgeOnStore(cached, address, { clock: systemClock, random: systemRandom });
+    return await openForgeOnStore(cached, address, {
+      clock: systemClock,
+      random: systemRandom,
+      landTimeoutMs: invocation.timeoutMs,
+    });
   } catch (error) {
     await store[Symbol.asyncDispose]();
     throw error;
@@ -40,6 +46,7 @@ export async function openStore(invocation: Invocation, address: string): Promis
     defaults: configuredDefaults(config),
     clock: systemClock,
     random: systemRandom,
+    timeoutMs: Math.min(REQUEST_TIMEOUT_MS, invocation.timeoutMs),
     ...(invocation.options.verbose === true
       ? {
           onRequest: ({ operation, status, durationMs }) =>

@@ -51,8 +51,11 @@ export async function openBucketStore(address: string, options: OpenBucket): Pro
 export async function openForgeOnStore(
   store: ObjectStore,
   address: string,
-  { clock, random }: Pick<OpenBucket, "clock" | "random">,
+  options: Pick<OpenBucket, "clock" | "random"> & {
+    /** How long a landing without a definite answer is retried. */
+    readonly landTimeoutMs: number;
+  },
 ): Promise<Forge> {
   const { ForgeService } = await import("./service.ts");
-  return new ForgeService({ store, address, clock, random, trustWriters: true });
+  return new ForgeService({ store, address, trustWriters: true, ...options });
 }

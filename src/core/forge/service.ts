@@ -47,6 +47,8 @@ export interface ForgeServiceOptions {
   readonly cacheBytes?: number;
   /** Caches of all open projects together. Default 160 MiB. */
   readonly cacheBytesTotal?: number;
+  /** How long a landing without a definite answer is retried. Default 120 s. */
+  readonly landTimeoutMs?: number;
 }
 
 const CACHE_BYTES_DEFAULT = 64 << 20;
@@ -390,10 +392,18 @@ export class ForgeService implements api.Forge {
       if (--this.#callsToLook === 0) this.#makeRoom(known);
       return known;
     }
-    const { store, clock, random, trustWriters, cacheBytes = CACHE_BYTES_DEFAULT } = this.#options;
+    const {
+      store,
+      clock,
+      random,
+      trustWriters,
+      landTimeoutMs,
+      cacheBytes = CACHE_BYTES_DEFAULT,
+    } = this.#options;
     const id = parseProjectId(project);
+    const limits = { cacheBytes, ...(landTimeoutMs === undefined ? {} : { landTimeoutMs }) };
     const opened = {
-      store: new ProjectStore({ store, project: id, clock, random, cacheBytes, trustWriters }),
+      store: new ProjectStore({ store, project: id, clock, random, trustWriters, ...limits }),
       exists: false,
     };
     this.#open.set(id, opened);

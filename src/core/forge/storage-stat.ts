@@ -40,6 +40,7 @@ export function kindOfKey(key: string): string {
     if (key === metaKey(project)) return "meta";
     if (key.startsWith(collectorPrefix(project))) return "collector";
     if (key.startsWith(quarantinePrefix(project))) return "quarantine";
+    if (key.startsWith(`${projectPrefix(project)}staging/`)) return "staging";
     return KIND_NAMES[parseStoredKey(project, key).kind];
   }
   if (key.startsWith(NAMES_PREFIX)) return "names";
