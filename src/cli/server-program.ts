@@ -17,6 +17,7 @@ export interface ServeFlags {
   readonly cacheMemoryMaxBytes?: string;
   readonly cdnBaseUrl?: string;
   readonly cdnTimeoutMs?: string;
+  readonly presignedUrls?: boolean;
 }
 
 export interface StartServerRequest {

@@ -5,6 +5,7 @@ import { cacheScopeOfKey } from "../core/objects/keys.ts";
 import { type CachedStore, openCachedStore } from "../core/store/cache/cached-store.ts";
 import { holdWrites } from "../core/store/hold-writes.ts";
 import type { ObjectStore } from "../core/store/object-store.ts";
+import { canPresign, type PresigningStore } from "../core/store/presign.ts";
 import { connectS3 } from "../core/store/s3/connect.ts";
 import { formatBucketAddress, type S3Settings } from "../core/store/s3/environment.ts";
 import { probeBucket } from "../core/store/s3/probe.ts";
@@ -25,6 +26,8 @@ export interface OpenedStorage {
   readonly address: string;
   /** The same store, when there are caches in front of it. */
   readonly cached: CachedStore | undefined;
+  /** What signs URLs for clients, where that is asked for. */
+  readonly presigning: PresigningStore | undefined;
   /** Rejects when the store turns out not to be one that may be written. Until it resolves, nothing is. */
   readonly checked: Promise<unknown>;
 }
@@ -59,7 +62,8 @@ export async function openStorage(options: ServeOptions, world: OpenStorage): Pr
   try {
     const cached = addTiers(opened, tiers, world);
     if (cached !== undefined) holdWrites(cached, checked);
-    return { store: cached ?? store, address, cached, checked };
+    const presigning = options.storage.presigned && canPresign(store) ? store : undefined;
+    return { store: cached ?? store, address, cached, presigning, checked };
   } catch (error) {
     await store[Symbol.asyncDispose]();
     throw error;

@@ -20,6 +20,7 @@ export interface ServeFlags {
   readonly cacheMemoryMaxBytes?: string;
   readonly cdnBaseUrl?: string;
   readonly cdnTimeoutMs?: string;
+  readonly presignedUrls?: boolean;
 }
 
 export interface ServeWorld {
@@ -45,6 +46,8 @@ export interface TierOptions {
 export interface StorageOptions {
   readonly origin: { readonly kind: "local" } | { readonly kind: "s3"; readonly settings: S3Settings };
   readonly tiers: TierOptions;
+  /** Clients may put large packs into the bucket, and get them, with URLs that the server signs. */
+  readonly presigned: boolean;
 }
 
 export interface ServeOptions {
@@ -93,7 +96,11 @@ function readStorage(
   }
   const origin = chooseOrigin(flags, world, backend, warnings);
   const tiers = readTiers(flags, world, backend === "tiered" ? path.join(dataDirectory, "cache") : undefined);
-  return { origin, tiers };
+  const presigned = flags.presignedUrls === true || readSwitch(world, "STORAGE_PRESIGNED");
+  if (presigned && origin.kind !== "s3") {
+    throw usage("there are no presigned URLs without a bucket", "--s3-bucket your-bucket-name");
+  }
+  return { origin, tiers, presigned };
 }
 
 function chooseOrigin(
@@ -117,6 +124,10 @@ function chooseOrigin(
       ...(s3Region === undefined ? {} : { region: s3Region }),
       ...(s3Prefix === undefined ? {} : { prefix: s3Prefix }),
     });
+    const endpoint = settings.endpoint === undefined ? undefined : new URL(settings.endpoint);
+    if (endpoint?.protocol === "http:" && !isLoopback(endpoint.hostname.replace(/^\[|\]$/g, ""))) {
+      warnings.push(`${endpoint.origin} is not encrypted: what is stored can be read on the way`);
+    }
     return { kind, settings };
   }
   const stray = (["s3Endpoint", "s3Region", "s3Prefix"] as const).find((name) => flags[name] !== undefined);
@@ -162,6 +173,13 @@ function readTiers(flags: ServeFlags, world: ServeWorld, cacheDefault: string | 
         example: CDN_TIMEOUT_MS_DEFAULT,
       }) ?? CDN_TIMEOUT_MS_DEFAULT,
   };
+}
+
+function readSwitch(world: ServeWorld, name: string): boolean {
+  const text = variable(world, name);
+  if (text === undefined || text === "false" || text === "0") return false;
+  if (text === "true" || text === "1") return true;
+  throw usage(`${name}=${text} is neither true nor false`, `${name}=true`);
 }
 
 interface Setting {

@@ -80,7 +80,12 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   for (const warning of options.warnings) log.warn("options", { message: warning });
   await using cleanup = new AsyncDisposableStack();
   const { env } = request.world;
-  const { store, address, cached, checked } = await openStorage(options, { clock, random, env, log });
+  const { store, address, cached, presigning, checked } = await openStorage(options, {
+    clock,
+    random,
+    env,
+    log,
+  });
   const stored = cleanup.use(
     new ForgeService({
       store,
@@ -90,6 +95,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
       trustWriters: false,
       cacheBytes: PROJECT_CACHE_BYTES,
       cacheBytesTotal: CACHE_BYTES_TOTAL,
+      ...(presigning === undefined ? {} : { presigning }),
     }),
   );
   // After what fails for want of a setting: it is shown once, by a start that succeeds.

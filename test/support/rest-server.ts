@@ -193,7 +193,7 @@ function checkSuccess(route: Route, method: string, reply: RestReply, where: str
   const declared = route.answers.filter(({ status }) => status === reply.status);
   if (declared.length === 0) throw new Error(`${where}: status not declared by ${route.id}`);
   const type = reply.headers.get("content-type");
-  if (reply.status === 204 || reply.status === 304 || method === "HEAD") {
+  if (reply.status === 204 || (reply.status >= 300 && reply.status < 400) || method === "HEAD") {
     if (reply.bytes.length > 0) throw new Error(`${where}: has a body`);
     return;
   }

@@ -457,6 +457,8 @@ describe("a project over REST", () => {
   });
 
   test("every route of the table has answered with success above", () => {
-    expect(ROUTES.map(({ id }) => id).filter((id) => !client.succeeded.has(id))).toEqual([]);
+    // On a bucket only: direct-transfer.test.ts.
+    const elsewhere = ["startUpload", "finishUpload"];
+    expect(ROUTES.map(({ id }) => id).filter((id) => !client.succeeded.has(id))).toEqual(elsewhere);
   });
 });

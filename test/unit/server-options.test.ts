@@ -46,6 +46,19 @@ describe("readServeOptions()", () => {
     expect(warnings).toEqual([expect.stringContaining("STORAGE_BACKEND=s3")]);
   });
 
+  test("warns of a store that is reached without encryption", () => {
+    const warned = (s3Endpoint: string) => read({ s3Bucket: "forge", s3Endpoint }).warnings;
+    expect(warned("http://minio:9000")).toEqual([expect.stringContaining("not encrypted")]);
+    for (const endpoint of [
+      "https://minio",
+      "http://127.0.0.1:9000",
+      "http://[::1]:9000",
+      "http://localhost",
+    ]) {
+      expect(warned(endpoint)).toEqual([]);
+    }
+  });
+
   test("reads the tiers before the origin", () => {
     expect(read().storage.tiers).toEqual({
       cachePath: undefined,

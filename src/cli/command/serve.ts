@@ -23,6 +23,7 @@ export const define: DefineCommand = (command, bind) => {
     .option("--cache-memory-max-bytes <n>", "keep at most this much of it in memory")
     .option("--cdn-base-url <url>", "read what never changes through this CDN before the bucket")
     .option("--cdn-timeout-ms <n>", "wait this long for it (default: 2000)")
+    .option("--presigned-urls", "let clients send large packs to the bucket directly")
     .option("--listen <host:port>", "address to listen on (default: 127.0.0.1:7420; port 0: any free one)")
     .option("--tls-cert <file>", "certificate chain in PEM: serve with TLS")
     .option("--tls-key <file>", "its private key in PEM")

@@ -260,6 +260,26 @@ export type FetchItem =
   /** Its bytes are the receiver's own; if they are a view of a larger buffer, that may be shared. */
   | { readonly kind: "frame"; readonly frame: Frame };
 
+/** For one PUT of a pack, into the store itself. */
+export interface UploadPlace {
+  readonly url: string;
+  /** To be sent with it; no credentials of the forge are. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** What `finishUpload` takes. */
+  readonly upload: string;
+  /** Unix milliseconds. */
+  readonly expiresAtMs: number;
+}
+
+/** For a GET of a pack, from the store itself. */
+export interface PackPlace {
+  readonly url: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Unix milliseconds. */
+  readonly expiresAtMs: number;
+}
+
 /** Content that was stored by itself: what a tree entry needs to know of it. */
 export interface StoredContent {
   readonly id: ObjectId;
@@ -388,6 +408,17 @@ export interface Forge extends AsyncDisposable {
 
   /** Verified and durable on return; referenced by a later `land`. `pack` may be used again when it resolves. */
   putPack(project: ProjectId, pack: Uint8Array, options?: CallOptions): Promise<PackId>;
+  /**
+   * A place past the forge for a pack of `size` bytes; `undefined` where there is none. Errors: `too-large`.
+   */
+  startUpload?(project: ProjectId, size: number, options?: CallOptions): Promise<UploadPlace | undefined>;
+  /**
+   * Verifies what was put there, stores it as `putPack` would, and empties the place. Errors: `usage` for an `upload`
+   * that is none, `not-found` when nothing is there, `corrupt`.
+   */
+  finishUpload?(project: ProjectId, upload: string, options?: CallOptions): Promise<PackId>;
+  /** Where a stored pack can be had past the forge; `undefined` where it cannot, or there is none. */
+  findPackPlace?(project: ProjectId, pack: PackId, options?: CallOptions): Promise<PackPlace | undefined>;
   /**
    * A pack as it is stored: one that the log names, or one uploaded in the last days; `undefined` when there is
    * none. Only where the packs are at hand. Errors: `too-large`.

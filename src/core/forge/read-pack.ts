@@ -24,7 +24,7 @@ export async function getPack(
 ): Promise<Uint8Array | undefined> {
   parsePackId(pack);
   const snapshot = await openSnapshot(context, project, options);
-  for await (const { epoch, size } of places(context, snapshot, pack)) {
+  for await (const { epoch, size } of findPack(context, snapshot, pack)) {
     if (size > READ_PACK_BYTES_MAX) {
       throw new MicError("too-large", `the pack ${pack} has ${size} bytes`, {
         hint: "read its objects by their ids",
@@ -40,7 +40,8 @@ export async function getPack(
   return undefined;
 }
 
-async function* places(
+/** Where it may be: uploaded in the last days, or named by the log. */
+export async function* findPack(
   context: ForgeContext,
   snapshot: Snapshot,
   pack: PackId,

@@ -11,6 +11,7 @@
  * | `projects/{project}/landing-log/level-{n}/{epoch}/{start}-{hash}` | immutable rollups; `start` has 16 digits |
  * | `projects/{project}/landing-log/parts/{epoch}/{hh}/{hash}` | immutable parts of large rollups |
  * | `projects/{project}/sessions/{session}.bin` | compare-and-swap |
+ * | `projects/{project}/staging/{epoch}/{upload}` | by whoever has a presigned URL: unproven, never named |
  * | `projects/{project}/gc/pass` | compare-and-swap: what the collector's last pass found |
  * | `projects/{project}/quarantine/{rest of the key}` | damaged objects that a repair moved aside |
  * | `names/{org}/{name}` | created if absent, then compare-and-swap; never deleted |
@@ -131,6 +132,15 @@ export function collectorPassKey(project: ProjectId): string {
 /** Damaged objects that a repair moved aside, under the rest of their own keys. */
 export function quarantinePrefix(project: ProjectId): string {
   return `${projectPrefix(project)}quarantine/`;
+}
+
+/** `upload`: 32 hex digits. What is there is nobody's until it was verified and stored as something else. */
+export function stagingKey(project: ProjectId, epoch: Epoch, upload: string): string {
+  return `${stagingPrefix(project)}${epoch}/${upload}`;
+}
+
+export function stagingPrefix(project: ProjectId): string {
+  return `${projectPrefix(project)}staging/`;
 }
 
 export function organizationKey(org: string): string {

@@ -27,6 +27,7 @@ import * as projects from "../wire/projects.ts";
 import * as sessions from "../wire/sessions.ts";
 import { Caller } from "./caller.ts";
 import type { Channel } from "./channel.ts";
+import { DirectUploads } from "./direct-uploads.ts";
 import { landOver } from "./land-call.ts";
 import { ascending, wrongAnswer } from "./received-content.ts";
 import { fetchFrom, putBlobTo, putPackTo, readFileFrom, readObjectsFrom } from "./remote-content.ts";
@@ -86,11 +87,13 @@ class RemoteForge implements F.Forge {
   readonly address: string;
   readonly #channel: Channel;
   readonly #caller: Caller;
+  readonly #direct: DirectUploads;
 
   constructor(channel: Channel, caller: Caller) {
     this.address = caller.origin;
     this.#channel = channel;
     this.#caller = caller;
+    this.#direct = new DirectUploads(caller);
   }
 
   createOrganization({ name, description }: F.CreateOrganization, options: F.CallOptions = {}) {
@@ -213,8 +216,9 @@ class RemoteForge implements F.Forge {
     );
   }
 
-  putPack(project: ProjectId, pack: Uint8Array, options: F.CallOptions = {}) {
-    return putPackTo(this.#caller, project, pack, options);
+  async putPack(project: ProjectId, pack: Uint8Array, options: F.CallOptions = {}) {
+    const stored = await this.#direct.putPack(project, pack, options);
+    return stored ?? (await putPackTo(this.#caller, project, pack, options));
   }
 
   putBlob(project: ProjectId, bytes: AsyncIterable<Uint8Array>, options: F.CallOptions = {}) {

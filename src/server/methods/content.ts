@@ -54,6 +54,7 @@ import {
 } from "../../core/wire/history.ts";
 import { headToWire } from "../../core/wire/projects.ts";
 import { methodsOf, tunedStream } from "./define-method.ts";
+import { finishUpload, startUpload } from "./direct-upload.ts";
 import { untilDraining } from "./live.ts";
 import type { Method, MethodCall } from "./method.ts";
 import { pageOf } from "./projects.ts";
@@ -127,6 +128,17 @@ export function contentMethods(): Method[] {
     getBlob: getBlob,
     putBlob: { run: putBlob, requestBytesMax: PIECE_MESSAGE_BYTES_MAX },
     putPack: { run: putPack, requestBytesMax: PIECE_MESSAGE_BYTES_MAX },
+    startUpload: async (request, call) => {
+      const project = await call.project(request.project);
+      const place = await startUpload(call, project, numberFromWire(request.size, "size"));
+      if (place === undefined) return { url: "", headers: {}, upload: "", expiresAtMs: 0n };
+      const { url, headers, upload, expiresAtMs } = place;
+      return { url, headers: { ...headers }, upload, expiresAtMs: BigInt(expiresAtMs) };
+    },
+    finishUpload: async (request, call) => {
+      const project = await call.project(request.project);
+      return { pack: hexToBytes(await finishUpload(call, project, request.upload)) };
+    },
     fetch: tunedStream(
       {
         decode: (bytes) => decodeMessage(FetchRequest, bytes),

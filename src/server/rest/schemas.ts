@@ -191,6 +191,18 @@ export const storedBlob = component(
 );
 export const storedPack = component("StoredPack", z.strictObject({ pack: hash, size: count }));
 
+export const uploadPlace = component(
+  "UploadPlace",
+  z.strictObject({
+    method: z.literal("PUT"),
+    url: z.string().describe("In the store, not at this server"),
+    headers: z.record(z.string(), z.string()).describe("To be sent with it, and no token"),
+    upload: z.string(),
+    expires: z.string().describe("RFC 3339"),
+    finish: z.string().describe("Path here to POST to when the pack is there"),
+  }),
+);
+
 export const problem = component(
   "Problem",
   z

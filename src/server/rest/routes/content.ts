@@ -2,7 +2,9 @@
 import { z } from "zod";
 import { isMicError, MicError } from "../../../core/base/errors.ts";
 import type { PackId, ProjectId } from "../../../core/base/ids.ts";
-import type { Forge } from "../../../core/forge/forge.ts";
+import { uploadSize } from "../../../core/forge/direct-transfer.ts";
+import type { Forge, PackPlace } from "../../../core/forge/forge.ts";
+import { methodStateOf } from "../../methods/method-state.ts";
 import { jsonAnswer } from "../answer.ts";
 import { bodyOf, readBytes } from "../body.ts";
 import { BYTES_TYPE, bytesAnswer, CONTENT_HEADERS, contentAnswer, IMMUTABLE } from "../content-answer.ts";
@@ -16,6 +18,8 @@ const tag = "content";
 const projectParams = z.object({ project: parameters.projectParameter });
 /** A pack is in memory while it is checked; clients close theirs at 8 MiB. */
 const PACK_BODY_BYTES_MAX = 32 << 20;
+/** A smaller one is sent sooner than a client finds the store. */
+const DIRECT_PACK_BYTES_MIN = 8 << 20;
 
 const READ_ANSWERS = [
   { status: 200, description: "The content", type: BYTES_TYPE, headers: CONTENT_HEADERS },
@@ -112,7 +116,71 @@ export const contentRoutes: readonly Route[] = [
       const project = await call.project();
       const bytes = await readBytes(call.request, PACK_BODY_BYTES_MAX);
       const size = bytes.length;
-      const pack = await putPack(call.forge, project, bytes);
+      const pack = await callersPack(() => call.forge.putPack(project, bytes));
+      return jsonAnswer(201, { pack, size }, { location: `/api/mic/projects/${project}/packs/${pack}` });
+    },
+  ),
+  defineRoute(
+    {
+      method: "POST",
+      path: `${PROJECT}/packs/uploads`,
+      id: "startUpload",
+      tag,
+      summary: "A place in the store itself for one large pack",
+      description:
+        "PUT the pack to `url` with `headers`, and without the token; then POST to `finish`. Only where the server was started with `--presigned-urls`.",
+      params: projectParams,
+      body: { kind: "json", schema: z.strictObject({ size: z.int().min(1).describe("Bytes of the pack") }) },
+      answers: [{ status: 201, description: "The place", schema: shapes.uploadPlace }],
+      errors: ["not-found", "too-large", "unsupported"],
+    },
+    async (call) => {
+      const project = await call.project();
+      const place = await call.forge.startUpload?.(project, call.body.size, { signal: call.signal });
+      if (place === undefined) {
+        throw new MicError("unsupported", "this server takes no packs past itself", {
+          hint: "POST the pack to …/packs",
+        });
+      }
+      const { url, headers, upload, expiresAtMs } = place;
+      return jsonAnswer(201, {
+        method: "PUT",
+        url,
+        headers,
+        upload,
+        expires: new Date(expiresAtMs).toISOString(),
+        finish: `/api/mic/projects/${project}/packs/uploads/${upload}`,
+      });
+    },
+  ),
+  defineRoute(
+    {
+      method: "POST",
+      path: `${PROJECT}/packs/uploads/{upload}`,
+      id: "finishUpload",
+      tag,
+      summary: "Verifies a pack that was put into the store, and stores it under its name",
+      params: z.object({ project: parameters.projectParameter, upload: z.string().max(100) }),
+      answers: [
+        {
+          status: 201,
+          description: "Its id, to be named by a landing",
+          schema: shapes.storedPack,
+          headers: { location: "Where it is" },
+        },
+      ],
+      errors: ["not-found", "too-large", "corrupt", "unsupported"],
+    },
+    async (call) => {
+      const project = await call.project();
+      const { upload } = call.params;
+      const { forge, signal } = call;
+      if (forge.finishUpload === undefined) {
+        throw new MicError("unsupported", "this server takes no packs past itself");
+      }
+      const size = uploadSize(upload);
+      using _memory = await methodStateOf(call.state.context).uploads.take(size, signal);
+      const pack = await callersPack(() => forge.finishUpload!(project, upload, { signal }));
       return jsonAnswer(201, { pack, size }, { location: `/api/mic/projects/${project}/packs/${pack}` });
     },
   ),
@@ -124,13 +192,27 @@ export const contentRoutes: readonly Route[] = [
       tag,
       summary: "A pack that was uploaded or landed",
       params: z.object({ project: parameters.projectParameter, pack: parameters.packParameter }),
-      answers: READ_ANSWERS,
+      query: z.strictObject({
+        redirect: z.enum(["yes", "no"]).optional().describe("`no`: the content itself, however large it is"),
+      }),
+      answers: [
+        ...READ_ANSWERS,
+        {
+          status: 307,
+          description: "A large pack is in the store itself; do not send the token there",
+          headers: { location: "Where it is, for a while" },
+        },
+      ],
       errors: ["not-found", "out-of-range", "too-large", "unsupported"],
     },
     async (call) => {
       const { pack } = call.params;
       const { forge, signal } = call;
       const project = await call.project();
+      const place = call.query.redirect === "no" ? undefined : await largePack(call, project, pack);
+      if (place !== undefined) {
+        return { kind: "empty", status: 307, headers: { location: place.url, "cache-control": "no-store" } };
+      }
       if (forge.getPack === undefined)
         throw new MicError("unsupported", "this forge does not hand out packs");
       const bytes = await forge.getPack(project, pack, { signal });
@@ -142,10 +224,19 @@ export const contentRoutes: readonly Route[] = [
   ),
 ];
 
+async function largePack(
+  { forge, signal }: { readonly forge: Forge; readonly signal: AbortSignal },
+  project: ProjectId,
+  pack: PackId,
+): Promise<PackPlace | undefined> {
+  const place = await forge.findPackPlace?.(project, pack, { signal });
+  return place === undefined || place.size < DIRECT_PACK_BYTES_MIN ? undefined : place;
+}
+
 /** What the caller sent is corrupt, not what is stored. */
-async function putPack(forge: Forge, project: ProjectId, bytes: Uint8Array): Promise<PackId> {
+async function callersPack(store: () => Promise<PackId>): Promise<PackId> {
   try {
-    return await forge.putPack(project, bytes);
+    return await store();
   } catch (cause) {
     if (!isMicError(cause, "corrupt")) throw cause;
     throw new HttpError(400, "corrupt", cause.message, {

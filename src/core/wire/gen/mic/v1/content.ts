@@ -178,6 +178,32 @@ export interface PutPackResponse {
   readonly pack: Uint8Array;
 }
 
+export interface StartUploadRequest {
+  readonly project: string;
+  /** Bytes of the pack. */
+  readonly size: bigint;
+}
+
+export interface StartUploadResponse {
+  /** For one PUT, with these headers and no others of the caller's, and never with the caller's token. */
+  readonly url: string;
+  readonly headers: { [key: string]: string };
+  /** For FinishUpload. */
+  readonly upload: string;
+  /** Unix time. */
+  readonly expiresAtMs: bigint;
+}
+
+export interface StartUploadResponse_HeadersEntry {
+  readonly key: string;
+  readonly value: string;
+}
+
+export interface FinishUploadRequest {
+  readonly project: string;
+  readonly upload: string;
+}
+
 export interface FetchRequest {
   readonly project: string;
   readonly from: bigint;
@@ -1927,6 +1953,265 @@ export const PutPackResponse: MessageFns<PutPackResponse> = {
   },
 };
 
+function createBaseStartUploadRequest(): StartUploadRequest {
+  return { project: "", size: 0n };
+}
+
+export const StartUploadRequest: MessageFns<StartUploadRequest> = {
+  encode(message: StartUploadRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.project !== "") {
+      writer.uint32(10).string(message.project);
+    }
+    if (message.size !== 0n) {
+      if (BigInt.asUintN(64, message.size) !== message.size) {
+        throw new globalThis.Error("value provided for field message.size of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.size);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartUploadRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartUploadRequest() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.project = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.size = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseStartUploadResponse(): StartUploadResponse {
+  return { url: "", headers: {}, upload: "", expiresAtMs: 0n };
+}
+
+export const StartUploadResponse: MessageFns<StartUploadResponse> = {
+  encode(message: StartUploadResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.url !== "") {
+      writer.uint32(10).string(message.url);
+    }
+    globalThis.Object.entries(message.headers).forEach(([key, value]: [string, string]) => {
+      StartUploadResponse_HeadersEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    if (message.upload !== "") {
+      writer.uint32(26).string(message.upload);
+    }
+    if (message.expiresAtMs !== 0n) {
+      if (BigInt.asUintN(64, message.expiresAtMs) !== message.expiresAtMs) {
+        throw new globalThis.Error("value provided for field message.expiresAtMs of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.expiresAtMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartUploadResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartUploadResponse() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.url = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = StartUploadResponse_HeadersEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.headers[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.upload = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.expiresAtMs = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseStartUploadResponse_HeadersEntry(): StartUploadResponse_HeadersEntry {
+  return { key: "", value: "" };
+}
+
+export const StartUploadResponse_HeadersEntry: MessageFns<StartUploadResponse_HeadersEntry> = {
+  encode(message: StartUploadResponse_HeadersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartUploadResponse_HeadersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartUploadResponse_HeadersEntry() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFinishUploadRequest(): FinishUploadRequest {
+  return { project: "", upload: "" };
+}
+
+export const FinishUploadRequest: MessageFns<FinishUploadRequest> = {
+  encode(message: FinishUploadRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.project !== "") {
+      writer.uint32(10).string(message.project);
+    }
+    if (message.upload !== "") {
+      writer.uint32(18).string(message.upload);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FinishUploadRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFinishUploadRequest() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.project = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.upload = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseFetchRequest(): FetchRequest {
   return { project: "", from: 0n, to: 0n, paths: [] };
 }
@@ -3001,6 +3286,24 @@ export const ContentServiceDefinition = {
       name: "PutPack",
       requestType: PutPackRequest as typeof PutPackRequest,
       requestStream: true,
+      responseType: PutPackResponse as typeof PutPackResponse,
+      responseStream: false,
+      options: {},
+    },
+    /** A place in the store itself for one large pack; none where `url` is empty. */
+    startUpload: {
+      name: "StartUpload",
+      requestType: StartUploadRequest as typeof StartUploadRequest,
+      requestStream: false,
+      responseType: StartUploadResponse as typeof StartUploadResponse,
+      responseStream: false,
+      options: {},
+    },
+    /** Verifies what was put there and stores it as a pack. */
+    finishUpload: {
+      name: "FinishUpload",
+      requestType: FinishUploadRequest as typeof FinishUploadRequest,
+      requestStream: false,
       responseType: PutPackResponse as typeof PutPackResponse,
       responseStream: false,
       options: {},
