@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { LandingId, ObjectId, Position } from "../../src/core/base/ids.ts";
 import { comparePaths, isWithin, type TreePath } from "../../src/core/base/path.ts";
 import type { RollupRef } from "../../src/core/codec/head.ts";
+import { blame } from "../../src/core/forge/blame.ts";
 import { findClashes, findConflicts } from "../../src/core/forge/conflicts.ts";
 import type { Operation } from "../../src/core/forge/forge.ts";
 import { recordsMatching } from "../../src/core/forge/history.ts";
@@ -24,6 +25,7 @@ import {
   StillClock,
 } from "../support/project-fixture.ts";
 import { rollUp, storeRollup, type TouchedEntry } from "../support/rollups.ts";
+import { SeededRandom } from "../support/seeded-random.ts";
 
 const EPOCH = "2026-01-01" as RollupRef["epoch"];
 
@@ -316,4 +318,32 @@ describe("a rollup with one path that was touched thousands of times", () => {
       await findInRollup(rollup, "sessions", (10_000).toString(16).padStart(32, "0") as LandingId),
     ).toBeUndefined();
   });
+});
+
+test("blame follows a file through its names, over rollups as without them", async () => {
+  const { project, store, clock } = await makeFixture();
+  const lines = (n: number): string =>
+    Array.from({ length: 12 }, (_, i) => `${i} ${n >= i * 20 ? 1 : 0}`).join("\n");
+  for (let n = 0; n < 240; n++) {
+    const name = n < 120 ? "old/name" : "new/name";
+    if (n === 120) await landNow(project, { "old/name": undefined, [name]: lines(119) });
+    else if (n % 3 === 0) await landNow(project, { [name]: lines(n), other: `${n}` });
+    else await landNow(project, { [`beside/${n}`]: "x" });
+  }
+  const blamed = async () => {
+    const reader = openFixture(store, clock);
+    const context = {
+      store,
+      clock,
+      random: new SeededRandom(1),
+      project: () => reader,
+      requireProject: async () => undefined,
+    };
+    const result = await blame(context, PROJECT, 240 as Position, "new/name" as TreePath);
+    return { result, damaged: (await reader.snapshot()).rollups.damaged };
+  };
+  const before = await blamed();
+  expect(new Set(before.result.map(({ position }) => position)).size).toBeGreaterThan(3);
+  await rollUp(store, project);
+  expect(await blamed()).toEqual(before);
 });
