@@ -381,6 +381,24 @@ describe("lists and deletes", () => {
     });
   });
 
+  test("list() refuses a store that has no order, or that begins again", async () => {
+    const store = await begin();
+    const page = (...keys: string[]): Misbehaviour => ({
+      kind: "say",
+      answer: xmlAnswer(
+        200,
+        `<ListBucketResult><IsTruncated>true</IsTruncated>${keys.map((key) => `<Contents><Key>${key}</Key><Size>1</Size></Contents>`).join("")}</ListBucketResult>`,
+      ),
+      isDone: false,
+    });
+    server.misbehave(page("b", "a"));
+    await expect(store.list("")).rejects.toMatchObject({ code: "unsupported" });
+    server.misbehave(page("a", "b"));
+    await expect(store.list("", { after: "b" })).rejects.toMatchObject({ code: "unsupported" });
+    server.misbehave(page("a", "b"));
+    expect((await store.list("")).next).toBe("b");
+  });
+
   test("a list that is no list, and hostile XML, are refused", async () => {
     const store = await begin();
     for (const xml of [

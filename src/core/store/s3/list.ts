@@ -1,5 +1,5 @@
 /** ListObjectsV2: pages of keys in byte order. */
-import { isMicError } from "../../base/errors.ts";
+import { isMicError, MicError } from "../../base/errors.ts";
 import type { ListedObject, ListPage } from "../object-store.ts";
 import { isStoreKey } from "../store-key.ts";
 import type { S3Client } from "./client.ts";
@@ -44,6 +44,7 @@ export async function listPage(
     },
   );
   const { objects, isTruncated } = page!;
+  checkOrder(client.origin, objects, query["start-after"]);
   const own: ListedObject[] = [];
   for (const { key, size } of objects) {
     const name = key.slice(storePrefix.length);
@@ -53,6 +54,25 @@ export async function listPage(
   if (!isTruncated || last === undefined) return { objects: own };
   return { objects: own, next: last.slice(storePrefix.length) };
 }
+
+/**
+ * A store that does not know `start-after`, or has no order, would be listed for ever or in part. Only ASCII is
+ * compared: other keys are not ours, and stores order them in their own ways.
+ */
+function checkOrder(origin: string, objects: readonly ListedObject[], after: string | undefined): void {
+  let last = after ?? "";
+  for (const { key } of objects) {
+    if (ASCII.test(last) && ASCII.test(key) && key <= last) {
+      throw new MicError("unsupported", `${origin} lists keys out of order, or again`, {
+        hint: "run `mic storage probe` to see what the store lacks",
+        data: { key, after: last },
+      });
+    }
+    last = key;
+  }
+}
+
+const ASCII = /^[\x20-\x7e]*$/;
 
 /** `undefined` for what is no whole page: an answer that was cut off, an error under status 200. */
 function readPage(answer: TransportAnswer): RawPage | undefined {
