@@ -8,7 +8,7 @@ import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import { type MigrateReport, migrateStore } from "../../src/core/forge/migrate-store.ts";
 import { ForgeService } from "../../src/core/forge/service.ts";
 import { statForge, statProject } from "../../src/core/forge/storage-stat.ts";
-import { headKey, metaKey } from "../../src/core/objects/keys.ts";
+import { collectorPassKey, headKey, metaKey, packsPrefix } from "../../src/core/objects/keys.ts";
 import { openLocalStore } from "../../src/core/store/local-store.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import type { CommitOutcome, ObjectStore, Put, Swap } from "../../src/core/store/object-store.ts";
@@ -240,6 +240,25 @@ describe("migrateStore()", () => {
       code: "corrupt",
       message: expect.stringContaining("does not give back"),
     });
+  });
+
+  test("brings back what the target's collector deleted before the head named it", async () => {
+    const source = memory();
+    const { notes } = await fill(source);
+    let left = 1;
+    const target = new (class extends MemoryStore {
+      override async commit(puts: readonly Put[], swap: Swap): Promise<CommitOutcome> {
+        if (swap.key === headKey(notes.id) && left-- > 0) {
+          const packs = (await this.list(packsPrefix(notes.id))).objects.map(({ key }) => key);
+          await this.delete(packs.slice(0, 2));
+        }
+        return await super.commit(puts, swap);
+      }
+    })(clock);
+    await target.put(collectorPassKey(notes.id), new Uint8Array(1));
+    await migrate(source, target, "ada/notes");
+    await expectWhole(target, notes);
+    expect(await target.get(collectorPassKey(notes.id))).toBeUndefined();
   });
 
   test("copies what a listing does not show yet", async () => {

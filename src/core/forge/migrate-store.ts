@@ -8,27 +8,21 @@ import { throwIfAborted } from "../base/clock.ts";
 import { MicError } from "../base/errors.ts";
 import type { Position, ProjectId } from "../base/ids.ts";
 import { formatProjectName, parseProjectName } from "../base/project-name.ts";
-import { decodeHead, type Head } from "../codec/head.ts";
-import type { ProjectMeta } from "../codec/meta.ts";
-import { decodeOrganization } from "../codec/organization.ts";
-import { decodeSession } from "../codec/session.ts";
+import { decodeHead } from "../codec/head.ts";
 import {
+  collectorPassKey,
   headKey,
   metaKey,
-  NAMES_PREFIX,
-  ORGANIZATIONS_PREFIX,
-  organizationKey,
   PROJECTS_PREFIX,
   projectOfKey,
-  sessionsPrefix,
+  projectPrefix,
 } from "../objects/keys.ts";
-import { parseStoredKey } from "../objects/stored-key.ts";
-import type { ETag, ObjectStore } from "../store/object-store.ts";
+import type { ObjectStore } from "../store/object-store.ts";
 import type { CallOptions, Progress } from "./forge.ts";
 import { copyNamedObject, copyObjects, type MoveContext } from "./migrate/copy-objects.ts";
-import { copyRecord, readRecord } from "./migrate/copy-records.ts";
+import { readRecord } from "./migrate/copy-record.ts";
 import { namedKeys } from "./migrate/named-keys.ts";
-import { decodeFor } from "./names.ts";
+import { type MovedProject, RecordCopier } from "./migrate/records.ts";
 import { decodeMetaOf } from "./projects.ts";
 import { ForgeService } from "./service.ts";
 import { listAll, statForge, statProject } from "./storage-stat.ts";
@@ -58,7 +52,6 @@ export interface MigrateReport {
 
 /** Looks at the source, each after everything that was there had been copied, before it gives up. */
 const PASSES_MAX = 20;
-const RECORDS_TOGETHER = 16;
 
 /**
  * Errors: `not-found` without such a project, `already-exists` when the target holds other projects or a name is
@@ -70,23 +63,10 @@ export async function migrateStore(request: MigrateStore): Promise<MigrateReport
   return await migration.run();
 }
 
-interface MovedProject {
-  readonly id: ProjectId;
-  meta: ProjectMeta;
-  /** The newest one that was read; everything that it leads to is copied before it. */
-  head: Head;
-  headBytes: Uint8Array;
-  headEtag: ETag;
-  /** Immutable objects that are in the target. */
-  readonly done: Set<string>;
-  /** What sessions were when they were copied. */
-  readonly sessions: Map<string, ETag>;
-}
-
 class Migration {
   readonly #request: MigrateStore;
   readonly #options: CallOptions;
-  readonly #swap: SwapContext;
+  readonly #records: RecordCopier;
   readonly #move: MoveContext;
   readonly #sourceForge: ForgeService;
   readonly #projects = new Map<ProjectId, MovedProject>();
@@ -95,7 +75,6 @@ class Migration {
     const { source, target, clock, random, signal } = request;
     this.#request = request;
     this.#options = signal === undefined ? {} : { signal };
-    this.#swap = { store: target, clock, random };
     this.#sourceForge = new ForgeService({
       store: source,
       address: source.description,
@@ -103,6 +82,10 @@ class Migration {
       random,
       trustWriters: false,
     });
+    this.#records = new RecordCopier(
+      { source, target, clock, random, options: this.#options },
+      this.#sourceForge,
+    );
     this.#move = {
       source,
       target,
@@ -119,11 +102,12 @@ class Migration {
     for (let pass = 0; pass < PASSES_MAX; pass++) {
       const isNew = await this.#findProjects(only);
       for (const project of this.#projects.values()) await this.#copyContent(move, project);
-      if (only === undefined) await this.#copyOrganizations();
-      await this.#copyNames(only);
+      if (only === undefined) await this.#records.copyOrganizations();
+      await this.#records.copyNames(only === undefined ? undefined : this.#projects.get(only));
       let hasMoved = false;
       for (const project of this.#projects.values()) {
-        if (await this.#copyHead(project)) hasMoved = true;
+        if (await this.#records.copyHead(project)) hasMoved = true;
+        else if (!(await this.#isWhole(project))) hasMoved = true;
       }
       if (!hasMoved && !isNew) return this.#report();
     }
@@ -198,16 +182,37 @@ class Migration {
         done: new Set(),
         sessions: new Map(),
       };
-      await this.#checkTarget(project);
+      await this.#records.checkTarget(project);
       this.#projects.set(id, project);
     }
     return this.#projects.size > before;
+  }
+
+  /**
+   * That everything is still there: of a migration that was interrupted days ago, the target's collector may have
+   * deleted what no head named then.
+   */
+  async #isWhole({ id, meta, head, done }: MovedProject): Promise<boolean> {
+    if (meta.deletedAtMs !== 0) return true;
+    const { target } = this.#request;
+    const there = new Set<string>();
+    for await (const objects of listAll(target, projectPrefix(id), this.#options)) {
+      for (const { key } of objects) there.add(key);
+    }
+    for await (const key of namedKeys(target, id, head, this.#options)) {
+      if (there.has(key)) continue;
+      for (const copied of done) if (!there.has(copied)) done.delete(copied);
+      return false;
+    }
+    return true;
   }
 
   /** What the head that was read leads to was there before it, and is copied with everything else. */
   async #copyContent(move: MoveContext, project: MovedProject): Promise<void> {
     const { id, done } = project;
     const { source, target } = this.#request;
+    // What the target's collector found unnamed is about to be named: it begins anew, which takes it a day.
+    await target.delete([collectorPassKey(id)], this.#options);
     await copyObjects(move, id, done);
     if (project.meta.deletedAtMs === 0) {
       for await (const key of namedKeys(target, id, project.head, this.#options)) {
@@ -223,167 +228,9 @@ class Migration {
         done.add(key);
       }
     }
-    await this.#copySessions(project);
-    await this.#copyMeta(project);
+    await this.#records.copySessions(project);
+    await this.#records.copyMeta(project);
   }
-
-  async #copySessions({ id, sessions }: MovedProject): Promise<void> {
-    const { source, target } = this.#request;
-    for await (const objects of listAll(source, sessionsPrefix(id), this.#options)) {
-      const keys = objects.map(({ key }) => key).filter((key) => parseStoredKey(id, key).kind === "session");
-      for (let start = 0; start < keys.length; start += RECORDS_TOGETHER) {
-        const copying = keys.slice(start, start + RECORDS_TOGETHER).map(async (key) => {
-          const known = sessions.get(key);
-          const found =
-            known === undefined
-              ? await source.get(key, this.#options)
-              : await source.revalidate(key, known, this.#options);
-          if (found === undefined || found === "unchanged") return;
-          const ours = decodeSession(found.bytes);
-          const mayReplace = (current: Uint8Array): boolean => {
-            if (decodeSession(current).updated <= ours.updated) return true;
-            throw new MicError("history-changed", `session ${ours.id} was changed in ${target.description}`, {
-              hint: "it is in use there; there is nothing more to move",
-            });
-          };
-          await copyRecord(this.#swap, key, found.bytes, mayReplace, this.#options);
-          sessions.set(key, found.etag);
-        });
-        await Promise.all(copying);
-      }
-    }
-  }
-
-  async #copyMeta(project: MovedProject): Promise<void> {
-    const { source, target } = this.#request;
-    const { id } = project;
-    const key = metaKey(id);
-    const bytes = await readRecord(source, key, this.#options);
-    if (bytes === undefined) return;
-    const ours = decodeMetaOf(id, bytes);
-    project.meta = ours;
-    const mayReplace = (current: Uint8Array): boolean => {
-      const theirs = decodeMetaOf(id, current);
-      if (theirs.salt !== ours.salt) throw otherLineage(target, ours.name);
-      if (theirs.revision < ours.revision) return true;
-      throw new MicError("history-changed", `${theirs.name} was changed in ${target.description}`, {
-        hint: "it is in use there; there is nothing more to move",
-        data: { project: theirs.name },
-      });
-    };
-    await copyRecord(this.#swap, key, bytes, mayReplace, this.#options);
-  }
-
-  /** Those that are there stay: they say the same, or more. */
-  async #copyOrganizations(): Promise<void> {
-    const { source } = this.#request;
-    for await (const objects of listAll(source, ORGANIZATIONS_PREFIX, this.#options)) {
-      for (const { key } of objects) await this.#copyOrganization(key);
-    }
-  }
-
-  async #copyOrganization(key: string): Promise<void> {
-    const bytes = await readRecord(this.#request.source, key, this.#options);
-    if (bytes === undefined) return;
-    decodeOrganization(bytes);
-    await copyRecord(this.#swap, key, bytes, () => false, this.#options);
-  }
-
-  async #copyNames(only: ProjectId | undefined): Promise<void> {
-    const { source } = this.#request;
-    if (only !== undefined) {
-      const { meta } = this.#projects.get(only)!;
-      const names = [meta.name, ...meta.formerNames];
-      for (const name of names) {
-        await this.#copyOrganization(organizationKey(parseProjectName(name).org));
-        await this.#copyName(name);
-      }
-      return;
-    }
-    for await (const objects of listAll(source, NAMES_PREFIX, this.#options)) {
-      for (const { key } of objects) await this.#copyName(key.slice(NAMES_PREFIX.length));
-    }
-  }
-
-  async #copyName(name: string): Promise<void> {
-    const { source } = this.#request;
-    const key = NAMES_PREFIX + name;
-    const bytes = await readRecord(source, key, this.#options);
-    if (bytes === undefined) return;
-    const { project } = decodeFor(name, bytes);
-    const mayReplace = (current: Uint8Array): boolean => this.#requireName(name, project, current);
-    await copyRecord(this.#swap, key, bytes, mayReplace, this.#options);
-  }
-
-  /** True when something was written, or the source has a newer head by now, which the next pass copies. */
-  async #copyHead(project: MovedProject): Promise<boolean> {
-    const { source } = this.#request;
-    const { id, headBytes, headEtag } = project;
-    const key = headKey(id);
-    const mayReplace = (current: Uint8Array): Promise<boolean> => this.#isEarlier(project, current);
-    const wrote = await copyRecord(this.#swap, key, headBytes, mayReplace, this.#options);
-    const now = await source.revalidate(key, headEtag, this.#options);
-    if (now === "unchanged") return wrote;
-    if (now === undefined) {
-      throw new MicError("corrupt", `the head of ${project.meta.name} is gone`, { hint: "run `mic fsck`" });
-    }
-    project.head = decodeHead(now.bytes);
-    project.headBytes = now.bytes;
-    project.headEtag = now.etag;
-    return true;
-  }
-
-  /** Before anything of it is written. */
-  async #checkTarget(project: MovedProject): Promise<void> {
-    const { target } = this.#request;
-    const { id, meta } = project;
-    const head = await readRecord(target, headKey(id), this.#options);
-    if (head !== undefined) await this.#isEarlier(project, head);
-    for (const name of [meta.name, ...meta.formerNames]) {
-      const record = await readRecord(target, NAMES_PREFIX + name, this.#options);
-      if (record !== undefined) this.#requireName(name, id, record);
-    }
-  }
-
-  #requireName(name: string, project: ProjectId, record: Uint8Array): boolean {
-    if (decodeFor(name, record).project === project) return true;
-    throw new MicError(
-      "already-exists",
-      `the name ${name} is another project's in ${this.#request.target.description}`,
-      {
-        hint: "choose another bucket, prefix or directory, or rename one of the two projects",
-        data: { project: name },
-      },
-    );
-  }
-
-  /** Whether a head is one that the source once had. Errors: `different-lineage`, `history-changed`. */
-  async #isEarlier({ id, meta, head }: MovedProject, bytes: Uint8Array): Promise<boolean> {
-    const { target } = this.#request;
-    const theirs = decodeHead(bytes);
-    if (theirs.salt !== head.salt) throw otherLineage(target, meta.name);
-    if (theirs.position <= head.position) {
-      // The log of a deleted project may be gone.
-      if (meta.deletedAtMs !== 0) return true;
-      const { root } = await this.#sourceForge.getPosition(id, theirs.position, this.#options);
-      if (root === theirs.root) return true;
-    }
-    throw new MicError("history-changed", `somebody landed into ${meta.name} in ${target.description}`, {
-      hint: "it is in use there; there is nothing more to move",
-      data: { project: meta.name, position: theirs.position },
-    });
-  }
-}
-
-function otherLineage(target: ObjectStore, name: string): MicError {
-  return new MicError(
-    "different-lineage",
-    `${target.description} has another project under the id of ${name}`,
-    {
-      hint: "choose another bucket, prefix or directory",
-      data: { project: name },
-    },
-  );
 }
 
 /** Of whatever has an object below `projects/`, each once; a listing is in order. */

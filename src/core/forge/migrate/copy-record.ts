@@ -1,7 +1,4 @@
-/**
- * Copies what changes: sessions, meta, names, organizations, heads. By compare-and-swap, and only over what an earlier
- * state of the source can have been.
- */
+/** One object that changes, from one store to another, by compare-and-swap. */
 import { equalBytes } from "../../base/bytes.ts";
 import { throwIfAborted } from "../../base/clock.ts";
 import { MicError } from "../../base/errors.ts";
