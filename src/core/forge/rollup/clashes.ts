@@ -56,8 +56,9 @@ export class ClashQueries {
         const blocks = await rollup.touchedBlocks(together.map(({ extent }) => extent));
         for (const [i, { walks }] of together.entries()) {
           for (const state of walks) {
-            if (hasClash(blocks[i]!, state.query, after)) for (const path of state.query.paths) report(path);
-            else walk.proceed(state);
+            if (!hasClash(blocks[i]!, state.query, after)) continue;
+            state.isOver = true;
+            for (const path of state.query.paths) report(path);
           }
         }
       }

@@ -38,7 +38,7 @@ export class DamagedRollupError extends MicError {
   }
 }
 
-/** Errors: DamagedRollupError, `unsupported` for one that newer code wrote, `unreachable`. */
+/** Errors: DamagedRollupError, also for one that newer code wrote; `unreachable`. */
 export async function readFront(
   { store, project }: RollupPlace,
   ref: RollupRef,
@@ -65,7 +65,7 @@ export function decoding<T>(ref: RollupRef, key: string, decode: () => T): T {
   try {
     return decode();
   } catch (error) {
-    if (!isMicError(error, "corrupt")) throw error;
+    if (!isMicError(error, "corrupt") && !isMicError(error, "unsupported")) throw error;
     throw new DamagedRollupError(ref, key, error.message, error);
   }
 }

@@ -68,7 +68,6 @@ export async function positionsTouching(
               if (position > after && position <= upTo) found.add(position);
             }
           }
-          walk.proceed(state);
         }
       }
     }

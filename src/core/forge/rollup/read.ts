@@ -55,7 +55,7 @@ export class RollupReader {
     return this.#fallbacks;
   }
 
-  /** `undefined`: read the log instead. Errors: `unreachable`, `unsupported`. */
+  /** `undefined`: read the log instead. Errors: `unreachable`. */
   open(ref: RollupRef): OpenRollup | Promise<OpenRollup | undefined> | undefined {
     const name = nameOf(ref);
     const known = this.#open.get(name);

@@ -14,7 +14,7 @@ export interface LogSegment {
   readonly rollup: OpenRollup | undefined;
 }
 
-/** Newest first, without gaps. Errors: `unreachable`, `unsupported`. */
+/** Newest first, without gaps. Errors: `unreachable`. */
 export async function segmentsOf(
   snapshot: Snapshot,
   after: Position,

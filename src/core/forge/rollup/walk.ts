@@ -14,12 +14,19 @@ export interface KeyQuery {
   readonly probes: readonly FilterProbe[];
 }
 
-/** Where a query is. Each step leads to a block further on. */
+/** Blocks that are looked into at once for a query that goes on: more each time, up to this. */
+const WIDTH_MAX = 32;
+
+/** Where a query is. */
 export interface KeyWalk<Query extends KeyQuery> {
   readonly query: Query;
   page: number;
   /** -1: not known before the page is. */
   block: number;
+  /** Blocks to take next. */
+  width: number;
+  /** Answered, or beyond its range. */
+  isOver: boolean;
 }
 
 export interface CandidateBlock<Query extends KeyQuery> {
@@ -44,38 +51,47 @@ export class TableWalk<Query extends KeyQuery> {
     for (const query of queries) {
       const page = this.#startIn(keys, positions, query);
       const isBeyond = keys.length === 0 || (page === 0 && beginsBeyond(keys, 0, query));
-      if (!isBeyond) this.#walks.push({ query, page, block: -1 });
+      if (!isBeyond) this.#walks.push({ query, page, block: -1, width: 1, isOver: false });
     }
   }
 
-  /** The next blocks to look into, by offset; none: it is over. Errors: DamagedRollupError, `unreachable`. */
+  /**
+   * The next blocks to look into, by offset, for the queries that are not settled; none: it is over. Errors:
+   * DamagedRollupError, `unreachable`.
+   */
   async next(): Promise<readonly CandidateBlock<Query>[]> {
     const candidates = new Map<number, CandidateBlock<Query>>();
-    while (this.#walks.length > 0) {
-      await this.#loadPages();
-      const waiting: KeyWalk<Query>[] = [];
-      for (const walk of this.#walks) {
-        const state = this.#seek(walk);
-        if (state === "page") waiting.push(walk);
-        if (state !== "block") continue;
-        const extent = this.#pages.get(walk.page)!.blocks[walk.block]!;
-        const known = candidates.get(extent.offset);
-        if (known === undefined) candidates.set(extent.offset, { extent, walks: [walk] });
-        else known.walks.push(walk);
-      }
-      this.#walks = waiting;
+    let searching = this.#walks.filter((walk) => !walk.isOver);
+    this.#walks = searching;
+    while (searching.length > 0) {
+      await this.#loadPages(searching);
+      searching = searching.filter((walk) => this.#take(walk, candidates) === "page");
     }
     return [...candidates.values()].sort((a, b) => a.extent.offset - b.extent.offset);
   }
 
-  /** The block was looked into and the query is not answered: on to the next one, if it may go on there. */
-  proceed(walk: KeyWalk<Query>): void {
-    if (this.#step(walk)) this.#walks.push(walk);
+  /** Takes the next blocks of a query. `page`: there are none before a page is loaded. */
+  #take(walk: KeyWalk<Query>, candidates: Map<number, CandidateBlock<Query>>): "page" | "taken" {
+    for (let taken = 0; taken < walk.width && !walk.isOver; taken++) {
+      const state = this.#seek(walk);
+      if (state === "page") {
+        if (taken === 0) return "page";
+        break;
+      }
+      if (state === "end") break;
+      const extent = this.#pages.get(walk.page)!.blocks[walk.block]!;
+      const known = candidates.get(extent.offset);
+      if (known === undefined) candidates.set(extent.offset, { extent, walks: [walk] });
+      else known.walks.push(walk);
+      walk.isOver = !this.#step(walk);
+    }
+    walk.width = Math.min(WIDTH_MAX, walk.width * 2);
+    return "taken";
   }
 
-  async #loadPages(): Promise<void> {
+  async #loadPages(walks: readonly KeyWalk<Query>[]): Promise<void> {
     const missing = new Set<number>();
-    for (const { page } of this.#walks) if (!this.#pages.has(page)) missing.add(page);
+    for (const { page } of walks) if (!this.#pages.has(page)) missing.add(page);
     if (missing.size === 0) return;
     const numbers = [...missing];
     const pages = await this.#rollup.pages(this.#name, numbers);
@@ -91,7 +107,9 @@ export class TableWalk<Query extends KeyQuery> {
       if (walk.block < 0) walk.block = this.#startIn(page.keys, page.positions, query);
       const filter = page.filters[walk.block]!;
       if (query.probes.length === 0 || query.probes.some((probe) => mayMatch(filter, probe))) return "block";
-      if (!this.#step(walk)) return "end";
+      if (this.#step(walk)) continue;
+      walk.isOver = true;
+      return "end";
     }
   }
 
