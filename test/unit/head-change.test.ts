@@ -157,8 +157,8 @@ describe("a change of the head", () => {
     expect((await store.get(key))?.bytes).toEqual(new Uint8Array([1]));
   });
 
-  test("several wait for each other, and each sees the lists of the one before", async () => {
-    const { project } = await scripted();
+  test("several ride together, and each sees the lists that the one before makes", async () => {
+    const { project, store } = await scripted();
     const changes = Array.from({ length: 4 }, (_, i) =>
       changeOf(async ({ head }) => {
         expect(head.rollups.length).toBe(i);
@@ -168,6 +168,7 @@ describe("a change of the head", () => {
     );
     const outcomes = await Promise.all(changes.map((change) => project.attach(change)));
     expect(outcomes).toEqual(["applied", "applied", "applied", "applied"]);
+    expect(store.sent.length).toBe(1);
     expect(await rollupsOf(project)).toBe(4);
   });
 

@@ -10,7 +10,7 @@ import { epochOf, type ProjectId } from "../base/ids.ts";
 import { jitterMs, type Random } from "../base/random.ts";
 import type { Head } from "../codec/head.ts";
 import type { PackCache } from "../objects/pack-cache.ts";
-import type { CommitOutcome, ETag, ObjectStore } from "../store/object-store.ts";
+import type { CommitOutcome, ETag, ObjectStore, Put } from "../store/object-store.ts";
 import { Batch, type BatchContext, checkWriterVersion, type SealedBatch } from "./batch.ts";
 import { findConflicts } from "./conflicts.ts";
 import type { HeadInfo, LandResult } from "./forge.ts";
@@ -43,12 +43,16 @@ const FRESH_MS = 1_000;
 const GATHER_SHARE = 1 / 8;
 const GATHER_MS_MAX = 25;
 
+/** Changes that one swap carries at most. */
+const CHANGES_MAX = 64;
+
 type PendingLandings = PendingLanding | PendingImport;
 /** Anyone who waits for a swap, whatever the answer will be. */
 type Waiting = Pick<Pending<unknown>, "deadlineMs" | "isSettled" | "fail" | "markAbsent">;
 
-interface NextChange {
-  readonly pending: PendingChange;
+/** Changes that one swap carries, and the lists that they make together. */
+interface NextChanges {
+  readonly pending: readonly PendingChange[];
   readonly lists: ChangedLists;
 }
 
@@ -146,72 +150,78 @@ export class Publisher {
     this.#isRunning = false;
   }
 
-  /** One batch and one change on one head: look up, check, build, swap. */
+  /** One batch and the changes that wait, on one head: look up, check, build, swap. */
   async #round(): Promise<void> {
     await this.#gather();
     const snapshot = await this.#head();
     const context = await this.#batchContext(snapshot);
     const { batch, members } = await this.#build(context);
-    const change = this.#changes.length === 0 ? undefined : await this.#nextChange(context);
-    if (members.length > 0) await this.#landBatch(batch, members, change);
-    else if (change !== undefined) await this.#swapAlone(context, change);
+    const changes = this.#changes.length === 0 ? undefined : await this.#nextChanges(context);
+    if (members.length > 0) await this.#landBatch(batch, members, changes);
+    else if (changes !== undefined) await this.#swapAlone(context, changes);
   }
 
-  async #landBatch(batch: Batch, members: PendingLandings[], change: NextChange | undefined): Promise<void> {
-    const pendingChange = change?.pending;
+  async #landBatch(
+    batch: Batch,
+    members: PendingLandings[],
+    changes: NextChanges | undefined,
+  ): Promise<void> {
+    const changing = changes?.pending ?? [];
     let sealed: SealedBatch;
     try {
-      sealed = sealUnsent(batch, members, change?.lists);
+      sealed = sealUnsent(batch, members, changes?.lists);
     } catch (error) {
       for (const pending of members) pending.fail(error);
-      // It had no part in this.
-      if (pendingChange !== undefined) this.#changes.unshift(pendingChange);
+      // They had no part in this.
+      this.#changes.unshift(...changing);
       return;
     }
-    const waiting: Waiting[] = pendingChange === undefined ? members : [...members, pendingChange];
-    pendingChange?.claim();
+    for (const pending of changing) pending.claim();
     const { clock } = this.#options;
     const beganMs = clock.nowMs();
     try {
-      const outcome = await this.#commit(sealed, waiting);
+      const outcome = await this.#commit(sealed, [...members, ...changing]);
       if (outcome.kind === "committed") {
         const endedMs = clock.nowMs();
         this.#lastSize = members.length;
         this.#gatherUntilMs = endedMs + Math.min((endedMs - beganMs) * GATHER_SHARE, GATHER_MS_MAX);
         this.#settle(sealed, members, outcome.etag);
-        pendingChange?.resolve("applied");
+        for (const pending of changing) pending.resolve("applied");
         return;
       }
       // Not committed on that head, or committed and the answer lost: the look-up on the next head tells.
       this.#queue.unshift(...members.filter((pending) => !pending.isSettled));
-      if (pendingChange !== undefined) this.#changes.unshift(pendingChange);
+      this.#changes.unshift(...changing);
     } catch (error) {
-      for (const pending of waiting) pending.fail(error);
+      for (const pending of [...members, ...changing]) pending.fail(error);
     }
   }
 
-  async #swapAlone(context: BatchContext, { pending, lists }: NextChange): Promise<void> {
+  async #swapAlone(context: BatchContext, { pending: changing, lists }: NextChanges): Promise<void> {
     try {
       const sealed = sealChange(context, lists);
-      if (!pending.claim()) return;
-      const outcome = await this.#commit(sealed, [pending]);
+      for (const pending of changing) pending.claim();
+      const outcome = await this.#commit(sealed, changing);
       if (outcome.kind === "committed") {
         this.#committed(sealed, outcome.etag);
-        pending.resolve("applied");
-      } else this.#changes.unshift(pending);
+        for (const pending of changing) pending.resolve("applied");
+      } else this.#changes.unshift(...changing);
     } catch (error) {
-      pending.fail(error);
+      for (const pending of changing) pending.fail(error);
     }
   }
 
-  /** The next change that fits this head. What fails to apply fails alone. */
-  async #nextChange(context: BatchContext): Promise<NextChange | undefined> {
-    for (;;) {
+  /** The next changes that fit this head, each on what the one before made of it. What fails to apply fails alone. */
+  async #nextChanges(context: BatchContext): Promise<NextChanges | undefined> {
+    const { epoch, storeMs } = context;
+    const changing: PendingChange[] = [];
+    const puts: Put[] = [];
+    let { snapshot } = context;
+    while (changing.length < CHANGES_MAX) {
       const pending = this.#changes.shift();
-      if (pending === undefined) return undefined;
+      if (pending === undefined) break;
       if (pending.isSettled) continue;
       try {
-        const { snapshot, epoch, storeMs } = context;
         const lists = await pending.change.apply(snapshot, { epoch, storeMs });
         // Whatever was sent of it expected an older head, or is in this one.
         pending.markAbsent();
@@ -222,11 +232,19 @@ export class Publisher {
         checkWriterVersion(snapshot.head);
         checkLists(pending.change.what, lists);
         this.#checkDeadline(pending);
-        return { pending, lists };
+        const isPaged = lists.pages !== snapshot.head.pages;
+        changing.push(pending);
+        puts.push(...lists.puts);
+        snapshot = snapshot.withLists(lists);
+        // The next one could not read pages that are not stored yet.
+        if (isPaged) break;
       } catch (error) {
         pending.fail(error);
       }
     }
+    if (changing.length === 0) return undefined;
+    const { rollups, pages, packs } = snapshot.head;
+    return { pending: changing, lists: { rollups, pages, packs, puts } };
   }
 
   /** Waits, for a moment, until as many landings are there as the last batch had. */

@@ -18,6 +18,7 @@ import { renewing } from "../objects/renewal.ts";
 import type { Tree } from "../prolly/tree.ts";
 import type { ETag } from "../store/object-store.ts";
 import type { Operation, PositionRef } from "./forge.ts";
+import type { HeadLists } from "./head-change.ts";
 import type { Manifest } from "./manifest.ts";
 import type { ProjectCaches } from "./project-caches.ts";
 import type { RecentLog } from "./recent-log.ts";
@@ -60,8 +61,19 @@ export class Snapshot {
 
   /** The same, to be asked as if no rollup had been made of its log yet. */
   withoutRollups(): Snapshot {
+    return this.withLists({ rollups: [] });
+  }
+
+  /** The same with other lists in its head. It reads through those it had. */
+  withLists({ rollups, pages, packs }: Partial<HeadLists>): Snapshot {
     const { directory, reader, etag } = this;
-    const head = { ...this.head, rollups: [] };
+    const { head: before } = this;
+    const head: Head = {
+      ...before,
+      rollups: rollups ?? before.rollups,
+      pages: pages ?? before.pages,
+      packs: packs ?? before.packs,
+    };
     return new Snapshot(this.project, { head, etag, directory, reader }, this.#caches);
   }
 

@@ -11,6 +11,7 @@ import { packKey } from "../objects/keys.ts";
 import { MissingPackError } from "../objects/pack-cache.ts";
 import type { ForgeContext } from "./context.ts";
 import type { Progress } from "./forge.ts";
+import type { HeadChange } from "./head-change.ts";
 import type { UpkeepReport } from "./maintenance.ts";
 import { PageCache } from "./manifest.ts";
 import { mergePacks } from "./merge-packs/merge-packs.ts";
@@ -19,11 +20,13 @@ import { MERGE_BYTES_MAX, planMerges } from "./merge-packs/plan.ts";
 import { replaceWithMerged } from "./merge-packs/replace-change.ts";
 import type { ProjectStore } from "./project-store.ts";
 import { buildRollup } from "./rollup/build.ts";
-import { dueRollups } from "./rollup/levels.ts";
+import { type DueRollup, dueRollups } from "./rollup/levels.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** Of the newest packs, so many are looked at; when they are merged, older ones come into sight. */
 const PACKS_PLANNED = 16_384;
+/** Rollups that one swap of the head attaches. */
+const ROLLUPS_TOGETHER = 16;
 /** Stored bytes that are surely merged in a millisecond: what is begun with little time left is small. */
 const BYTES_PER_MS = 2 << 10;
 
@@ -117,15 +120,19 @@ class Upkeep {
     const signalOption = signal === undefined ? {} : { signal };
     while (this.#msLeft > 0) {
       const snapshot = await this.#project.snapshot(signalOption);
-      const due = dueRollups(snapshot.head)[0];
-      if (due === undefined) return;
-      const { change } = await buildRollup(this.#context, snapshot, due.level, due.first, signalOption);
-      const outcome = await this.#project.attach(change, signalOption);
-      if (outcome === "applied") {
-        this.#report.rollups++;
-        this.#stepDone();
-      } else if (await this.#isCurrent(snapshot)) return;
-      await this.#pace.step();
+      const due = firstOfOneLevel(dueRollups(snapshot.head));
+      const changes: HeadChange[] = [];
+      for (const { level, first } of due) {
+        if (changes.length > 0 && this.#msLeft <= 0) break;
+        changes.push((await buildRollup(this.#context, snapshot, level, first, signalOption)).change);
+        await this.#pace.step();
+      }
+      if (changes.length === 0) return;
+      const attached = await Promise.all(changes.map((change) => this.#project.attach(change, signalOption)));
+      const applied = attached.filter((outcome) => outcome === "applied").length;
+      this.#report.rollups += applied;
+      this.#stepDone(applied);
+      if (applied === 0 && (await this.#isCurrent(snapshot))) return;
     }
   }
 
@@ -178,8 +185,9 @@ class Upkeep {
     this.#stepDone();
   }
 
-  #stepDone(): void {
-    this.#options.onProgress?.({ done: ++this.#steps, total: 0, unit: "objects" });
+  #stepDone(count = 1): void {
+    this.#steps += count;
+    this.#options.onProgress?.({ done: this.#steps, total: 0, unit: "objects" });
   }
 
   /** Damage in one place leaves the rest to be done. */
@@ -187,6 +195,11 @@ class Upkeep {
     if (isMicError(error, "corrupt") || error instanceof MissingPackError) return;
     throw error;
   }
+}
+
+/** Some that do not wait for each other. */
+function firstOfOneLevel(due: readonly DueRollup[]): readonly DueRollup[] {
+  return due.filter(({ level }) => level === due[0]?.level).slice(0, ROLLUPS_TOGETHER);
 }
 
 /** Whether a head's own lists show that there is something to do. */
