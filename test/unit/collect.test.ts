@@ -22,6 +22,7 @@ import {
   rollupKey,
   rollupPartKey,
   sessionKey,
+  stagingKey,
 } from "../../src/core/objects/keys.ts";
 import { CountingStore } from "../../src/core/store/counting-store.ts";
 import type { ObjectStore } from "../../src/core/store/object-store.ts";
@@ -143,6 +144,15 @@ describe("collect()", () => {
     expect(await isThere(pageKey(project.id, epoch, unnamed.hash))).toBe(false);
     expect((await world.keys(packsPrefix(project.id))).length).toBe(packs.length);
     await expectSound();
+  });
+
+  test("takes what was uploaded past the server and never finished, after its days", async () => {
+    const key = stagingKey(project.id, world.epoch(), "5".repeat(32));
+    await world.memory.put(key, new Uint8Array(10));
+    await collect();
+    expect(await isThere(key)).toBe(true);
+    await collectForDays();
+    expect(await isThere(key)).toBe(false);
   });
 
   test("keeps the rollups of the head with their parts, and takes others", async () => {

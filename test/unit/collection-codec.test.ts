@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { ByteWriter, bytesToHex, hexToBytes } from "../../src/core/base/bytes.ts";
 import { MicError } from "../../src/core/base/errors.ts";
 import { hashObject } from "../../src/core/base/hash.ts";
-import type { ProjectId } from "../../src/core/base/ids.ts";
+import type { Epoch, ProjectId } from "../../src/core/base/ids.ts";
 import {
   COLLECTION_VERSION,
   type CollectionPass,
@@ -14,7 +14,7 @@ import {
 import { SEAL_BYTES, seal } from "../../src/core/codec/sealed.ts";
 import { Candidates, EarlierPass } from "../../src/core/forge/collect/candidates.ts";
 import { KeySet } from "../../src/core/forge/collect/key-set.ts";
-import { projectPrefix } from "../../src/core/objects/keys.ts";
+import { projectPrefix, stagingKey } from "../../src/core/objects/keys.ts";
 import { parseStoredKey, type StoredKey } from "../../src/core/objects/stored-key.ts";
 
 const PROJECT = "0f".repeat(16) as ProjectId;
@@ -162,6 +162,8 @@ test("parseStoredKey() knows every kind of key, and takes no other for one", () 
   }
   const session = parseStoredKey(PROJECT, `${projectPrefix(PROJECT)}sessions/${"ab".repeat(16)}.bin`);
   expect(session).toEqual({ kind: "session", days: 0, id: "ab".repeat(16) });
+  const upload = parseStoredKey(PROJECT, stagingKey(PROJECT, "2026-01-02" as Epoch, "cd".repeat(16)));
+  expect(upload).toEqual({ kind: "staging", days: 20455, id: "cd".repeat(16) });
   const others = [
     "head",
     "gc/pass",

@@ -18,7 +18,7 @@
  *
  * | size | type | field |
  * | --- | --- | --- |
- * | 1 | u8 | kind (objects/stored-key.ts): 1 blob, 2 pack, 3 page, 4 rollup, 5 part of a rollup, 6 session, 7 other |
+ * | 1 | u8 | kind (objects/stored-key.ts): 1 blob, 2 pack, 3 page, 4 rollup, 5 part of a rollup, 6 session, 7 other, 8 upload |
  * | 2 | u16 LE | epoch: days since 1970-01-01; 0 for kinds 6 and 7 |
  * | 4 | u32 LE | number of ids n, at least 1 |
  * | 16·n | bytes | ids ascending: the first 16 bytes of the hash in the key |
@@ -34,7 +34,7 @@ export const COLLECTION_IDS_MAX: number = 1 << 21;
 export const COLLECTION_ID_BYTES = 16;
 
 const GROUP_BYTES_LEAST = 7 + COLLECTION_ID_BYTES;
-const KIND_MAX = 7;
+const KIND_MAX = 8;
 
 export interface CollectionGroup {
   readonly kind: number;

@@ -24,7 +24,9 @@ const KIND_NAMES: Readonly<Record<StoredKind, string>> = {
   rollup: "rollups",
   part: "rollups",
   session: "sessions",
+  staging: "staging",
   other: "other",
+  staging: "uploads",
 };
 
 export interface ForgeStat extends StorageStat {
@@ -40,7 +42,6 @@ export function kindOfKey(key: string): string {
     if (key === metaKey(project)) return "meta";
     if (key.startsWith(collectorPrefix(project))) return "collector";
     if (key.startsWith(quarantinePrefix(project))) return "quarantine";
-    if (key.startsWith(`${projectPrefix(project)}staging/`)) return "staging";
     return KIND_NAMES[parseStoredKey(project, key).kind];
   }
   if (key.startsWith(NAMES_PREFIX)) return "names";

@@ -6,14 +6,23 @@ import { epochOf, type ProjectId } from "../base/ids.ts";
 import { projectPrefix } from "./keys.ts";
 
 /** Kinds that an epoch and a hash name. The numbers are stored (codec/collection.ts). */
-export const STORED_KINDS = { blob: 1, pack: 2, page: 3, rollup: 4, part: 5, session: 6, other: 7 } as const;
+export const STORED_KINDS = {
+  blob: 1,
+  pack: 2,
+  page: 3,
+  rollup: 4,
+  part: 5,
+  session: 6,
+  other: 7,
+  staging: 8,
+} as const;
 export type StoredKind = keyof typeof STORED_KINDS;
 
 export interface StoredKey {
   readonly kind: StoredKind;
   /** Epoch as days since 1970-01-01; 0 for a session and for `other`. */
   readonly days: number;
-  /** Hex: the hash in the key, the session's id, or the first 16 bytes of the key's own hash for `other`. */
+  /** Hex: the hash in the key, the session's or upload's id, or the first 16 bytes of the key's own hash for `other`. */
   readonly id: string;
 }
 
@@ -21,6 +30,7 @@ const HASHED =
   /^(packs|blobs|pages|landing-log\/parts)\/(\d{4}-\d{2}-\d{2})\/([0-9a-f]{2})\/([0-9a-f]{64})(\.pack)?$/;
 const ROLLUP = /^landing-log\/level-\d{1,2}\/(\d{4}-\d{2}-\d{2})\/\d{16}-([0-9a-f]{64})$/;
 const SESSION = /^sessions\/([0-9a-f]{32})\.bin$/;
+const STAGING = /^staging\/(\d{4}-\d{2}-\d{2})\/([0-9a-f]{32})$/;
 const KIND_OF_FOLDER: Readonly<Record<string, StoredKind>> = {
   packs: "pack",
   blobs: "blob",
@@ -45,6 +55,11 @@ export function parseStoredKey(project: ProjectId, key: string): StoredKey {
   if (rollup !== null) {
     const days = daysOf(rollup[1]!);
     if (days !== undefined) return { kind: "rollup", days, id: rollup[2]! };
+  }
+  const staging = STAGING.exec(below);
+  if (staging !== null) {
+    const days = daysOf(staging[1]!);
+    if (days !== undefined) return { kind: "staging", days, id: staging[2]! };
   }
   const session = SESSION.exec(below);
   if (session !== null) return { kind: "session", days: 0, id: session[1]! };

@@ -186,6 +186,8 @@ class Pass {
     if (key.startsWith(collectorPrefix(this.#project))) return true;
     if (this.#isDeleted) return false;
     if (kind === "session" || kind === "other") return true;
+    // Nothing ever names what somebody uploaded past the server: its copy is named.
+    if (kind === "staging") return false;
     return kind === "blob" ? this.#roots.isWanted(id) : this.#roots.isNamed(kind, days, id);
   }
 

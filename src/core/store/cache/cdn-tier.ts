@@ -11,6 +11,8 @@ import { TierStats } from "./tier-stats.ts";
 
 /** Keys that are remembered as answered, and as answered wrongly. */
 const REMEMBERED_MAX = 4096;
+/** A fresh read that comes later has other reasons: who checks a store reads everything so. */
+const SOON_MS = 30_000;
 /** A larger read goes to the store. */
 const CDN_READ_BYTES_MAX = 32 << 20;
 
@@ -29,8 +31,9 @@ export class CdnTier implements ReadTier {
   readonly #options: CdnTierOptions;
   readonly #base: URL;
   readonly #breaker: CircuitBreaker;
-  readonly #answered = new Set<string>();
-  readonly #distrusted = new Set<string>();
+  /** When, by key: whoever finds an answer wrong asks again soon. */
+  readonly #answered = new Map<string, number>();
+  readonly #distrusted = new Map<string, number>();
 
   /** Errors: `usage` for a base URL that cannot be one. */
   constructor(next: ReadTier, options: CdnTierOptions) {
@@ -60,14 +63,17 @@ export class CdnTier implements ReadTier {
     }
     this.#breaker.succeeded();
     this.stats.hit(answer.bytes.length, elapsedMs() - startedMs);
-    remember(this.#answered, key);
+    remember(this.#answered, key, this.#options.clock.nowMs());
     return answer.bytes;
   }
 
   #distrust(key: string): void {
-    if (!this.#answered.delete(key)) return;
+    const nowMs = this.#options.clock.nowMs();
+    const answeredMs = this.#answered.get(key);
+    if (answeredMs === undefined || nowMs - answeredMs > SOON_MS) return;
+    this.#answered.delete(key);
     this.stats.poisoned++;
-    remember(this.#distrusted, key);
+    remember(this.#distrusted, key, nowMs);
   }
 
   /** Keys are printable ASCII; what means something in a URL is escaped. */
@@ -77,10 +83,10 @@ export class CdnTier implements ReadTier {
   }
 }
 
-function remember(keys: Set<string>, key: string): void {
+function remember(keys: Map<string, number>, key: string, atMs: number): void {
   keys.delete(key);
-  keys.add(key);
+  keys.set(key, atMs);
   if (keys.size <= REMEMBERED_MAX) return;
-  const [oldest] = keys;
+  const [oldest] = keys.keys();
   if (oldest !== undefined) keys.delete(oldest);
 }

@@ -4,7 +4,7 @@
  * no read costs more requests than without the cache.
  */
 
-import { releaseBytes, utf8 } from "../../base/bytes.ts";
+import { equalBytes, releaseBytes, utf8 } from "../../base/bytes.ts";
 import { hashBytes } from "../../base/hash.ts";
 import type { ByteRange } from "../object-store.ts";
 import {
@@ -64,8 +64,11 @@ export class DiskTier implements ReadTier {
 
   async read(key: string, read: TierRead): Promise<Uint8Array | undefined> {
     const { range } = read;
-    if (range === undefined) return await this.#readWhole(key, read);
-    if (range.length === 0 || range.length > DISK_READ_BYTES_MAX) return await this.#next.read(key, read);
+    if (range === undefined && read.fresh !== true) return await this.#readWhole(key, read);
+    if (range !== undefined && (range.length === 0 || range.length > DISK_READ_BYTES_MAX)) {
+      return await this.#next.read(key, read);
+    }
+    if (read.fresh || range === undefined) return await this.#readFresh(key, read);
     return await this.#readRange(key, range, read);
   }
 
@@ -84,9 +87,9 @@ export class DiskTier implements ReadTier {
     const startedMs = this.#elapsedMs();
     const wanted = blocksOf(range);
     const before = this.#coming.get(key)?.slice() ?? [];
-    let blocks = read.fresh ? await this.#drop(key, wanted) : await this.#load(key, wanted);
+    let blocks = await this.#load(key, wanted);
     let missing = missingBlocks(wanted, blocks);
-    if (missing !== undefined && !read.fresh && covering(before, missing)?.isWritten === true) {
+    if (missing !== undefined && covering(before, missing)?.isWritten === true) {
       // It was being written when it was looked for.
       blocks = await this.#load(key, wanted);
       missing = missingBlocks(wanted, blocks);
@@ -101,7 +104,7 @@ export class DiskTier implements ReadTier {
       placeBlocks(blocks, wanted.first, from, found);
       return joinBlocks(blocks, wanted.first, range);
     };
-    const known = read.fresh ? undefined : this.#findComing(key, missing);
+    const known = this.#findComing(key, missing);
     if (known?.bytes !== undefined) return take(known, known.bytes);
     const coming = known ?? this.#ask(key, missing, read);
     // Copied before anybody else runs: the memory goes when it is written.
@@ -113,26 +116,23 @@ export class DiskTier implements ReadTier {
   /** Whether a cached object ends is known by its last block. */
   async #readWhole(key: string, read: TierRead): Promise<Uint8Array | undefined> {
     const startedMs = this.#elapsedMs();
-    if (!read.fresh) {
-      const parts: Uint8Array[] = [];
-      for (let first = 0; first * BLOCK_BYTES < DISK_READ_BYTES_MAX; first += SEGMENT_BLOCKS) {
-        const wanted = { first, end: first + SEGMENT_BLOCKS };
-        const blocks = await this.#load(key, wanted);
-        if (missingBlocks(wanted, blocks) !== undefined) break;
-        const part = joinBlocks(blocks, first, bytesOf(wanted));
-        parts.push(part);
-        if (part.length === SEGMENT_BYTES) continue;
-        const bytes = parts.length === 1 ? part : new Uint8Array(Buffer.concat(parts));
-        this.stats.hit(bytes.length, this.#elapsedMs() - startedMs);
-        return bytes;
-      }
+    const parts: Uint8Array[] = [];
+    for (let first = 0; first * BLOCK_BYTES < DISK_READ_BYTES_MAX; first += SEGMENT_BLOCKS) {
+      const wanted = { first, end: first + SEGMENT_BLOCKS };
+      const blocks = await this.#load(key, wanted);
+      if (missingBlocks(wanted, blocks) !== undefined) break;
+      const part = joinBlocks(blocks, first, bytesOf(wanted));
+      parts.push(part);
+      if (part.length === SEGMENT_BYTES) continue;
+      const bytes = parts.length === 1 ? part : new Uint8Array(Buffer.concat(parts));
+      this.stats.hit(bytes.length, this.#elapsedMs() - startedMs);
+      return bytes;
     }
     this.stats.misses++;
-    const known = read.fresh ? undefined : this.#findComing(key, ALL)?.bytes;
+    const known = this.#findComing(key, ALL)?.bytes;
     if (known !== undefined) return known.slice();
     const bytes = await this.#next.read(key, read);
     if (bytes === undefined || bytes.length > DISK_READ_BYTES_MAX) return bytes;
-    if (read.fresh) await this.#drop(key, { first: 0, end: Math.ceil(bytes.length / BLOCK_BYTES) + 1 });
     this.#keepWhole(key, bytes);
     await this.#waitForWriting();
     return bytes;
@@ -149,12 +149,28 @@ export class DiskTier implements ReadTier {
     return (await Promise.all(parts)).flat();
   }
 
-  /** Removes what is kept of these blocks, and says that it has none. */
-  async #drop(key: string, wanted: BlockRange): Promise<(Uint8Array | undefined)[]> {
-    for (const { segment } of segmentsOf(wanted)) {
-      if (await this.#files.remove(this.#id(key, segment))) this.stats.poisoned++;
+  /** What the store itself says. What is kept and differs from it is dropped; what is not kept, stays so. */
+  async #readFresh(key: string, read: TierRead): Promise<Uint8Array | undefined> {
+    const { range } = read;
+    this.stats.misses++;
+    const wanted = range === undefined ? ALL : blocksOf(range);
+    const found = await this.#next.read(
+      key,
+      range === undefined ? read : { ...read, range: bytesOf(wanted) },
+    );
+    if (found === undefined || found.length > DISK_READ_BYTES_MAX + 2 * BLOCK_BYTES) return found;
+    // What is wrong may be on its way to the disk.
+    await this.flush();
+    const blocks: (Uint8Array | undefined)[] = [];
+    for (let at = 0; at <= found.length; at += BLOCK_BYTES) blocks.push(found.subarray(at, at + BLOCK_BYTES));
+    if (wanted.first + blocks.length > wanted.end) blocks.pop();
+    const there = { first: wanted.first, end: wanted.first + blocks.length };
+    const kept = await this.#load(key, there);
+    if (kept.some((bytes, i) => bytes !== undefined && !equalBytes(bytes, blocks[i]!))) {
+      this.stats.poisoned++;
+      for (const { segment } of segmentsOf(there)) await this.#files.remove(this.#id(key, segment));
     }
-    return new Array<Uint8Array | undefined>(wanted.end - wanted.first).fill(undefined);
+    return range === undefined ? found : joinBlocks(blocks, wanted.first, range);
   }
 
   #findComing(key: string, missing: BlockRange): Coming | undefined {

@@ -2,6 +2,7 @@
  * Answers kept in memory as they were asked for, the least recently used forgotten first. Small ones only: what is
  * read in large pieces is read once from front to back, and would push out everything else.
  */
+import { equalBytes } from "../../base/bytes.ts";
 import type { ReadTier, TierRead } from "./tier.ts";
 import { TierStats } from "./tier-stats.ts";
 
@@ -30,6 +31,7 @@ export class MemoryTier implements ReadTier {
     const { range } = read;
     if (range !== undefined && range.length > MEMORY_ANSWER_BYTES_MAX) return this.#next.read(key, read);
     const what = range === undefined ? `${key} ` : `${key} ${range.offset} ${range.length}`;
+    const distrusted = read.fresh ? this.#answers.get(what) : undefined;
     if (read.fresh) this.#forget(key);
     else {
       const startedMs = this.#elapsedMs();
@@ -44,6 +46,9 @@ export class MemoryTier implements ReadTier {
       this.stats.misses++;
     }
     const bytes = await this.#next.read(key, read);
+    if (distrusted !== undefined && bytes !== undefined && !equalBytes(distrusted, bytes)) {
+      this.stats.poisoned++;
+    }
     if (bytes !== undefined && bytes.length <= MEMORY_ANSWER_BYTES_MAX) this.#keep(what, bytes.slice());
     return bytes;
   }
@@ -60,13 +65,7 @@ export class MemoryTier implements ReadTier {
 
   /** Everything of one key: rare, so nothing is kept to find it faster. */
   #forget(key: string): void {
-    let had = false;
-    for (const what of this.#answers.keys()) {
-      if (!what.startsWith(`${key} `)) continue;
-      this.#drop(what);
-      had = true;
-    }
-    if (had) this.stats.poisoned++;
+    for (const what of this.#answers.keys()) if (what.startsWith(`${key} `)) this.#drop(what);
   }
 
   #drop(what: string): void {

@@ -135,14 +135,11 @@ export class SegmentFiles {
     }
   }
 
-  /** Whether there was one. */
-  async remove(id: Uint8Array): Promise<boolean> {
+  async remove(id: Uint8Array): Promise<void> {
     try {
       await rm(this.#path(bytesToHex(id)));
-      return true;
     } catch (error) {
       this.#onError(error, "write");
-      return false;
     }
   }
 
