@@ -105,7 +105,7 @@ test("ids that are out of order or stand twice are refused, groups as well", () 
     [{ kind: 2, days: 1, ids: twice }],
     [...pass!.groups].reverse(),
     [{ kind: 0, days: 1, ids: hexToBytes("b3".repeat(16)) }],
-    [{ kind: 8, days: 1, ids: hexToBytes("b3".repeat(16)) }],
+    [{ kind: 9, days: 1, ids: hexToBytes("b3".repeat(16)) }],
     [{ kind: 2, days: 1, ids: new Uint8Array(0) }],
   ];
   for (const groups of wrong) {

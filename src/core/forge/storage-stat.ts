@@ -26,7 +26,6 @@ const KIND_NAMES: Readonly<Record<StoredKind, string>> = {
   session: "sessions",
   staging: "staging",
   other: "other",
-  staging: "uploads",
 };
 
 export interface ForgeStat extends StorageStat {
