@@ -1,13 +1,17 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import { hashObject } from "../../src/core/base/hash.ts";
 import type { LandingId, ObjectId, Position } from "../../src/core/base/ids.ts";
 import { comparePaths, isWithin, type TreePath } from "../../src/core/base/path.ts";
 import type { RollupRef } from "../../src/core/codec/head.ts";
+import { checksumOf, encodeRollupFront, type RollupFront } from "../../src/core/codec/rollup.ts";
+import { decodeIndexPage, encodeIndexPage } from "../../src/core/codec/rollup-index.ts";
 import { blame } from "../../src/core/forge/blame.ts";
 import { findClashes, findConflicts } from "../../src/core/forge/conflicts.ts";
 import type { Operation } from "../../src/core/forge/forge.ts";
 import { recordsMatching } from "../../src/core/forge/history.ts";
 import type { ProjectStore } from "../../src/core/forge/project-store.ts";
 import { ClashQueries } from "../../src/core/forge/rollup/clashes.ts";
+import type { RollupPlace } from "../../src/core/forge/rollup/extents.ts";
 import { findInRollup, positionsTouching } from "../../src/core/forge/rollup/lookup.ts";
 import { type OpenRollup, RollupReader } from "../../src/core/forge/rollup/read.ts";
 import { rebuildRollup } from "../../src/core/forge/rollup/repair.ts";
@@ -216,11 +220,10 @@ describe("a rollup with one path that was touched thousands of times", () => {
     entries.push({ path: `cold/dir ${position % 40}/file ${position}`, position, id: id(3) });
     if (position % 100 === 0) entries.push({ path: `gone/dir/${position}`, position, id: undefined });
   }
+  const place = { store: new MemoryStore(new StillClock()), project: PROJECT, epoch: EPOCH };
   let rollup: OpenRollup;
 
   beforeAll(async () => {
-    const store = new MemoryStore(new StillClock());
-    const place = { store, project: PROJECT, epoch: EPOCH };
     const { ref } = await storeRollup(place, LEVEL, FIRST, entries);
     rollup = (await new RollupReader(place, 32 << 20).open(ref))!;
   });
@@ -308,6 +311,28 @@ describe("a rollup with one path that was touched thousands of times", () => {
     expect(await touching("gone/dir/101")).toEqual([]);
   });
 
+  test.each([
+    ["without bits", () => new Uint8Array(0)],
+    ["with a number of probes alone", () => new Uint8Array([10])],
+    ["without probes", (filter: Uint8Array) => filter.map((byte, i) => (i === 0 ? 0 : byte))],
+    ["with all ones", (filter: Uint8Array) => filter.map((byte, i) => (i === 0 ? byte : 255))],
+    ["with 255 probes of all ones", (filter: Uint8Array) => new Uint8Array(filter.length).fill(255)],
+  ])("misses no conflict and no position with filters %s", async (_, change) => {
+    const usual = rollup;
+    rollup = await withFilters(place, usual.front, change);
+    expect(await clashes(FIRST + 8999, put("hot", 1), put("hot-", 1))).toEqual(["hot"]);
+    expect(await clashes(0, put("cold", 1), put("cold/dir 9/file 9", 1), put("nobody", 1))).toEqual([
+      "cold",
+      "cold/dir 9/file 9",
+    ]);
+    expect(
+      await positionsTouching(rollup, ["gone/dir/100" as TreePath], 0 as Position, 99_999 as Position),
+    ).toEqual([FIRST + 100]);
+    expect(await findInRollup(rollup, "landings", "5".padStart(32, "0") as LandingId)).toBe(FIRST + 5);
+    expect(await findInRollup(rollup, "landings", "f".repeat(32) as LandingId)).toBeUndefined();
+    rollup = usual;
+  });
+
   test("finds every id, and none that is not there", async () => {
     for (const position of [0, 1, 1023, 1024, 1025, 5000, 9999]) {
       const landingId = position.toString(16).padStart(32, "0") as LandingId;
@@ -319,6 +344,39 @@ describe("a rollup with one path that was touched thousands of times", () => {
     ).toBeUndefined();
   });
 });
+
+/** The same rollup with other filters, as a writer of ill will could have stored it. */
+async function withFilters(
+  place: RollupPlace,
+  front: RollupFront,
+  change: (filter: Uint8Array) => Uint8Array,
+): Promise<OpenRollup> {
+  const inlineAt = front.parts.reduce((sum, { length }) => sum + length, 0);
+  const pages: Uint8Array[] = [];
+  let end = inlineAt;
+  const tables = Object.fromEntries(
+    Object.entries(front.tables).map(([name, table]) => {
+      const changed = table.pages.map(({ offset, length }) => {
+        const bytes = front.inline.subarray(offset - inlineAt, offset - inlineAt + length);
+        const { keys, positions, blocks, filters } = decodeIndexPage(bytes);
+        const page = encodeIndexPage(
+          blocks.map((block, i) => {
+            return { ...block, key: keys.key(i), position: positions[i]!, filter: change(filters[i]!) };
+          }),
+        );
+        pages.push(page);
+        end += page.length;
+        return { offset: end - page.length, length: page.length, checksum: checksumOf(page) };
+      });
+      return [name, { ...table, pages: changed }];
+    }),
+  ) as unknown as RollupFront["tables"];
+  const bytes = encodeRollupFront({ ...front, tables, inline: Buffer.concat(pages) });
+  const hash = hashObject(bytes);
+  const ref: RollupRef = { level: front.level, first: front.first, last: front.first, epoch: EPOCH, hash };
+  await place.store.put(rollupKey(place.project, EPOCH, front.level, front.first, hash), bytes);
+  return (await new RollupReader(place, 32 << 20).open(ref))!;
+}
 
 test("blame follows a file through its names, over rollups as without them", async () => {
   const { project, store, clock } = await makeFixture();
