@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import { openS3Store, type S3Store } from "../../src/core/store/s3/open.ts";
-import type { S3TransportName } from "../../src/core/store/s3/options.ts";
+import type { S3Options, S3TransportName } from "../../src/core/store/s3/options.ts";
 
 /** One of the array in MIC_REAL_SERVERS. */
 export interface RealServer {
@@ -25,20 +25,24 @@ export function freshPrefix(): string {
   return `${randomUUID()}/`;
 }
 
+export function realOptions(server: RealServer, prefix: string, transport: S3TransportName): S3Options {
+  const { accessKeyId, secretAccessKey, bucket, endpoint } = server;
+  return {
+    bucket,
+    prefix,
+    region: "us-east-1",
+    endpoint,
+    credentials: { get: async () => ({ accessKeyId, secretAccessKey }) },
+    transport,
+    clock: systemClock,
+    random: systemRandom,
+  };
+}
+
 export function openRealStore(
   server: RealServer,
   prefix: string,
   transport: S3TransportName,
 ): Promise<S3Store> {
-  const { accessKeyId, secretAccessKey } = server;
-  return openS3Store({
-    bucket: server.bucket,
-    prefix,
-    region: "us-east-1",
-    endpoint: server.endpoint,
-    credentials: { get: async () => ({ accessKeyId, secretAccessKey }) },
-    transport,
-    clock: systemClock,
-    random: systemRandom,
-  });
+  return openS3Store(realOptions(server, prefix, transport));
 }
