@@ -160,6 +160,14 @@ describe("finishUpload()", () => {
     expect(await forge.finishUpload(project, upload)).toBe(large.id);
   });
 
+  test("is not missed by fsck: what lies there is nobody's yet", async () => {
+    await using place = await world();
+    const { forge, project } = place;
+    const { url } = (await forge.startUpload(project, 5))!;
+    expect((await fetch(url, { method: "PUT", body: "hello" })).status).toBe(200);
+    expect(await forge.fsck(project)).toMatchObject({ findings: [], unreferenced: 1 });
+  });
+
   test("takes an upload of its own project only", async () => {
     await using place = await world();
     const { forge, project } = place;
