@@ -65,7 +65,8 @@ describe("what cannot be served is refused with what to do", () => {
     [["--listen", "0.0.0.0:0"], {}, 2, "usage", "--insecure-listen"],
     [["--listen", "nowhere"], {}, 2, "usage", "127.0.0.1:7420"],
     [["--tls-cert", "/missing.pem", "--tls-key", "/missing.pem"], {}, 2, "usage", "/missing.pem"],
-    [[], { STORAGE_BACKEND: "s3" }, 1, "unsupported", "STORAGE_BACKEND=local"],
+    [[], { STORAGE_BACKEND: "s3" }, 2, "usage", "export S3_BUCKET="],
+    [["--s3-bucket", "forge", "--s3-endpoint", "minio:9000"], {}, 2, "usage", "--s3-endpoint https://minio"],
     [[], { STORAGE_BACKEND: "disk" }, 2, "usage", "STORAGE_BACKEND=disk"],
     [[], { MIC_OWNER_TOKEN: "short" }, 2, "usage", "openssl rand"],
   ] as const)("%j with %j", (args, env, exit, code, word) => {

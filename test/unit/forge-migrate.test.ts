@@ -261,6 +261,25 @@ describe("migrateStore()", () => {
     expect(await target.get(collectorPassKey(notes.id))).toBeUndefined();
   });
 
+  test("leaves behind what is no part of the project: unproven uploads, the collector's notes, other objects", async () => {
+    const source = memory();
+    const { notes } = await fill(source);
+    const expected = await contentOf(source);
+    const below = `projects/${notes.id}`;
+    for (const key of [
+      `${below}/staging/2026-01-02/0123456789abcdef0123456789abcdef`,
+      `${below}/quarantine/packs/2026-01-02/00/${"0".repeat(64)}.pack`,
+      collectorPassKey(notes.id),
+      "probe/1-2/x",
+      "somebody/elses",
+    ]) {
+      await source.put(key, new Uint8Array(3));
+    }
+    const target = memory();
+    await migrate(source, target);
+    expect(await contentOf(target)).toEqual(expected);
+  });
+
   test("copies what a listing does not show yet", async () => {
     const source = memory();
     const { notes } = await fill(source);

@@ -21,7 +21,7 @@ export const define: DefineCommand = (command, bind) => {
       "  s3.endpoint            URL of the store that holds s3:// buckets, unless AWS",
       "  s3.region              of the buckets",
       "  s3.force-path-style    true: endpoint/bucket, false: bucket.endpoint",
-      "  cache.max-bytes        of what is kept of buckets here (default 2 GiB); 0: none",
+      "  cache.max-bytes        of what is kept of buckets here (2 GiB; 0: none)",
       "  alias.NAME             a command of your own: alias.st = status",
       "  ui.color               always, never or auto",
       "  ui.pager, ui.editor    command lines (`never`: no pager)",

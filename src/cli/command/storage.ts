@@ -36,15 +36,15 @@ export const define: DefineCommand = (command, bind) => {
     "after",
     [
       examples(
-        ["mic storage probe s3://bucket", "races of writers, stale versions, old signatures"],
+        "mic storage probe s3://bucket",
         "mic storage stat s3://bucket/team",
-        ["mic storage migrate /srv/forge s3://bucket", "all projects, with their ids"],
-        ["mic storage migrate s3://bucket /srv/forge --project ada/notes", "one, and back"],
+        "mic storage migrate ./forge s3://bucket",
+        "mic storage migrate s3://bucket ./forge --project ada/notes",
       ),
       "",
-      "A migration reads back and checks every object, follows what lands meanwhile, and",
-      "goes on where it was interrupted. The source stays as it is. Where buckets are:",
-      "S3_ENDPOINT, S3_REGION, AWS_* or `mic config set s3.endpoint`.",
+      "A migration reads back and checks every object, follows what lands meanwhile,",
+      "and goes on where it was interrupted. The source stays as it is. Where buckets",
+      "are: S3_ENDPOINT, S3_REGION, AWS_* or `mic config set s3.endpoint`.",
     ].join("\n"),
   );
 };

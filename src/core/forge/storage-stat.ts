@@ -24,7 +24,7 @@ const KIND_NAMES: Readonly<Record<StoredKind, string>> = {
   rollup: "rollups",
   part: "rollups",
   session: "sessions",
-  staging: "staging",
+  staging: "uploads",
   other: "other",
 };
 

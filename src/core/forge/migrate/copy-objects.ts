@@ -9,7 +9,7 @@ import { verifyObject } from "../../base/hash.ts";
 import type { ObjectId, ProjectId } from "../../base/ids.ts";
 import { decodeLooseObject } from "../../codec/loose-object.ts";
 import { projectPrefix } from "../../objects/keys.ts";
-import { parseStoredKey, type StoredKey } from "../../objects/stored-key.ts";
+import { parseStoredKey, type StoredKey, type StoredKind } from "../../objects/stored-key.ts";
 import type { ListedObject, ObjectStore } from "../../store/object-store.ts";
 import type { CallOptions } from "../forge.ts";
 import { listAll } from "../storage-stat.ts";
@@ -31,6 +31,8 @@ export interface MoveCounts {
   bytesCopied: number;
 }
 
+/** Uploads that nobody verified yet, and what the collector and repairs keep for themselves, stay behind. */
+const NAMED_BY_HASH: ReadonlySet<StoredKind> = new Set(["pack", "blob", "page", "rollup", "part"]);
 /** Objects under way at once, and their bytes; one larger object goes alone. */
 const TOGETHER_MAX = 16;
 const BYTES_TOGETHER_MAX = 64 << 20;
@@ -48,7 +50,7 @@ export async function copyObjects(
   let failure: unknown;
   for await (const { key, size, targetSize } of joinedListing(source, target, prefix, options)) {
     const stored = parseStoredKey(project, key);
-    if (stored.kind === "other" || stored.kind === "session" || done.has(key)) continue;
+    if (!NAMED_BY_HASH.has(stored.kind) || done.has(key)) continue;
     while (running.size >= TOGETHER_MAX || (running.size > 0 && bytes + size > BYTES_TOGETHER_MAX)) {
       await Promise.race(running);
     }
