@@ -14,6 +14,7 @@ import { buildGoTools } from "./go-tools.ts";
 import { grpcSession } from "./grpc-session.ts";
 import { httpCache } from "./http-cache.ts";
 import { storage } from "./storage.ts";
+import { transfers } from "./transfers.ts";
 
 interface Part {
   readonly title: string;
@@ -35,6 +36,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   sessions: { title: "sessions over gRPC with grpcurl and over REST with curl", run: sessions },
   kits: { title: "the conformance kits on MinIO and versitygw", run: conformance },
   storage: { title: "mic storage on MinIO and on versitygw, old and new", run: storage },
+  transfers: { title: "large landings and cold starts on a bucket", run: transfers },
   cache: { title: "nginx in front of a bucket", run: httpCache },
   story: { title: "the story of a bucket on MinIO", run: (checks) => bucketStory(checks) },
   "short-story": {
