@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { hashObject } from "../../src/core/base/hash.ts";
-import type { LandingId, ObjectId, Position } from "../../src/core/base/ids.ts";
+import type { LandingId, ObjectId, Position, SessionId } from "../../src/core/base/ids.ts";
 import { comparePaths, isWithin, type TreePath } from "../../src/core/base/path.ts";
 import type { RollupRef } from "../../src/core/codec/head.ts";
 import { checksumOf, encodeRollupFront, type RollupFront } from "../../src/core/codec/rollup.ts";
@@ -173,6 +173,20 @@ describe("a log of 240 landings, two of them large", () => {
     expect((await store.get(key))!.bytes).toEqual(bytes);
     expect((await project.snapshot()).rollups.damaged).toEqual([]);
     expect((await answers(store)).damaged).toBe(0);
+  });
+
+  test("finds a session and a landing of long ago without the log between", async () => {
+    const counting = new CountingStore(fixture.store);
+    const snapshot = await openFixture(counting, fixture.clock).snapshot();
+    const { session, landingId } = await snapshot.record(3 as Position);
+    counting.reset();
+    expect(await snapshot.landingOfSession(session, 0 as Position)).toBe(3);
+    expect(await snapshot.landingOfSession("0".repeat(32) as SessionId, 0 as Position)).toBeUndefined();
+    // The tail of 40 landings, each in a pack of its own, and two fronts.
+    expect(counting.reads).toBeLessThanOrEqual(40 + 2 + 3);
+    counting.reset();
+    expect((await snapshot.findLanding(landingId, 0 as Position))?.position).toBe(3);
+    expect(counting.reads).toBeLessThanOrEqual(3);
   });
 
   test("asks for what many want at once only once", async () => {

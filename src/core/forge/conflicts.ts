@@ -12,14 +12,13 @@ import type { LandingRecord, OperationSegment } from "../codec/landing-record.ts
 import { mayContain } from "../codec/path-filter.ts";
 import { sameEntry } from "../codec/tree-entry.ts";
 import type { Operation } from "./forge.ts";
+import { WALKED_MAX } from "./recent-log.ts";
 import { ClashQueries } from "./rollup/clashes.ts";
 import { type LogSegment, segmentsOf } from "./rollup/segments.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** With more operations than this of our own, asking filters path by path costs more than reading. */
 const FILTERED_OPERATIONS_MAX = 4096;
-/** Landings since a base that are simply walked: newest ones, whose records are at hand. */
-const WALKED_MAX = 32;
 /** Of ours, looked for together in rollups. */
 const OPERATIONS_TOGETHER = 4096;
 /** Rollups that are searched at the same time. */

@@ -15,7 +15,7 @@ import { TouchedPaths } from "./touched-paths.ts";
 /** Ids, paths and directories of one span. Two spans are kept. */
 const SPAN_ENTRIES_MAX = 100_000;
 /** Landings since a base from which on asking the index is cheaper than walking them. */
-const WALKED_MAX = 32;
+export const WALKED_MAX = 32;
 /** Landings that are read to begin with: few, or many once somebody is based further back. */
 const COVERED_MIN = 2_000;
 const COVERED_MAX = 50_000;
