@@ -109,7 +109,8 @@ export class RecentLogKeeper {
   async #cover(snapshot: Snapshot, after: Position): Promise<boolean> {
     const head = snapshot.head.position;
     const last = this.#last;
-    if (last !== undefined && last.position > head) return false;
+    const end = Math.max(last?.position ?? 0, this.#log.high ?? 0);
+    if (end > head) return false;
     const isSame = last === undefined || (await snapshot.record(last.position)).landingId === last.landingId;
     const isFar = after < head - COVERED_MIN;
     // What rollups stand for is asked of them, unless it is here already.
