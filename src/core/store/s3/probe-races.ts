@@ -30,7 +30,7 @@ const PAIRS_MS = 250;
 const ATTEMPTS = 4;
 const PAUSE_MS = 500;
 
-/** Without the second kind when the first has failed. Errors: those of the store's calls. */
+/** The second kind is not tried when the first has failed. Errors: those of the store's calls. */
 export async function runRaces(context: ProbeContext): Promise<readonly RaceVerdict[]> {
   const create = {
     name: "create-if-absent race",
@@ -41,21 +41,14 @@ export async function runRaces(context: ProbeContext): Promise<readonly RaceVerd
   for (let round = 0; ; round++) {
     const { keys, writers, size } = shapeOf(round, context);
     const created = await burst(context, new Map(keys.map((key) => [key, null])), writers, size);
-    if ("problem" in created)
-      return [
-        { ...create, failure: created },
-        { ...match, failure: undefined },
-      ];
+    if ("problem" in created) return [{ ...create, failure: created }];
     const replaced = await burst(context, created, writers, size);
-    if ("problem" in replaced)
+    const failure = "problem" in replaced ? replaced : undefined;
+    const isLast = round >= context.pairRounds || performance.now() - startMs > PAIRS_MS;
+    if (failure !== undefined || (round >= 1 && isLast)) {
       return [
         { ...create, failure: undefined },
-        { ...match, failure: replaced },
-      ];
-    if (round >= 1 && (round >= context.pairRounds || performance.now() - startMs > PAIRS_MS)) {
-      return [
-        { ...create, failure: undefined },
-        { ...match, failure: undefined },
+        { ...match, failure },
       ];
     }
   }
