@@ -9,7 +9,14 @@ import { encodePack } from "../../src/core/codec/pack.ts";
 import type { FsckReport } from "../../src/core/forge/forge.ts";
 import { ForgeService } from "../../src/core/forge/service.ts";
 import { FrameBuilder } from "../../src/core/objects/frame-builder.ts";
-import { headKey, metaKey, packKey, projectPrefix, sessionKey } from "../../src/core/objects/keys.ts";
+import {
+  headKey,
+  metaKey,
+  packKey,
+  projectPrefix,
+  sessionKey,
+  stagingKey,
+} from "../../src/core/objects/keys.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import { TestProject } from "../support/forge-project.ts";
 
@@ -112,6 +119,11 @@ describe("fsck()", () => {
     expect((await check()).findings).toEqual([
       expect.objectContaining({ severity: "error", code: "corrupt", object }),
     ]);
+  });
+
+  test("an upload past the server is counted, whatever it is", async () => {
+    await store.put(stagingKey(project.id, epochOf(await store.nowMs()), "ab".repeat(16)), Buffer.from("?"));
+    expect(await check()).toMatchObject({ unreferenced: 1, findings: [] });
   });
 
   test("an object that nothing is known about is a warning", async () => {

@@ -7,6 +7,7 @@
 import { bytesToHex } from "../../base/bytes.ts";
 import { throwIfAborted } from "../../base/clock.ts";
 import { isMicError, MicError } from "../../base/errors.ts";
+import { GarbagePace } from "../../base/garbage.ts";
 import type { ProjectId } from "../../base/ids.ts";
 import { decodeCollectionPass, encodeCollectionPass } from "../../codec/collection.ts";
 import { collectorPassKey, collectorPrefix, headKey, metaKey, projectPrefix } from "../../objects/keys.ts";
@@ -32,6 +33,8 @@ const PASS_MS_MAX = 6 * 3_600_000;
 /** Keys that are deleted after one look at the head. */
 const DELETE_TOGETHER = 1000;
 const NONCE_BYTES = 16;
+/** Objects and strings that are made for each key of a listing. */
+const OBJECTS_PER_KEY = 8;
 
 export interface CollectOptions extends CallOptions {
   /** Neither deletes nor writes anything. */
@@ -58,6 +61,7 @@ class Pass {
   readonly #signal: AbortSignal | undefined;
   readonly #roots: Roots;
   readonly #found = new Candidates();
+  readonly #pace = new GarbagePace();
   readonly #doomed: (StoredKey & ListedObject)[] = [];
   #startedMs = 0;
   #isDeleted = false;
@@ -156,6 +160,7 @@ class Pass {
         this.#see(object);
         if (this.#doomed.length >= DELETE_TOGETHER) await this.#deleteDoomed();
       }
+      this.#pace.passed(page.objects.length * OBJECTS_PER_KEY);
       if (page.next === undefined) return;
       after = page.next;
     }

@@ -4,6 +4,7 @@
  */
 import { throwIfAborted } from "../../base/clock.ts";
 import { MicError } from "../../base/errors.ts";
+import { GarbagePace } from "../../base/garbage.ts";
 import { verifyObject } from "../../base/hash.ts";
 import type { ObjectId, ProjectId } from "../../base/ids.ts";
 import { decodeHead, type RollupRef } from "../../codec/head.ts";
@@ -21,6 +22,8 @@ import { KeySet } from "./key-set.ts";
 
 /** Reads under way at once. */
 const READ_TOGETHER = 32;
+/** Objects and strings that are made for each entry of a page. */
+const OBJECTS_PER_ENTRY = 6;
 
 export class Roots {
   readonly #context: ForgeContext;
@@ -31,6 +34,7 @@ export class Roots {
   readonly #wanted = new KeySet();
   readonly #pages = new Set<ObjectId>();
   readonly #rollups = new Set<ObjectId>();
+  readonly #pace = new GarbagePace();
   #etag: ETag | undefined;
 
   constructor(context: ForgeContext, project: ProjectId, signal: AbortSignal | undefined) {
@@ -78,6 +82,7 @@ export class Roots {
     throwIfAborted(this.#signal);
     const bytes = await this.#readHashed(pageKey(this.#project, ref.epoch, ref.hash), ref.hash);
     const page = decodeManifestPage(bytes);
+    this.#pace.passed(OBJECTS_PER_ENTRY * ("packs" in page ? page.packs.length : page.pages.length));
     if ("packs" in page) this.#addPacks(page.packs);
     else for (const below of page.pages) await this.#addPage(below);
     this.#named.add("page", epochToDays(ref.epoch), ref.hash);
