@@ -359,6 +359,26 @@ describe("a rollup with one path that was touched thousands of times", () => {
   });
 });
 
+test("a rollup of the longest paths is written and read", async () => {
+  const place = { store: new MemoryStore(new StillClock()), project: PROJECT, epoch: EPOCH };
+  const path = (n: number): string => `${"long directory/".repeat(272)}${String(n).padStart(12, "0")}`;
+  const entries = Array.from(
+    { length: 6000 },
+    (_, n): TouchedEntry => ({ path: path(n), position: n, id: "ab".repeat(32) }),
+  );
+  const { ref } = await storeRollup(place, 3, 1 as Position, entries);
+  const rollup = (await new RollupReader(place, 32 << 20).open(ref))!;
+  expect(rollup.front.tables.touched.pages.length).toBeGreaterThan(1);
+  for (const n of [0, 1, 63, 64, 65, 5998, 5999]) {
+    expect(await positionsTouching(rollup, [path(n) as TreePath], 0 as Position, 10_000 as Position)).toEqual(
+      [n + 1],
+    );
+  }
+  expect(
+    await positionsTouching(rollup, [path(6000) as TreePath], 0 as Position, 10_000 as Position),
+  ).toEqual([]);
+});
+
 /** The same rollup with other filters, as a writer of ill will could have stored it. */
 async function withFilters(
   place: RollupPlace,

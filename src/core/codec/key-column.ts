@@ -10,7 +10,7 @@
 import type { ByteReader, ByteWriter } from "../base/bytes.ts";
 import { KEY_BYTES_MAX } from "../base/limits.ts";
 
-/** Keys without prefixes in one column: what a reader allocates for them. */
+/** Keys without prefixes in one column, unless it is said to be larger: what a reader allocates for them. */
 export const COLUMN_BYTES_MAX: number = 1 << 20;
 
 export class KeyColumn {
@@ -97,15 +97,17 @@ export class KeyColumnWriter {
 /** Takes in keys as they are read. */
 export class KeyColumnReader {
   readonly #ends: Uint32Array;
+  readonly #bytesMax: number;
   #bytes: Uint8Array;
   #count = 0;
   #length = 0;
   #previousStart = 0;
 
   /** `count` keys come. `capacity`: bytes that they will about take. */
-  constructor(count: number, capacity: number) {
+  constructor(count: number, capacity: number, bytesMax = COLUMN_BYTES_MAX) {
     this.#ends = new Uint32Array(count);
-    this.#bytes = new Uint8Array(Math.min(COLUMN_BYTES_MAX, Math.max(64, capacity)));
+    this.#bytesMax = bytesMax;
+    this.#bytes = new Uint8Array(Math.min(bytesMax, Math.max(64, capacity)));
   }
 
   /** Errors: `corrupt` for a key that does not follow the one before it. `mayRepeat`: it may be equal to that one. */
@@ -139,8 +141,9 @@ export class KeyColumnReader {
 
   #reserve(reader: ByteReader, needed: number): void {
     if (needed <= this.#bytes.length) return;
-    if (needed > COLUMN_BYTES_MAX) throw reader.fail(`keys of more than ${COLUMN_BYTES_MAX} bytes`);
-    const grown = new Uint8Array(Math.min(COLUMN_BYTES_MAX, Math.max(needed, this.#bytes.length * 2)));
+    const bytesMax = this.#bytesMax;
+    if (needed > bytesMax) throw reader.fail(`keys of more than ${bytesMax} bytes`);
+    const grown = new Uint8Array(Math.min(bytesMax, Math.max(needed, this.#bytes.length * 2)));
     grown.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = grown;
   }

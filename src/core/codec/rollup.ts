@@ -46,6 +46,8 @@ export const ROLLUP_INLINE_BYTES_MAX: number = 256 << 10;
 export const CHECKSUM_BYTES = 16;
 
 const PART_BYTES = 36;
+/** Of a table: 8,000 pages that all begin with the longest path. */
+const PAGE_KEYS_BYTES_MAX = 32 << 20;
 const PAGE_BYTES_LEAST = 2 + 1 + 1 + 1 + CHECKSUM_BYTES;
 
 /** In the order of the front. */
@@ -165,7 +167,7 @@ function readTable(reader: ByteReader, span: number): RollupTable {
   const content = reader.hex(32);
   const count = reader.count(reader.varint(), PAGE_BYTES_LEAST);
   if ((count === 0) !== (entries === 0)) throw reader.fail(`${entries} entries in ${count} pages`);
-  const keys = new KeyColumnReader(count, count * 64);
+  const keys = new KeyColumnReader(count, count * 64, PAGE_KEYS_BYTES_MAX);
   const positions: number[] = [];
   const pages: RollupExtent[] = [];
   for (let i = 0; i < count; i++) {
