@@ -4,7 +4,7 @@
  */
 import { throwIfAborted } from "../base/clock.ts";
 import { isMicError } from "../base/errors.ts";
-import { epochOf, type ProjectId } from "../base/ids.ts";
+import { epochOf, type Position, type ProjectId } from "../base/ids.ts";
 import type { Head } from "../codec/head.ts";
 import type { ManifestPack } from "../codec/pack-entry.ts";
 import { packKey } from "../objects/keys.ts";
@@ -72,6 +72,7 @@ class Upkeep {
   readonly #excluded = new Set<string>();
   readonly #report = { ...NOTHING };
   #steps = 0;
+  #failure: unknown;
 
   constructor(context: ForgeContext, project: ProjectStore, options: UpkeepOptions) {
     this.#context = context;
@@ -83,30 +84,20 @@ class Upkeep {
     this.#endsAtMs = context.clock.nowMs() + (options.budgetMs ?? Number.POSITIVE_INFINITY);
   }
 
-  /** Errors: what went wrong first, after everything else that was due is done. */
+  /**
+   * In turns, so that neither kind of work waits for the end of the other. Errors: what went wrong first, after
+   * everything else that was due is done.
+   */
   async run(): Promise<UpkeepReport> {
-    let failure: unknown;
-    try {
-      await this.#rollUp();
-    } catch (error) {
-      this.#throwUnlessDamage(error);
-      failure = error;
+    // What lands meanwhile is for the next time: otherwise there would be no end.
+    const { position } = (await this.#snapshot()).head;
+    let mayRollUp = true;
+    let mayMerge = true;
+    while ((mayRollUp || mayMerge) && this.#msLeft > 0) {
+      mayRollUp &&= await this.#rollUp(position);
+      mayMerge &&= await this.#mergeNext(position);
     }
-    while (this.#msLeft > 0) {
-      const { signal } = this.#options;
-      const snapshot = await this.#project.snapshot(signal === undefined ? {} : { signal });
-      const [run] = await this.#plan(snapshot);
-      if (run === undefined) break;
-      try {
-        await this.#merge(snapshot, run);
-      } catch (error) {
-        if (error instanceof MissingPackError && !(await this.#isCurrent(snapshot))) continue;
-        this.#throwUnlessDamage(error);
-        failure ??= error;
-        for (const { pack } of run) this.#excluded.add(pack);
-      }
-    }
-    if (failure !== undefined) throw failure;
+    if (this.#failure !== undefined) throw this.#failure;
     return this.#report;
   }
 
@@ -115,38 +106,65 @@ class Upkeep {
     return this.#endsAtMs - this.#context.clock.nowMs();
   }
 
-  async #rollUp(): Promise<void> {
-    const { signal } = this.#options;
-    const signalOption = signal === undefined ? {} : { signal };
-    while (this.#msLeft > 0) {
-      const snapshot = await this.#project.snapshot(signalOption);
-      const due = firstOfOneLevel(dueRollups(snapshot.head));
-      const changes: HeadChange[] = [];
-      for (const { level, first } of due) {
+  /** Some rollups of the log up to `upTo`. False when there is nothing left to do. */
+  async #rollUp(upTo: Position): Promise<boolean> {
+    const signalOption = this.#signalOption;
+    const snapshot = await this.#snapshot();
+    const due = dueRollups(snapshot.head).filter(({ first }) => first <= upTo);
+    const changes: HeadChange[] = [];
+    try {
+      for (const { level, first } of firstOfOneLevel(due)) {
         if (changes.length > 0 && this.#msLeft <= 0) break;
         changes.push((await buildRollup(this.#context, snapshot, level, first, signalOption)).change);
         await this.#pace.step();
       }
-      if (changes.length === 0) return;
-      const attached = await Promise.all(changes.map((change) => this.#project.attach(change, signalOption)));
-      const applied = attached.filter((outcome) => outcome === "applied").length;
-      this.#report.rollups += applied;
-      this.#stepDone(applied);
-      if (applied === 0 && (await this.#isCurrent(snapshot))) return;
+    } catch (error) {
+      this.#keepDamage(error);
     }
+    if (changes.length === 0) return false;
+    const attached = await Promise.all(changes.map((change) => this.#project.attach(change, signalOption)));
+    const applied = attached.filter((outcome) => outcome === "applied").length;
+    this.#report.rollups += applied;
+    this.#stepDone(applied);
+    return applied > 0 || !(await this.#isCurrent(snapshot));
+  }
+
+  /** One merge of packs of positions up to `upTo`. False when there is nothing left to do. */
+  async #mergeNext(upTo: Position): Promise<boolean> {
+    const snapshot = await this.#snapshot();
+    const [run] = await this.#plan(snapshot, upTo);
+    if (run === undefined) return false;
+    try {
+      await this.#merge(snapshot, run);
+    } catch (error) {
+      // Replaced by another agent, and collected.
+      if (error instanceof MissingPackError && !(await this.#isCurrent(snapshot))) return true;
+      this.#keepDamage(error);
+      for (const { pack } of run) this.#excluded.add(pack);
+    }
+    return true;
+  }
+
+  #snapshot(): Promise<Snapshot> {
+    return this.#project.snapshot(this.#signalOption);
+  }
+
+  get #signalOption(): { readonly signal?: AbortSignal } {
+    const { signal } = this.#options;
+    return signal === undefined ? {} : { signal };
   }
 
   /** Whether the head is still the one of a snapshot. */
   async #isCurrent(snapshot: Snapshot): Promise<boolean> {
-    return (await this.#project.snapshot()).etag === snapshot.etag;
+    return (await this.#snapshot()).etag === snapshot.etag;
   }
 
-  async #plan(snapshot: Snapshot): Promise<ManifestPack[][]> {
+  async #plan(snapshot: Snapshot, upTo: Position): Promise<ManifestPack[][]> {
     const { signal, budgetMs, all, bytesMax: wantedMax = MERGE_BYTES_MAX } = this.#options;
     const newest: ManifestPack[] = [];
     for await (const page of snapshot.directory.newestFirst()) {
       throwIfAborted(signal);
-      newest.push(...page);
+      newest.push(...page.filter(({ last }) => last <= upTo));
       if (newest.length >= PACKS_PLANNED) break;
     }
     const bytesInTime = budgetMs === undefined ? MERGE_BYTES_MAX : this.#msLeft * BYTES_PER_MS;
@@ -158,8 +176,8 @@ class Upkeep {
   async #merge(snapshot: Snapshot, run: readonly ManifestPack[]): Promise<void> {
     const { store } = this.#context;
     const { project, head } = snapshot;
-    const { signal, aside = false } = this.#options;
-    const signalOption = signal === undefined ? {} : { signal };
+    const { aside = false } = this.#options;
+    const signalOption = this.#signalOption;
     const { bytes, entry } = await mergePacks({
       store,
       project,
@@ -191,9 +209,9 @@ class Upkeep {
   }
 
   /** Damage in one place leaves the rest to be done. */
-  #throwUnlessDamage(error: unknown): void {
-    if (isMicError(error, "corrupt") || error instanceof MissingPackError) return;
-    throw error;
+  #keepDamage(error: unknown): void {
+    if (!isMicError(error, "corrupt") && !(error instanceof MissingPackError)) throw error;
+    this.#failure ??= error;
   }
 }
 
