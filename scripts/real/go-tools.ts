@@ -23,7 +23,7 @@ const TOOLS = {
   versitygw: { module: "github.com/versity/versitygw/cmd/versitygw", version: "v1.8.0", minutes: 2 },
   /** Checks a condition and then acts: what the probe must refuse. */
   "versitygw-racy": { module: "github.com/versity/versitygw/cmd/versitygw", version: "v1.7.0", minutes: 2 },
-  litestream: { module: "github.com/benbjohnson/litestream/cmd/litestream", version: "v0.5.18", minutes: 2 },
+  litestream: { module: "github.com/benbjohnson/litestream/cmd/litestream", version: "v0.5.18", minutes: 4 },
 } as const satisfies Readonly<Record<string, GoTool>>;
 
 export type GoToolName = keyof typeof TOOLS;
@@ -80,8 +80,13 @@ function cacheDirectory(): string {
 
 if (import.meta.main) {
   const asked = process.argv.slice(2);
-  for (const name of asked.length === 0 ? REAL_TOOLS : asked) {
-    if (!(name in TOOLS)) throw new Error(`${name} is none of ${Object.keys(TOOLS).join(", ")}`);
-    console.log(buildGoTool(name as GoToolName));
+  const wrong = asked.find((name) => !(name in TOOLS));
+  try {
+    if (wrong !== undefined) throw new Error(`${wrong} is none of ${Object.keys(TOOLS).join(", ")}`);
+    const names = asked.length === 0 ? REAL_TOOLS : (asked as GoToolName[]);
+    for (const name of names) console.log(buildGoTool(name));
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
   }
 }
