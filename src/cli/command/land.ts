@@ -83,7 +83,8 @@ async function land(
   output.answer(landDocument(outcome), () => renderLanded(outcome, output.style));
   // The landing itself succeeded: clashes of unlanded edits are state, not failure.
   if (outcome.conflicts.length > 0) output.hint(conflictAdvice(outcome.conflicts.length));
-  if (!outcome.dryRun) await keepUp(invocation, await workspace.forge(), workspace.settings.project);
+  if (outcome.dryRun) return;
+  await keepUp(invocation, await workspace.forge(), workspace.settings.project, outcome.position);
 }
 
 /** `--sync` takes a number if one follows; a goal that follows it is the goal. */

@@ -187,7 +187,8 @@ async function land(
   const { output } = invocation;
   output.answer(landDocument(outcome), () => renderLanded(outcome, output.style));
   if (outcome.conflicts.length > 0) output.hint(conflictAdvice(outcome.conflicts.length));
-  if (!outcome.dryRun) await keepUp(invocation, await workspace.forge(), workspace.settings.project);
+  if (outcome.dryRun) return;
+  await keepUp(invocation, await workspace.forge(), workspace.settings.project, outcome.position);
 }
 
 async function abandon(invocation: Invocation, options: ChosenSession): Promise<void> {
