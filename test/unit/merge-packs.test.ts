@@ -74,6 +74,14 @@ describe("planMerges()", () => {
     expect(small.map(({ length }) => length)).toEqual([40, 40]);
   });
 
+  test("what has a large index stays as it is, and no merge makes one that is much larger", () => {
+    const indexed = (count: number, indexLength: number): ManifestPack[] =>
+      packsOf(Array.from({ length: count }, () => 300 * KIB)).map((pack) => ({ ...pack, indexLength }));
+    expect(planMerges(indexed(40, 2 * MIB))).toEqual([]);
+    const runs = planMerges(indexed(40, 400 * KIB));
+    expect(runs.map(({ length }) => length)).toEqual([10, 10, 10, 10]);
+  });
+
   test("a run ends with records; content before them may be left out where it is large", () => {
     const packs = [packOf(1, KIB), packOf(2, 80 * MIB, false), packOf(2, KIB), packOf(3, KIB, false)];
     expect(planMerges(packs, { all: true })).toEqual([[packs[0], packs[2]]]);

@@ -24,6 +24,12 @@ export const MERGE_TIERS: readonly Tier[] = [
 ];
 /** Stored bytes that are merged at a time: they are held in memory, twice. */
 export const MERGE_BYTES_MAX: number = 128 * MIB;
+/**
+ * Whoever looks for one object reads a pack's index whole: a pack with this much of it stays as it is, whatever its
+ * size, and this is about what a merge makes. 45 bytes for an object: some 70,000 of them.
+ */
+const INDEX_BYTES_FULL = 2 * MIB;
+const INDEX_BYTES_MAX = 4 * MIB;
 /** So much is worth a pack of its own, however few it comes from: half of what can be merged at a time, between these. */
 const FULL_BYTES_LEAST = 8 * MIB;
 const FULL_BYTES_MOST = 64 * MIB;
@@ -62,7 +68,9 @@ export function planMerges(packs: readonly ManifestPack[], options: PlanOptions 
 /** Never where it would write a large pack again for the sake of a small one. */
 function isFull(run: readonly ManifestPack[], fullBytes: number): boolean {
   const bytes = bytesOf(run);
-  return bytes >= fullBytes && run.every(({ size }) => size <= bytes / 2);
+  const indexBytes = run.reduce((sum, { indexLength }) => sum + indexLength, 0);
+  const isEnough = bytes >= fullBytes || indexBytes >= INDEX_BYTES_FULL;
+  return isEnough && run.every(({ size }) => size <= bytes / 2);
 }
 
 function bytesOf(packs: readonly ManifestPack[]): number {
@@ -82,30 +90,37 @@ function runsBelow(
   const runs: ManifestPack[][] = [];
   let run: ManifestPack[] = [];
   let bytes = 0;
+  let indexBytes = 0;
   const close = (): void => {
     const whole = endingInRecords(run);
     if (whole.length > 1) runs.push(whole);
     // Content of a landing whose records come next.
     run = run.slice(whole.length);
     bytes = bytesOf(run);
+    indexBytes = run.reduce((sum, { indexLength }) => sum + indexLength, 0);
   };
   const closeWithContent = (): void => {
     close();
     if (run.length > 1) runs.push(run);
     run = [];
     bytes = 0;
+    indexBytes = 0;
   };
   for (const pack of packs) {
-    if (pack.size >= below || excluded?.has(pack.pack) === true) {
+    if (pack.size >= below || pack.indexLength >= INDEX_BYTES_FULL || excluded?.has(pack.pack) === true) {
       // Records have no gaps.
       if (pack.hasRecords) closeWithContent();
       continue;
     }
-    const isTooMuch = (): boolean => bytes + pack.size > bytesMax || run.length === MERGE_PACKS_MAX;
+    const isTooMuch = (): boolean =>
+      bytes + pack.size > bytesMax ||
+      indexBytes + pack.indexLength > INDEX_BYTES_MAX ||
+      run.length === MERGE_PACKS_MAX;
     if (isTooMuch()) close();
     if (isTooMuch()) closeWithContent();
     run.push(pack);
     bytes += pack.size;
+    indexBytes += pack.indexLength;
   }
   close();
   return runs;
