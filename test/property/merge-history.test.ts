@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { MicError } from "../../src/core/base/errors.ts";
 import type { Position, ProjectId } from "../../src/core/base/ids.ts";
 import { decodeHead } from "../../src/core/codec/head.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
@@ -7,6 +8,7 @@ import { Manifest, PageCache } from "../../src/core/forge/manifest.ts";
 import { ForgeService } from "../../src/core/forge/service.ts";
 import { headKey, packKey, packsPrefix } from "../../src/core/objects/keys.ts";
 import { FaultWorld } from "../../src/core/store/fault-store.ts";
+import { uniformRates } from "../../src/core/store/faults.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import type { ObjectStore } from "../../src/core/store/object-store.ts";
 import { collect, collectBytes, TestProject } from "../support/forge-project.ts";
@@ -219,5 +221,38 @@ describe("merging", () => {
       if (!hasCrashed) break;
     }
     expect(crashes).toBeGreaterThan(20);
+  });
+
+  test("under faults of the store, nothing is lost, and the lists still get short", async () => {
+    let observed = 0;
+    for (let seed = 1; seed <= 12; seed++) {
+      const world = await World.make();
+      const rates = uniformRates(0.03);
+      const faults = new FaultWorld(world.store, {
+        clock: world.clock,
+        random: new SeededRandom(seed),
+        rates,
+      });
+      const faulty = [world.open(faults.actor()), world.open(faults.actor())];
+      const outcomes: unknown[] = [];
+      for (let i = 0; i < 8; i++) {
+        for (let k = 0; k < 4; k++) await world.land(k % 2, new Map([[names[(i + k) % 4]!, i]]), k === 3);
+        const upkeep = faulty.map((forge) =>
+          forge.upkeep(world.id, { all: true }).catch((error: unknown) => error),
+        );
+        const landing = world.land(0, new Map([["c/d/e", 100 + i]]));
+        outcomes.push(...(await Promise.all([...upkeep, landing])));
+      }
+      for (const outcome of outcomes) if (outcome instanceof Error) expect(outcome).toBeInstanceOf(MicError);
+      observed += faults.observed;
+      faults.dice.calm();
+      await faults.settle();
+      await world.forge(1).upkeep(world.id, { all: true });
+      await world.dropUnnamed();
+      await world.check(world.open());
+      const head = decodeHead((await world.store.get(headKey(world.id)))!.bytes);
+      expect(head.packs.length).toBe(1);
+    }
+    expect(observed).toBeGreaterThan(100);
   });
 });
