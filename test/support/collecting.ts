@@ -112,10 +112,10 @@ export class CollectedForge {
     return await mergePacks({ store: this.memory, project, entries, salt, pace: new Pace(this.clock) });
   }
 
-  /** Moves the older half of the head's packs to a page. */
-  async spillPacks(project: ProjectId): Promise<void> {
+  /** Moves the oldest of the head's packs to a page, half of them if it is not said how many. */
+  async spillPacks(project: ProjectId, count?: number): Promise<void> {
     const { packs } = await this.head(project);
-    const older = packs.slice(0, packs.length >> 1);
+    const older = packs.slice(0, count ?? packs.length >> 1);
     const bytes = encodeManifestPage({ level: 0, packs: older });
     const hash = hashObject(bytes);
     const epoch = this.epoch();

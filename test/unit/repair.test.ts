@@ -1,12 +1,16 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { MicError } from "../../src/core/base/errors.ts";
+import { hashObject } from "../../src/core/base/hash.ts";
 import type { ObjectId, Position } from "../../src/core/base/ids.ts";
+import { encodeManifestPage } from "../../src/core/codec/manifest-page.ts";
+import { encodePack } from "../../src/core/codec/pack.ts";
 import type { ManifestPack } from "../../src/core/codec/pack-entry.ts";
 import type { FsckReport } from "../../src/core/forge/forge.ts";
 import type { RepairReport } from "../../src/core/forge/maintenance.ts";
 import { ProjectStore } from "../../src/core/forge/project-store.ts";
 import type { CopySource } from "../../src/core/forge/repair/copy-source.ts";
 import { buildRollup } from "../../src/core/forge/rollup/build.ts";
+import { FrameBuilder } from "../../src/core/objects/frame-builder.ts";
 import {
   blobsPrefix,
   collectorPassKey,
@@ -19,7 +23,7 @@ import {
 import type { ObjectContent } from "../../src/core/objects/read-frame.ts";
 import type { ObjectStore } from "../../src/core/store/object-store.ts";
 import { type CollectedForge, collectedProject, DAY_MS } from "../support/collecting.ts";
-import { collect, type TestProject } from "../support/forge-project.ts";
+import { collect, path, type TestProject } from "../support/forge-project.ts";
 
 describe("repair()", () => {
   let world: CollectedForge;
@@ -265,6 +269,57 @@ describe("repair()", () => {
     expect(await everything()).toBe(before);
   });
 
+  describe("pages of the manifest", () => {
+    async function pageKeys(): Promise<string[]> {
+      return await world.keys(`${projectPrefix(project.id)}pages/`);
+    }
+
+    beforeEach(async () => {
+      const noise = encodeNoise(world);
+      const pack = await world.open().putPack(project.id, noise.bytes);
+      const operation = { kind: "put" as const, path: path("uploaded"), entry: noise.entry, hint: 0 };
+      const request = { packs: [pack], operations: [operation], frames: [] };
+      await project.land({ request });
+      for (let i = 0; i < 4; i++) await project.land({ put: { later: `${i}` } });
+      await world.spillPacks(project.id, 8);
+      // A landing whose swap was lost leaves a pack like those that the page lists.
+      const rival = await world.copy();
+      const other = Object.assign(Object.create(project), { forge: rival.open() }) as TestProject;
+      await other.land({ put: { rival: "x" } });
+      const made = (await rival.head(project.id)).packs.at(-1)!;
+      await world.memory.put(packKey(project.id, made.epoch, made.pack), await rival.bytes(keyOf(made)));
+    });
+
+    test("are written anew when they are missing or damaged, from what they listed", async () => {
+      const before = await everything();
+      const [key] = await pageKeys();
+      const sound = await world.bytes(key!);
+      for (let i = 0; i < 25; i++) {
+        if (i === 24) await world.memory.delete([key!]);
+        else await flip(key!, Math.min(sound.length - 1, Math.round((i * sound.length) / 23)));
+        const report = await repair();
+        expect(errors(report.before).length).toBeGreaterThan(0);
+        expect(report.after.findings).toEqual([]);
+        expect(await world.bytes(key!)).toEqual(sound);
+      }
+      expect(await everything()).toBe(before);
+    });
+
+    test("of pages are written anew too", async () => {
+      const [key] = await pageKeys();
+      const { pages } = await world.head(project.id);
+      const epoch = world.epoch();
+      const bytes = encodeManifestPage({ level: 1, pages });
+      const upper = { ...pages[0]!, level: 1, epoch, hash: hashObject(bytes) };
+      await world.changeHead(project.id, () => ({ pages: [upper] }));
+      const report = await repair();
+      expect(errors(report.before).length).toBeGreaterThan(0);
+      expect(report.after.findings).toEqual([]);
+      expect(await pageKeys()).toHaveLength(2);
+      expect(await pageKeys()).toContain(key);
+    });
+  });
+
   describe("rollups", () => {
     beforeEach(async () => {
       for (let i = 0; i < 100; i++) await project.land({ put: { [`r${i % 9}`]: `${i}` } });
@@ -341,6 +396,16 @@ describe("repair()", () => {
     expect((await repair()).after).toMatchObject({ packs: 5, unreferenced: 0 });
   });
 });
+
+/** A pack as it is uploaded, and the file in it. */
+function encodeNoise(world: CollectedForge) {
+  const content = world.random.bytes(5000);
+  const id = hashObject(content);
+  const frames = new FrameBuilder({ rawTarget: 1 << 16 });
+  frames.add("blob", id, content);
+  const entry = { kind: "file" as const, size: content.length, id };
+  return { bytes: encodePack(frames.finish()).bytes, entry };
+}
 
 /** Every object of a project, in another place. */
 async function copyOf(world: CollectedForge): Promise<CopySource> {

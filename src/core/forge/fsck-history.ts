@@ -21,6 +21,9 @@ import { checkNeighbours } from "./neighbours.ts";
 import type { ObjectTable } from "./object-table.ts";
 import type { Snapshot } from "./snapshot.ts";
 
+/** What replaying a small landing leaves behind, in items of garbage.ts. */
+const ITEMS_PER_LANDING = 256;
+
 export async function checkHistory(
   snapshot: Snapshot,
   table: ObjectTable,
@@ -32,6 +35,7 @@ export async function checkHistory(
   const content = new ContentCheck(snapshot, table, findings, damage);
   const trees = new TreeCheck(snapshot, table, findings, damage, content);
   const landingIds = new Map<LandingId, Position>();
+  const pace = new GarbagePace();
   let previous: LandingRecord | undefined;
   for (let position = 1; position <= head.position; position++) {
     throwIfAborted(findings.signal);
@@ -49,6 +53,7 @@ export async function checkHistory(
       landingIds.set(record.landingId, record.position);
     }
     previous = record;
+    pace.passed(ITEMS_PER_LANDING);
     onProgress({ done: position, total: head.position, unit: "positions" });
   }
   await findings.attempt({ position: head.position }, () => checkHead(snapshot, previous, landingIds));

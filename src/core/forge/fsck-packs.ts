@@ -1,7 +1,7 @@
 /** Every pack and page of a project, by hash, and which objects they hold. */
 import { releaseBytes } from "../base/bytes.ts";
 import { corrupt, MicError } from "../base/errors.ts";
-import { collectAfter } from "../base/garbage.ts";
+import { collectAfter, GarbagePace } from "../base/garbage.ts";
 import { verifyObject } from "../base/hash.ts";
 import type { ObjectId } from "../base/ids.ts";
 import type { ManifestPack } from "../codec/pack-entry.ts";
@@ -17,6 +17,9 @@ import type { Snapshot } from "./snapshot.ts";
 
 /** Times that packs which are gone are looked for in a newer head. */
 const RELOOKS_MAX = 8;
+/** What checking a pack leaves behind, in items of garbage.ts. */
+const ITEMS_PER_PACK = 256;
+const BYTES_PER_ITEM = 1024;
 
 export interface CheckedPacks {
   readonly table: ObjectTable;
@@ -37,6 +40,7 @@ export async function checkPacks(
 ): Promise<CheckedPacks> {
   const table = new ObjectTable();
   const checked = new Set<string>();
+  const pace = new GarbagePace();
   let done = 0;
   for (let current = snapshot, look = 0; ; look++) {
     const lists = await listPacks(context, current);
@@ -53,6 +57,7 @@ export async function checkPacks(
       });
       if (found === undefined) damage.packs.push(entry);
       if (absent.at(-1) !== entry) checked.add(name);
+      pace.passed(ITEMS_PER_PACK + Math.floor(entry.size / BYTES_PER_ITEM));
       done += entry.size;
       onProgress({ done: Math.min(done, total), total, unit: "bytes" });
     }

@@ -21,7 +21,7 @@ import { ObjectTable } from "./object-table.ts";
 import { ProjectStore } from "./project-store.ts";
 import type { Snapshot } from "./snapshot.ts";
 
-const CACHE_BYTES = 64 << 20;
+const CACHE_BYTES = 32 << 20;
 
 export interface FsckOptions extends CallOptions {
   readonly onProgress?: (progress: Progress) => void;

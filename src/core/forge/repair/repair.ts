@@ -8,6 +8,7 @@ import type { LandingId, ObjectId, Position, ProjectId } from "../../base/ids.ts
 import type { RollupRef } from "../../codec/head.ts";
 import { packIdOf } from "../../codec/pack.ts";
 import type { ManifestPack } from "../../codec/pack-entry.ts";
+import type { PageRef } from "../../codec/page-ref.ts";
 import { packKey, pageKey, projectPrefix, quarantinePrefix } from "../../objects/keys.ts";
 import { verifyPack } from "../../objects/verify-pack.ts";
 import type { ForgeContext } from "../context.ts";
@@ -23,6 +24,7 @@ import type { Snapshot } from "../snapshot.ts";
 import type { CopySource } from "./copy-source.ts";
 import { FoundObjects } from "./found-objects.ts";
 import { addPackBeside, changeLists, type Mending, mendPack, ownRecords } from "./mend-pack.ts";
+import { rebuildPage } from "./rebuild-page.ts";
 import { findRecordChain } from "./record-chain.ts";
 import { idsOfPack } from "./salvage.ts";
 import { findWholeCopies, search } from "./search.ts";
@@ -74,6 +76,7 @@ class Repair {
   /** Whether anything was changed. */
   async round({ damage, table }: Examined): Promise<boolean> {
     const before = this.rebuilt + this.quarantined.length;
+    await this.#rebuildPages(damage.pages);
     await this.#mendPacks(damage, table);
     await this.#rebuildRollups(damage.rollups);
     await this.#quarantine(damage.unnamed);
@@ -230,6 +233,23 @@ class Repair {
       });
       if (chain === undefined) continue;
       for (const entry of run) records.set(entry, chain.slice(entry.first - first, entry.last - first + 1));
+    }
+  }
+
+  async #rebuildPages(refs: readonly PageRef[]): Promise<void> {
+    if (refs.length === 0) return;
+    const { project } = this.#project;
+    const { signal } = this.#options;
+    const { packs: named } = await listPacks(this.#context, await this.#project.snapshot());
+    for (const ref of refs) {
+      const places = { context: this.#context, project, named, copies: [], signal };
+      const bytes = await rebuildPage(places, ref);
+      if (bytes === undefined) continue;
+      const key = pageKey(project, ref.epoch, ref.hash);
+      await this.#moveAside(key);
+      // No collector takes it: the head leads to it.
+      await this.#context.store.put(key, bytes);
+      this.rebuilt++;
     }
   }
 

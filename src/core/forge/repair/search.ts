@@ -99,7 +99,8 @@ async function offerLoose(
   }
 }
 
-async function* keysBelow(
+/** Every key that starts with a prefix. */
+export async function* keysBelow(
   { context, signal }: Pick<SearchPlaces, "context" | "signal">,
   prefix: string,
 ): AsyncIterable<string> {
