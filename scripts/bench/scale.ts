@@ -4,7 +4,7 @@
  *   npm run bench -- scale [--landings 1000,10000]
  */
 import { parseArgs } from "node:util";
-import { type ConflictCosts, type ConflictReport, measureConflicts } from "./scale/conflicts.ts";
+import { type BuildCosts, type ConflictCosts, measureConflicts } from "./scale/conflicts.ts";
 
 const { values } = parseArgs({
   options: { landings: { type: "string", default: "1000,10000" } },
@@ -26,26 +26,21 @@ function conflictRow(name: string, costs: ConflictCosts): string {
   ].join(" ");
 }
 
-function reportConflicts(reports: readonly ConflictReport[]): void {
-  console.log("\nconflict check of 100 paths, 10 of them changed since the base at position 0");
+const CONFLICTS_HEADER = `
+conflict check of 100 paths, 10 of them changed since the base at position 0
+landings     rollups+tail cold: requests     bytes   warm p50        p99  other paths   requests`;
+
+function reportBuild({ level, seconds, peakBytes, front, parts, partBytes }: BuildCosts): void {
+  const sizes = `front ${(front / KIB).toFixed(0)} KiB, ${parts} parts of ${(partBytes / MIB).toFixed(1)} MiB`;
   console.log(
-    "landings     rollups+tail cold: requests     bytes   warm p50        p99  other paths   requests",
+    `rollup of level ${level} alone: ${seconds.toFixed(1)} s, peak ${(peakBytes / MIB).toFixed(0)} MiB, ${sizes}`,
   );
-  for (const { costs, worst } of reports) {
-    console.log(conflictRow(String(worst.landings), worst));
-    console.log(conflictRow(String(costs.landings), costs));
-  }
-  console.log("\nrollups built in a process of their own");
-  for (const { builds } of reports) {
-    for (const { level, seconds, peakBytes, front, parts, partBytes } of builds) {
-      const sizes = `front ${(front / KIB).toFixed(0)} KiB, ${parts} parts of ${(partBytes / MIB).toFixed(1)} MiB`;
-      console.log(
-        `level ${level}: ${seconds.toFixed(1)} s, peak ${(peakBytes / MIB).toFixed(0)} MiB, ${sizes}`,
-      );
-    }
-  }
 }
 
-const reports: ConflictReport[] = [];
-for (const landings of values.landings.split(",").map(Number)) reports.push(await measureConflicts(landings));
-reportConflicts(reports);
+console.log(CONFLICTS_HEADER);
+for (const landings of values.landings.split(",").map(Number)) {
+  await measureConflicts(landings, {
+    onCosts: (costs) => console.log(conflictRow(String(costs.landings), costs)),
+    onBuilt: reportBuild,
+  });
+}

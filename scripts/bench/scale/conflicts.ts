@@ -132,7 +132,7 @@ async function measure(directory: string, landings: number): Promise<ConflictCos
 }
 
 /** Attaches all that is due; a rollup of `alone` or more positions is built by a process of its own. */
-async function rollUp(directory: string, alone: number, onBuilt: (costs: BuildCosts) => void): Promise<void> {
+async function rollUp(directory: string, alone: number, report: ConflictReport): Promise<void> {
   for (;;) {
     let due: ReturnType<typeof dueRollups>[number] | undefined;
     {
@@ -152,7 +152,7 @@ async function rollUp(directory: string, alone: number, onBuilt: (costs: BuildCo
     const child = Bun.spawnSync(command, { stdout: "pipe", stderr: "inherit" });
     if (child.exitCode !== 0) throw new Error(`${command.join(" ")} exited ${child.exitCode}`);
     const { ms, peakBytes } = JSON.parse(child.stdout.toString()) as { ms: number; peakBytes: number };
-    onBuilt({ level: due.level, seconds: ms / 1000, peakBytes, ...(await sizes(directory, due)) });
+    report.onBuilt({ level: due.level, seconds: ms / 1000, peakBytes, ...(await sizes(directory, due)) });
   }
 }
 
@@ -171,20 +171,15 @@ async function sizes(
 }
 
 export interface ConflictReport {
-  readonly costs: ConflictCosts;
-  /** One landing earlier, when as many rollups as there can be stand for the log. */
-  readonly worst: ConflictCosts;
-  readonly builds: readonly BuildCosts[];
+  /** First one landing earlier, when as many rollups as there can be stand for the log. */
+  onCosts(costs: ConflictCosts): void;
+  onBuilt(costs: BuildCosts): void;
 }
 
 /** A log of so many landings, 10^n, with its rollups; conflicts are looked for from its beginning. */
-export async function measureConflicts(landings: number): Promise<ConflictReport> {
+export async function measureConflicts(landings: number, report: ConflictReport): Promise<void> {
   using directory = scratch("scale-conflicts");
-  const builds: BuildCosts[] = [];
-  const onBuilt = (costs: BuildCosts): void => {
-    builds.push(costs);
-  };
-  if (landings >= GENERATED_FROM) return await measureGenerated(directory.path, landings, builds);
+  if (landings >= GENERATED_FROM) return await measureGenerated(directory.path, landings, report);
   const open = (): Promise<ObjectStore> =>
     openLocalStore(directory.path, { clock: systemClock, create: true });
   let log: SyntheticLog;
@@ -195,23 +190,19 @@ export async function measureConflicts(landings: number): Promise<ConflictReport
     await log.grow(landings - 1, 1);
     await log.writeHead([]);
   }
-  await rollUp(directory.path, landings, onBuilt);
-  const worst = await measure(directory.path, landings - 1);
+  await rollUp(directory.path, landings, report);
+  report.onCosts(await measure(directory.path, landings - 1));
   {
     await using store = await open();
     const { head } = await openProject(store).snapshot();
     const grown = await log.continueOn(store, landings);
     await putHead(store, headAt(landings, head.rollups, grown));
   }
-  await rollUp(directory.path, landings, onBuilt);
-  return { costs: await measure(directory.path, landings), worst, builds };
+  await rollUp(directory.path, landings, report);
+  report.onCosts(await measure(directory.path, landings));
 }
 
-async function measureGenerated(
-  directory: string,
-  landings: number,
-  builds: BuildCosts[],
-): Promise<ConflictReport> {
+async function measureGenerated(directory: string, landings: number, report: ConflictReport): Promise<void> {
   const span = rollupSpan(GENERATED_LEVEL);
   const refs: RollupRef[] = [];
   {
@@ -232,14 +223,14 @@ async function measureGenerated(
     await putHead(store, headAt(landings - 1, [...refs.slice(0, -1), ...small], lists));
   }
   const large = span * 10;
-  await rollUp(directory, large, (costs) => builds.push(costs));
-  const worst = await measure(directory, landings - 1);
+  await rollUp(directory, large, report);
+  report.onCosts(await measure(directory, landings - 1));
   {
     await using store = await openLocalStore(directory, { clock: systemClock, create: true });
     const { head } = await openProject(store).snapshot();
     const kept = head.rollups.filter(({ first }) => first < refs.at(-1)!.first);
     await putHead(store, headAt(landings, [...kept, refs.at(-1)!], { pages: [], packs: [] }));
   }
-  await rollUp(directory, large, (costs) => builds.push(costs));
-  return { costs: await measure(directory, landings), worst, builds };
+  await rollUp(directory, large, report);
+  report.onCosts(await measure(directory, landings));
 }
