@@ -26,7 +26,7 @@ export async function renewing<T>(
 /** The packs that one operation has missed so far. */
 export class Misses {
   readonly #directory: Pick<PackDirectory, "version" | "renew">;
-  readonly #packs = new Set<PackId>();
+  #packs: Set<PackId> | undefined;
   #version = 0;
 
   constructor(directory: Pick<PackDirectory, "version" | "renew">) {
@@ -40,7 +40,8 @@ export class Misses {
 
   /** Returns when it is worth looking again; throws `error` otherwise. */
   async renewOrThrow(error: unknown): Promise<void> {
-    if (!(error instanceof MissingPackError) || this.#packs.has(error.pack)) throw error;
+    if (!(error instanceof MissingPackError) || this.#packs?.has(error.pack) === true) throw error;
+    this.#packs ??= new Set();
     this.#packs.add(error.pack);
     if (!(await this.#directory.renew(this.#version))) throw error;
   }
