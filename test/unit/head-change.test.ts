@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { MicError } from "../../src/core/base/errors.ts";
 import type { Epoch, ObjectId, Position } from "../../src/core/base/ids.ts";
+import type { Random } from "../../src/core/base/random.ts";
 import { decodeHead, type RollupRef } from "../../src/core/codec/head.ts";
 import type { ManifestPack } from "../../src/core/codec/pack-entry.ts";
 import type { HeadChange, HeadLists } from "../../src/core/forge/head-change.ts";
@@ -19,6 +20,7 @@ import {
   PROJECT,
   StillClock,
 } from "../support/project-fixture.ts";
+import { SeededRandom } from "../support/seeded-random.ts";
 
 type CommitStep = (apply: () => Promise<CommitOutcome>, swap: Swap) => Promise<CommitOutcome>;
 
@@ -45,10 +47,10 @@ class ScriptedStore extends MemoryStore {
 
 const unknown: CommitOutcome = { kind: "unknown", cause: new Error("timeout") };
 
-async function scripted() {
+async function scripted(random: Random = new SeededRandom(1)) {
   const clock = new StillClock();
   const store = new ScriptedStore(clock);
-  const project = openFixture(store, clock);
+  const project = openFixture(store, clock, { random });
   await project.create();
   await landNow(project, { a: "1" });
   await landNow(project, { b: "2" });
@@ -308,6 +310,29 @@ describe("a change that fails", () => {
     expect(error).toBeInstanceOf(MicError);
     expect(attached).toBe("applied");
     expect(store.sent.length).toBe(1);
+  });
+});
+
+describe("a batch that cannot be sealed", () => {
+  test("gives its changes back", async () => {
+    const seeded = new SeededRandom(2);
+    let failing = 0;
+    const random: Random = {
+      bytes: (count) => {
+        if (failing > 0 && --failing === 0) throw new MicError("unreachable", "no randomness");
+        return seeded.bytes(count);
+      },
+    };
+    const { project, store } = await scripted(random);
+    const land = () => {
+      // The nonce of the next head.
+      failing = 1;
+      return project.land(landRequest(EMPTY_BASE, { c: "3" })).catch((error: unknown) => error);
+    };
+    const [error, outcome] = await together(store, project, land, () => project.attach(new AddRollup()));
+    expect(error).toMatchObject({ code: "unreachable" });
+    expect(outcome).toBe("applied");
+    expect(await headOf(store)).toMatchObject({ position: 3, rollups: [rollup] });
   });
 });
 
