@@ -58,6 +58,8 @@ export interface Maintenance {
       readonly budgetMs?: number;
       /** Asks the store nothing unless the head that this process has seen last shows that something is due. */
       readonly onlyIfSeen?: boolean;
+      /** Merges whatever packs can be merged, due or not. */
+      readonly all?: boolean;
       readonly onProgress?: (progress: Progress) => void;
     },
   ): Promise<UpkeepReport>;
