@@ -192,6 +192,32 @@ describe("repair()", () => {
     expect(await everything()).toBe(before);
   });
 
+  test("a pack that a cache still has is taken from there", async () => {
+    const before = await everything();
+    const [, second] = await namedPacks();
+    const key = keyOf(second!);
+    const bytes = await world.bytes(key);
+    await world.memory.delete([key]);
+    world.store = new Proxy(world.memory, {
+      get(target, name) {
+        const method = (target as ObjectStore)[name as keyof ObjectStore] as unknown;
+        if (typeof method !== "function") return method;
+        if (name !== "get") return method.bind(target);
+        return async (...[asked, options]: Parameters<ObjectStore["get"]>) => {
+          if (asked !== key || options?.fresh === true || options?.range !== undefined) {
+            return await target.get(asked, options);
+          }
+          return { bytes, etag: "cached" };
+        };
+      },
+    });
+    const report = await repair();
+    expect(errors(report.before).length).toBeGreaterThan(0);
+    expect(report.after.findings).toEqual([]);
+    world.store = world.memory;
+    expect(await everything()).toBe(before);
+  });
+
   describe("without a copy in the store", () => {
     /** Files come first in a pack, behind 8 bytes. */
     async function damageFrame(entry: ManifestPack): Promise<void> {

@@ -128,19 +128,28 @@ class Repair {
     const copies = await findWholeCopies({ context: this.#context, project, signal }, ids);
     const left: ManifestPack[] = [];
     for (const entry of damaged) {
+      const key = packKey(project, entry.epoch, entry.pack);
       const copy = copies.get(entry.pack);
-      const stored = copy === undefined ? undefined : await this.#context.store.get(copy, { fresh: true });
-      if (stored === undefined) {
+      const bytes =
+        copy === undefined
+          ? await this.#cachedPack(entry, key)
+          : (await this.#context.store.get(copy, { fresh: true }))?.bytes;
+      if (bytes === undefined) {
         left.push(entry);
         continue;
       }
-      const key = packKey(project, entry.epoch, entry.pack);
       await this.#moveAside(key);
       // No collector takes it: the head names it.
-      await this.#context.store.put(key, stored.bytes);
+      await this.#context.store.put(key, bytes);
       this.rebuilt++;
     }
     return left;
+  }
+
+  /** The pack as a cache in front of the store may still have it. */
+  async #cachedPack({ pack }: ManifestPack, key: string): Promise<Uint8Array | undefined> {
+    const cached = await this.#context.store.get(key);
+    return cached !== undefined && packIdOf(cached.bytes) === pack ? cached.bytes : undefined;
   }
 
   /** Whether it is listed no more, because other packs hold what it held. */
