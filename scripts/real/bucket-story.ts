@@ -1,6 +1,6 @@
 /**
  * The story of a bucket: two servers and the command line directly on `s3://`, 64 writers, 1,000 landings, everything
- * through a proxy that drops, delays, duplicates and truncates, the servers killed and restarted throughout.
+ * through a proxy that drops, delays, duplicates and truncates, the servers and the store killed and restarted throughout.
  *
  * Afterwards, without any of that: the log holds every acknowledged landing at exactly the position that was
  * acknowledged, none that was refused, none twice; positions are dense; the tree of every position is its landings
@@ -58,6 +58,7 @@ const BUCKET = "story";
 const PROJECT = "acme/story";
 const ADDRESS = `s3://${BUCKET}/${PROJECT}`;
 const SERVERS = 2;
+const STORE_KILL_EVERY = 4;
 const RESTART_ATTEMPTS_MAX = 10;
 /** Positions at which a clone is compared file by file. */
 const CLONES = 5;
@@ -82,7 +83,7 @@ export async function bucketStory(checks: Checks, options: StoryOptions = STORY)
   );
   for (const workspace of workspaces) await expectDone(directory.path, ["clone", ADDRESS, workspace], home);
 
-  const attempts = await work(checks, options, servers, workspaces, home, proxy);
+  const attempts = await work(checks, options, servers, workspaces, home, proxy, store);
   proxy.setRate(0);
   using _direct = setEnvironment(store.environment(BUCKET));
   await audit(checks, options, attempts, workspaces, directory.path, home, store);
@@ -95,13 +96,14 @@ async function work(
   workspaces: readonly string[],
   home: string,
   proxy: ChaosProxy,
+  store: ObjectServer,
 ): Promise<StoryAttempt[]> {
   const random = generator(options.seed + 1);
   const attempts: StoryAttempt[] = [];
   const began = performance.now();
   proxy.setRate(options.chaosRate);
   let finished = false;
-  const reaper = reap(servers, () => finished, random);
+  const reaper = reap(servers, store, () => finished, random);
   const working = [
     ...Array.from({ length: options.processes }, (_, i) => runWriters(`p${i}`, options, servers, attempts)),
     ...workspaces.map((workspace, i) => commandLine(i, workspace, home, options, random, attempts)),
@@ -132,9 +134,10 @@ function describeTimes(ms: number[]): string {
   return `${at(0.5)}, at most ${at(0.999)}`;
 }
 
-/** Kills one server after the other and starts it again. Returns how many milliseconds each took to come back. */
+/** Kills one server after the other and starts it again, the store every few times as well. Returns how many milliseconds each took to come back. */
 async function reap(
   servers: readonly KillableServer[],
+  store: ObjectServer,
   finished: () => boolean,
   random: () => number,
 ): Promise<number[]> {
@@ -142,6 +145,7 @@ async function reap(
   for (let i = 0; !finished(); i++) {
     await Bun.sleep(1000 + random() * 3000);
     if (finished()) break;
+    if (i % STORE_KILL_EVERY === STORE_KILL_EVERY - 1) await store.killAndRestart();
     times.push(await servers[i % servers.length]!.killAndRestart());
   }
   return times;
@@ -330,6 +334,11 @@ async function audit(
     readonly byKind: readonly { readonly kind: string; readonly objects: number }[];
   };
   console.log(`in the bucket: ${stat.byKind.map(({ kind, objects }) => `${kind} ${objects}`).join(", ")}`);
+  const collected = JSON.parse((await expectDone(fresh, ["gc", "--json"], home)).stdout);
+  console.log(
+    `for the collector (what merged packs replaced, and what lost a race or was killed): ${collected.unreferenced}`,
+  );
+  checks.expect("the collector deletes nothing that is young", collected.deleted, 0);
   const fsck = await mic(fresh, ["fsck", "--json"], home);
   none(checks, "fsck is clean", fsck.code === 0 ? [] : [fsck.stdout, fsck.stderr]);
 }

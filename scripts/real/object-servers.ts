@@ -19,6 +19,8 @@ export interface ObjectServer extends AsyncDisposable {
   allowReads(bucket: string): Promise<void>;
   /** For `mic`, with `endpoint` in place of the server's own where something stands between. */
   environment(bucket: string, endpoint?: string): Record<string, string>;
+  /** As after a power cut, with the same data on the same port. Resolves when it answers. */
+  killAndRestart(): Promise<void>;
   /** The last lines that it wrote. */
   log(): string;
 }
@@ -36,18 +38,24 @@ export async function startObjectServer(kind: ObjectServerKind): Promise<ObjectS
   const port = await freePort();
   const { args, env } = commandLine(kind, data, port);
   const log = openSync(logFile, "a");
-  const child = Bun.spawn([file, ...args], {
-    cwd: directory,
-    env: { ...process.env, HOME: directory, ...env },
-    stdin: "ignore",
-    stdout: log,
-    stderr: log,
-  });
+  const spawn = (): Bun.Subprocess =>
+    Bun.spawn([file, ...args], {
+      cwd: directory,
+      env: { ...process.env, HOME: directory, ...env },
+      stdin: "ignore",
+      stdout: log,
+      stderr: log,
+    });
+  let child = spawn();
   const endpoint = `http://127.0.0.1:${port}`;
   const lastLines = (): string => readFileSync(logFile, "utf8").trim().split("\n").slice(-10).join("\n");
-  const end = async (): Promise<void> => {
+  const kill = async (): Promise<void> => {
     child.kill("SIGKILL");
     await child.exited;
+  };
+  const ready = (): Promise<void> => untilReady(endpoint, () => child.exitCode ?? child.signalCode);
+  const end = async (): Promise<void> => {
+    await kill();
     rmSync(directory, { recursive: true, force: true });
   };
   const request = async (method: string, path: string, query = "", body?: string): Promise<void> => {
@@ -56,7 +64,7 @@ export async function startObjectServer(kind: ObjectServerKind): Promise<ObjectS
     if (!response.ok) throw new Error(`${kind}: ${method} ${path} answered ${response.status}: ${text}`);
   };
   try {
-    await untilReady(endpoint, () => child.exitCode ?? child.signalCode);
+    await ready();
   } catch (cause) {
     const words = lastLines();
     await end();
@@ -66,7 +74,9 @@ export async function startObjectServer(kind: ObjectServerKind): Promise<ObjectS
     kind,
     endpoint,
     port,
-    pid: child.pid,
+    get pid() {
+      return child.pid;
+    },
     keys: KEYS,
     makeBucket: (name) => request("PUT", `/${name}`),
     allowReads: (bucket) => request("PUT", `/${bucket}`, "policy=", readPolicy(bucket)),
@@ -78,6 +88,11 @@ export async function startObjectServer(kind: ObjectServerKind): Promise<ObjectS
       AWS_ACCESS_KEY_ID: KEYS.accessKeyId,
       AWS_SECRET_ACCESS_KEY: KEYS.secretAccessKey,
     }),
+    killAndRestart: async () => {
+      await kill();
+      child = spawn();
+      await ready();
+    },
     log: lastLines,
     [Symbol.asyncDispose]: end,
   };
