@@ -1,5 +1,5 @@
 /**
- * Writers at once, of whom one wins. Two shapes: all of them at one key; and pairs at many keys, which is what finds
+ * Writers at once, of whom one wins. In two shapes: all of them at one key; and pairs at many keys, which is what finds
  * stores that check and then act: the two requests of a pair follow each other into the store, so their moments
  * between check and act overlap more often than those of a crowd that queues up for one key. (Of 20 runs against such
  * a gateway, crowds of 64 found it in 4, 64 pairs of the same cost in 20.)
@@ -23,6 +23,13 @@ const FIX =
 /** Bytes of what pairs write, one size after the other: a store may look before it has read a body, or after. */
 const PAIR_BYTES = [16 << 10, 512];
 const CROWD_BYTES = 512;
+/**
+ * Of one last pair: more than the network buffers, so that the store has looked at both before it has either body.
+ * Near a fast store that alone finds one that looks first in 93 of 100 races; elsewhere smaller bodies do as well.
+ */
+const LARGE_BYTES = 4 << 20;
+/** A store that was through with a round of pairs in this time. */
+const NEAR_MS_MAX = 500;
 const UNIQUE_BYTES = 16;
 /** Pairs go on for this long where requests are quick, as on one's own machine; elsewhere there is one round of them. */
 const PAIRS_MS = 250;
@@ -30,38 +37,50 @@ const PAIRS_MS = 250;
 const ATTEMPTS = 4;
 const PAUSE_MS = 500;
 
+interface RaceShape {
+  readonly keys: readonly string[];
+  /** At each key. */
+  readonly writers: number;
+  /** Bytes that each of them writes. */
+  readonly size: number;
+}
+
 /** The second kind is not tried when the first has failed. Errors: those of the store's calls. */
 export async function runRaces(context: ProbeContext): Promise<readonly RaceVerdict[]> {
+  const startMs = performance.now();
+  const { prefix, writers, pairRounds } = context;
+  let verdicts = await raceBoth(context, { keys: [`${prefix}race-crowd`], writers, size: CROWD_BYTES });
+  let isNear = false;
+  for (let round = 1; havePassed(verdicts); round++) {
+    const roundMs = performance.now();
+    const keys = Array.from({ length: 2 * writers }, (_, pair) => `${prefix}race-${round}-${pair}`);
+    const size = PAIR_BYTES[(round - 1) % PAIR_BYTES.length]!;
+    verdicts = await raceBoth(context, { keys, writers: 2, size });
+    isNear ||= performance.now() - roundMs < NEAR_MS_MAX;
+    if (round >= pairRounds || performance.now() - startMs > PAIRS_MS) break;
+  }
+  if (!havePassed(verdicts) || !isNear) return verdicts;
+  return await raceBoth(context, { keys: [`${prefix}race-large`], writers: 2, size: LARGE_BYTES });
+}
+
+function havePassed(verdicts: readonly RaceVerdict[]): boolean {
+  return verdicts.every(({ failure }) => failure === undefined);
+}
+
+async function raceBoth(context: ProbeContext, shape: RaceShape): Promise<readonly RaceVerdict[]> {
   const create = {
     name: "create-if-absent race",
     rule: "of writers that create one key at once, one succeeds",
   };
   const match = { name: "if-match race", rule: "of writers that replace one version at once, one succeeds" };
-  const startMs = performance.now();
-  for (let round = 0; ; round++) {
-    const { keys, writers, size } = shapeOf(round, context);
-    const created = await burst(context, new Map(keys.map((key) => [key, null])), writers, size);
-    if ("problem" in created) return [{ ...create, failure: created }];
-    const replaced = await burst(context, created, writers, size);
-    const failure = "problem" in replaced ? replaced : undefined;
-    const isLast = round >= context.pairRounds || performance.now() - startMs > PAIRS_MS;
-    if (failure !== undefined || (round >= 1 && isLast)) {
-      return [
-        { ...create, failure: undefined },
-        { ...match, failure },
-      ];
-    }
-  }
-}
-
-/** The first round is the crowd. */
-function shapeOf(
-  round: number,
-  { prefix, writers }: ProbeContext,
-): { readonly keys: readonly string[]; readonly writers: number; readonly size: number } {
-  if (round === 0) return { keys: [`${prefix}race-crowd`], writers, size: CROWD_BYTES };
-  const keys = Array.from({ length: 2 * writers }, (_, pair) => `${prefix}race-${round}-${pair}`);
-  return { keys, writers: 2, size: PAIR_BYTES[(round - 1) % PAIR_BYTES.length]! };
+  const { keys, writers, size } = shape;
+  const created = await burst(context, new Map(keys.map((key) => [key, null])), writers, size);
+  if ("problem" in created) return [{ ...create, failure: created }];
+  const replaced = await burst(context, created, writers, size);
+  return [
+    { ...create, failure: undefined },
+    { ...match, failure: "problem" in replaced ? replaced : undefined },
+  ];
 }
 
 /**
