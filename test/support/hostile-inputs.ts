@@ -49,10 +49,10 @@ export const HOSTILE_TREES: readonly (readonly [string, readonly HostileEntry[]]
   ["a file that is a directory", [file("sound"), file("both"), file("both/below")]],
 ];
 
-export const BOMB_BYTES: number = 64 << 20;
+export const BOMB_BYTES: number = 256 << 20;
 let made: Uint8Array | undefined;
 
-/** 64 MiB of zeros in 2 KiB. */
+/** 256 MiB of zeros in 8 KiB. */
 export function bomb(): Uint8Array {
   made ??= zstdCompressSync(Buffer.alloc(BOMB_BYTES));
   return made;
