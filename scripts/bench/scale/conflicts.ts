@@ -59,6 +59,8 @@ export interface BuildCosts {
   readonly front: number;
   readonly parts: number;
   readonly partBytes: number;
+  /** Index pages of its table of touched paths. */
+  readonly pages: number;
 }
 
 export function openProject(store: ObjectStore): ProjectStore {
@@ -159,7 +161,7 @@ async function rollUp(directory: string, alone: number, report: ConflictReport):
 async function sizes(
   directory: string,
   due: { readonly level: number; readonly first: Position },
-): Promise<{ readonly front: number; readonly parts: number; readonly partBytes: number }> {
+): Promise<Pick<BuildCosts, "front" | "parts" | "partBytes" | "pages">> {
   await using store = await openLocalStore(directory, { clock: systemClock, create: false });
   const { head, rollups } = await openProject(store).snapshot();
   const ref = head.rollups.find(({ level, first }) => level === due.level && first === due.first)!;
@@ -167,7 +169,8 @@ async function sizes(
   const key = rollupKey(PROJECT, ref.epoch, ref.level, ref.first, ref.hash);
   const parts = opened!.front.parts;
   const partBytes = parts.reduce((sum, { length }) => sum + length, 0);
-  return { front: (await store.get(key))!.bytes.length, parts: parts.length, partBytes };
+  const pages = opened!.front.tables.touched.pages.length;
+  return { front: (await store.get(key))!.bytes.length, parts: parts.length, partBytes, pages };
 }
 
 export interface ConflictReport {

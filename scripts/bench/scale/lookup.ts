@@ -22,6 +22,8 @@ export interface LookupCosts {
   readonly requestsMax: number;
   readonly requestsMean: number;
   readonly bytesMean: number;
+  readonly packs: number;
+  readonly storedBytes: number;
 }
 
 /** Makes the history, then asks for one path each from readers that have nothing cached. */
@@ -44,6 +46,8 @@ export async function measureLookups(landings: number, files: number): Promise<L
   });
   await writer.upkeep(project);
   const { position } = await writer.getHead(project);
+  const { byKind, bytes: storedBytes } = await writer.stat(project);
+  const packs = byKind.find(({ kind }) => kind === "packs")?.objects ?? 0;
   await writer[Symbol.asyncDispose]();
   const landMs = performance.now() - began - upkeepMs;
 
@@ -70,5 +74,7 @@ export async function measureLookups(landings: number, files: number): Promise<L
     requestsMax: Math.max(...requests),
     requestsMean: requests.reduce((sum, count) => sum + count, 0) / READERS,
     bytesMean: bytes / READERS,
+    packs,
+    storedBytes,
   };
 }
