@@ -25,4 +25,50 @@ export const SMALL_SIZES: readonly Patch[] = [
     from: "export const PAGE_FANOUT = 64;",
     to: "export const PAGE_FANOUT = 3;",
   },
+  // Rollups of 4, 12, 36, … positions, in blocks and pages of a few entries, and in parts instead of inline.
+  {
+    file: "src/core/codec/rollup.ts",
+    from: "return 10 ** (level + 1);",
+    to: "return 4 * 3 ** (level - 1);",
+  },
+  {
+    file: "src/core/forge/rollup/levels.ts",
+    from: "export const ROLLUP_FANOUT = 10;",
+    to: "export const ROLLUP_FANOUT = 3;",
+  },
+  {
+    file: "src/core/codec/rollup.ts",
+    from: "export const ROLLUP_INLINE_BYTES_MAX: number = 256 << 10;",
+    to: "export const ROLLUP_INLINE_BYTES_MAX: number = 2 << 10;",
+  },
+  {
+    file: "src/core/codec/rollup-index.ts",
+    from: "export const INDEX_PAGE_BYTES: number = 64 << 10;",
+    to: "export const INDEX_PAGE_BYTES: number = 256;",
+  },
+  {
+    file: "src/core/codec/rollup-ids.ts",
+    from: "export const IDS_PER_BLOCK = 1024;",
+    to: "export const IDS_PER_BLOCK = 4;",
+  },
+  {
+    file: "src/core/forge/recent-log.ts",
+    from: "export const WALKED_MAX = 32;",
+    to: "export const WALKED_MAX = 4;",
+  },
+  {
+    file: "src/core/forge/merge-packs/plan.ts",
+    from: "{ below: 64 * KIB, count: 32 },",
+    to: "{ below: 6 * KIB, count: 4 },",
+  },
+  {
+    file: "src/core/forge/merge-packs/plan.ts",
+    from: "{ below: MIB, count: 16 },",
+    to: "{ below: 24 * KIB, count: 3 },",
+  },
+  {
+    file: "src/core/forge/collect/collect.ts",
+    from: "const DELETE_TOGETHER = 1000;",
+    to: "const DELETE_TOGETHER = 3;",
+  },
 ];

@@ -40,6 +40,8 @@ export interface FaultOptions {
   readonly signatureMs?: number;
   /** What kind of object a key or a prefix is, for the table of faults. */
   readonly classOf?: (key: string) => string;
+  /** How much likelier than its rate a fault is where this is done (`delete pack`): for what is done rarely. Default 1. */
+  readonly weightOf?: (what: string) => number;
 }
 
 const DAY_MS = 86_400_000;
@@ -55,6 +57,7 @@ export class FaultWorld {
   readonly #pauseMsMax: number;
   readonly #signatureMs: number;
   readonly #classOf: (key: string) => string;
+  readonly weightOf: (what: string) => number;
   /** What callers have seen. */
   readonly table = new FaultTable();
   /** Keys that a second delivery has reached, of which nobody can know before looking at them again. */
@@ -73,6 +76,7 @@ export class FaultWorld {
     this.#pauseMsMax = options.pauseMsMax ?? 6 * DAY_MS;
     this.#signatureMs = options.signatureMs ?? Number.POSITIVE_INFINITY;
     this.#classOf = options.classOf ?? (() => "object");
+    this.weightOf = options.weightOf ?? (() => 1);
   }
 
   actor(): FaultStore {
@@ -210,6 +214,7 @@ const VERB_OF: Readonly<Record<StoreStep["operation"], FaultOperation>> = {
   now: "clock",
 };
 
+type Draw = () => FaultKind | undefined;
 type Saw = (kind: FaultKind) => void;
 
 /** One actor's view of the world. */
@@ -219,6 +224,14 @@ export class FaultStore implements ObjectStore {
   #pauses = 0;
   #crash:
     | { readonly index: number; readonly moment: StoreStep["moment"]; readonly reached: () => void }
+    | undefined;
+  #rareCrash:
+    | {
+        readonly isMeant: (what: string) => boolean;
+        left: number;
+        readonly moment: StoreStep["moment"];
+        readonly reached: () => void;
+      }
     | undefined;
   #crashed = false;
   /** Called at every step, for logs and for tests that do something between two steps of an actor. */
@@ -256,26 +269,36 @@ export class FaultStore implements ObjectStore {
     });
   }
 
+  /** The same at the `times`-th step that is one of these, counted from 1: `put rollup`, `delete pack`. */
+  crashWhen(isMeant: (what: string) => boolean, times: number, moment: StoreStep["moment"]): Promise<void> {
+    return new Promise((reached) => {
+      this.#rareCrash = { isMeant, left: times, moment, reached };
+    });
+  }
+
   async #step<T>(
     operation: StoreStep["operation"],
     key: string,
-    run: (saw: Saw) => Promise<T>,
+    run: (saw: Saw, draw: Draw) => Promise<T>,
     keysOf: (result: T) => readonly string[] = () => [key],
   ): Promise<T> {
     const index = this.#steps++;
     const world = this.#world;
     const what = world.nameOf(VERB_OF[operation], key);
+    const rare = this.#rareCrash;
+    if (rare?.isMeant(what) && --rare.left === 0) this.#crash = { ...rare, index };
     // An actor that dies has seen nothing of what came before, so faults count when the call is over.
     const seen: FaultKind[] = [];
     let keys: readonly string[] = [];
-    if (!this.#crashed && world.dice.drawPause()) {
+    if (!this.#crashed && world.dice.drawPause(world.weightOf(what))) {
       this.#pauses++;
       await world.pause();
       seen.push("actor-paused");
     }
     await this.#moment({ index, moment: "before", operation, key }, what);
     try {
-      const result = await run((kind) => seen.push(kind));
+      const draw: Draw = () => world.dice.draw(VERB_OF[operation], world.weightOf(what));
+      const result = await run((kind) => seen.push(kind), draw);
       keys = keysOf(result);
       return result;
     } finally {
@@ -297,8 +320,10 @@ export class FaultStore implements ObjectStore {
   }
 
   get(key: string, options?: ReadOptions): Promise<StoredObject | undefined> {
-    return this.#step("get", key, async (saw) => {
-      const found = await this.#readWithFaults(saw, options?.signal, () => this.#world.read(key, options));
+    return this.#step("get", key, async (saw, draw) => {
+      const found = await this.#readWithFaults(saw, draw, options?.signal, () =>
+        this.#world.read(key, options),
+      );
       return found === "unchanged" ? undefined : found;
     });
   }
@@ -308,19 +333,20 @@ export class FaultStore implements ObjectStore {
     etag: ETag,
     options?: { readonly signal?: AbortSignal },
   ): Promise<StoredObject | "unchanged" | undefined> {
-    return this.#step("revalidate", key, (saw) =>
-      this.#readWithFaults(saw, options?.signal, () => this.#world.revalidate(key, etag, options)),
+    return this.#step("revalidate", key, (saw, draw) =>
+      this.#readWithFaults(saw, draw, options?.signal, () => this.#world.revalidate(key, etag, options)),
     );
   }
 
   async #readWithFaults(
     saw: Saw,
+    draw: Draw,
     signal: AbortSignal | undefined,
     read: () => Promise<StoredObject | "unchanged" | undefined>,
   ): Promise<StoredObject | "unchanged" | undefined> {
     throwIfAborted(signal);
     const world = this.#world;
-    const fault = world.dice.draw("read");
+    const fault = draw();
     if (fault === "read-timeout" || fault === "read-500" || fault === "read-503") {
       if (fault === "read-timeout") await world.delay(signal);
       throw fail(fault, saw);
@@ -346,12 +372,12 @@ export class FaultStore implements ObjectStore {
   }
 
   put(key: string, bytes: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<void> {
-    return this.#step("put", key, async (saw) => {
+    return this.#step("put", key, async (saw, draw) => {
       throwIfAborted(options?.signal);
       const world = this.#world;
       const copy = new Uint8Array(bytes);
       const apply = (): Promise<void> => world.put(key, copy);
-      const fault = world.dice.draw("put");
+      const fault = draw();
       switch (fault) {
         case "put-500":
         case "put-503":
@@ -383,13 +409,14 @@ export class FaultStore implements ObjectStore {
     if (!this.#world.atomicCommit) {
       for (const { key, bytes } of puts) await this.put(key, bytes, options);
     }
-    return this.#step("swap", swap.key, (saw) =>
-      this.#swapWithFaults(saw, this.#world.atomicCommit ? puts : [], swap, options?.signal),
+    return this.#step("swap", swap.key, (saw, draw) =>
+      this.#swapWithFaults(saw, draw, this.#world.atomicCommit ? puts : [], swap, options?.signal),
     );
   }
 
   async #swapWithFaults(
     saw: Saw,
+    draw: Draw,
     puts: readonly Put[],
     swap: Swap,
     signal: AbortSignal | undefined,
@@ -403,7 +430,7 @@ export class FaultStore implements ObjectStore {
       if (world.isTooLate(swap)) saw("actor-too-late");
       return await apply();
     };
-    const fault = world.dice.draw("swap");
+    const fault = draw();
     if (fault === undefined) return answered();
     const unknown = (): CommitOutcome => ({ kind: "unknown", cause: fail(fault, saw) });
     switch (fault) {
@@ -445,10 +472,10 @@ export class FaultStore implements ObjectStore {
   }
 
   list(prefix: string, options?: ListOptions): Promise<ListPage> {
-    const run = async (saw: Saw): Promise<ListPage> => {
+    const run = async (saw: Saw, draw: Draw): Promise<ListPage> => {
       throwIfAborted(options?.signal);
       const world = this.#world;
-      const fault = world.dice.draw("list");
+      const fault = draw();
       if (fault === "list-timeout" || fault === "list-503") {
         if (fault === "list-timeout") await world.delay(options?.signal);
         throw fail(fault, saw);
@@ -464,11 +491,11 @@ export class FaultStore implements ObjectStore {
   }
 
   delete(keys: readonly string[], options?: { readonly signal?: AbortSignal }): Promise<void> {
-    return this.#step("delete", keys[0] ?? "", async (saw) => {
+    return this.#step("delete", keys[keys.length >> 1] ?? "", async (saw, draw) => {
       throwIfAborted(options?.signal);
       const world = this.#world;
       const copy = [...keys];
-      const fault = world.dice.draw("delete");
+      const fault = draw();
       if (fault === "delete-timeout" || fault === "delete-503") throw fail(fault, saw);
       if (fault === "delete-late") {
         world.later(() => world.inner.delete(copy));
@@ -480,10 +507,10 @@ export class FaultStore implements ObjectStore {
   }
 
   nowMs(): Promise<number> {
-    return this.#step("now", "", async (saw) => {
+    return this.#step("now", "", async (saw, draw) => {
       const world = this.#world;
       const nowMs = await world.inner.nowMs();
-      const fault = world.dice.draw("clock");
+      const fault = draw();
       if (fault === undefined) return nowMs;
       saw(fault);
       return nowMs + Math.round((world.dice.fraction() * 2 - 1) * 60 * 60 * 1000);

@@ -113,7 +113,8 @@ export class FaultDice {
     return Math.floor(this.fraction() * count);
   }
 
-  draw(operation: FaultOperation): StoreFault | undefined {
+  /** `weight`: how much likelier each kind is than its rate says. */
+  draw(operation: FaultOperation, weight = 1): StoreFault | undefined {
     if (this.#burst?.operation === operation) {
       const { kind } = this.#burst;
       if (--this.#burst.left <= 0) this.#burst = undefined;
@@ -121,7 +122,7 @@ export class FaultDice {
     }
     let rest = this.fraction();
     for (const kind of KINDS[operation]) {
-      rest -= this.rates[kind] ?? 0;
+      rest -= weighted(this.rates[kind], weight);
       if (rest >= 0) continue;
       if (BURST_OF.has(kind)) this.#burst = { kind, operation, left: this.below(BURST_LENGTH_MAX) };
       return kind;
@@ -130,8 +131,8 @@ export class FaultDice {
   }
 
   /** Whether the caller is stopped before its request. */
-  drawPause(): boolean {
-    const rate = this.rates["actor-paused"] ?? 0;
+  drawPause(weight = 1): boolean {
+    const rate = weighted(this.rates["actor-paused"], weight);
     return rate > 0 && this.fraction() < rate;
   }
 
@@ -140,4 +141,11 @@ export class FaultDice {
     this.rates = {};
     this.#burst = undefined;
   }
+}
+
+/** However likely: others have their turn. */
+const WEIGHTED_RATE_MAX = 0.1;
+
+function weighted(rate = 0, weight = 1): number {
+  return weight === 1 ? rate : Math.min(rate * weight, Math.max(rate, WEIGHTED_RATE_MAX));
 }

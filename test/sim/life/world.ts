@@ -22,6 +22,36 @@ export const DAY_MS = 24 * HOUR_MS;
 /** As on S3. */
 const SIGNATURE_MS = 15 * 60 * SECOND_MS;
 
+/** What is done a few times in a life: faults and crashes are made likelier there. */
+const RARE = [
+  "delete blob",
+  "delete pack",
+  "delete page",
+  "delete rollup",
+  "list blob",
+  "list pack",
+  "list project",
+  "list session",
+  "put page",
+  "put rollup",
+  "put session",
+  "read gc",
+  "read meta",
+  "read name",
+  "read page",
+  "read rollup",
+  "swap gc",
+  "swap head",
+  "swap session",
+];
+const RARE_WEIGHT = 4;
+const DELETE_WEIGHT = 25;
+
+function weightOf(what: string): number {
+  if (what.startsWith("delete ")) return DELETE_WEIGHT;
+  return what !== "swap head" && RARE.includes(what) ? RARE_WEIGHT : 1;
+}
+
 /** The virtual clock as one machine shows it. */
 class WrongClock implements Clock {
   readonly #clock: Clock;
@@ -93,7 +123,15 @@ export class LifeAgent {
     this.forge = openForge(store, shown, new SeededRandom(random.next()), this.name);
     if (isCalm || random.below(4) === 0) return;
     const moment = random.below(2) === 0 ? "before" : "after";
-    void this.#restartAfter(this.#store.crashAt(5 + random.below(300), moment));
+    if (random.below(2) === 0) {
+      void this.#restartAfter(this.#store.crashAt(5 + random.below(300), moment));
+      return;
+    }
+    // In the middle of what is done rarely.
+    const isDelete = random.below(2) === 0;
+    const some = isDelete ? RARE.filter((done) => done.startsWith("delete ")) : RARE;
+    const what = some[random.below(some.length)]!;
+    void this.#restartAfter(this.#store.crashWhen((done) => done === what, 1 + random.below(2), moment));
   }
 
   async #restartAfter(crash: Promise<void>): Promise<void> {
@@ -139,7 +177,7 @@ export class LifeWorld {
     this.random = new SeededRandom(seed ^ 0x5eed11fe);
     const { random } = this;
     this.clock = new VirtualClock(Date.UTC(2026, 0, 1) + random.below(DAY_MS));
-    this.endMs = this.clock.nowMs() + (4 + random.below(5)) * DAY_MS;
+    this.endMs = this.clock.nowMs() + (4 + random.below(9)) * DAY_MS;
     this.paceMs = [20 * 60 * SECOND_MS, 3 * HOUR_MS, 12 * HOUR_MS, 40 * HOUR_MS][random.below(4)]!;
     this.breach = new Promise((_, reject) => {
       this.#fail = reject;
@@ -152,8 +190,10 @@ export class LifeWorld {
       rates: {},
       etags: random.below(2) === 0 ? "content" : "version",
       delayMsMax: 14 * 60 * SECOND_MS,
+      freshMs: 30 * 60 * SECOND_MS,
       signatureMs: SIGNATURE_MS,
       classOf,
+      weightOf,
     });
     const count = 2 + random.below(2);
     this.agents = Array.from({ length: count }, (_, i) => new LifeAgent(`A${i}`, this));
