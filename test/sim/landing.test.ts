@@ -1,4 +1,3 @@
-import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,10 +6,11 @@ import { FaultTable } from "../../src/core/store/fault-table.ts";
 import { FAULT_KINDS } from "../../src/core/store/faults.ts";
 import { copySimulator } from "./copy.ts";
 import { INDEX_AT_ONCE, MUTANTS, SHORT_RING } from "./mutants.ts";
+import { runCopy } from "./run-copy.ts";
 import { simulate } from "./simulate.ts";
 
 /** `MIC_SIM_SEEDS` runs more of them. */
-const SEEDS = Number(process.env["MIC_SIM_SEEDS"] ?? 2000);
+const SEEDS = Number(process.env["MIC_SIM_SEEDS"] ?? 1200);
 const MUTANT_SEEDS = 1500;
 const VARIANT_SEEDS = 200;
 const FAULTS_LEAST = 5;
@@ -74,16 +74,5 @@ describe("the simulator's teeth", () => {
 });
 
 function run(directory: string, seeds: number): Promise<{ code: number; output: string }> {
-  const script = join(directory, "test/sim/main.ts");
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      [script, "--seed", "1", "--count", String(seeds)],
-      { cwd: directory, timeout: 55_000 },
-      (error, stdout, stderr) => {
-        const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
-        resolve({ code, output: stdout + stderr });
-      },
-    );
-  });
+  return runCopy(directory, ["--seed", "1", "--count", String(seeds)]);
 }

@@ -13,12 +13,12 @@ export const SMALL_SIZES: readonly Patch[] = [
   {
     file: "src/core/forge/manifest.ts",
     from: "export const HEAD_PACKS_MAX = 200;",
-    to: "export const HEAD_PACKS_MAX = 16;",
+    to: "export const HEAD_PACKS_MAX = 6;",
   },
   {
     file: "src/core/forge/manifest.ts",
     from: "export const PAGE_PACKS = 128;",
-    to: "export const PAGE_PACKS = 5;",
+    to: "export const PAGE_PACKS = 4;",
   },
   {
     file: "src/core/forge/manifest.ts",
