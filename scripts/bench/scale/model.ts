@@ -3,9 +3,10 @@ import type { BuildCosts, ConflictCosts } from "./conflicts.ts";
 import type { EditCosts } from "./tree.ts";
 
 const KIB = 1024;
-/** What a cold check reads of the index for each page that one of its paths is in, and for each conflict it finds. */
+/** What a cold check reads at most of the index for each of its paths, and for each conflict it finds. */
 const PAGE_BYTES = 64 * KIB;
 const BLOCK_BYTES = 32 * KIB;
+const PATHS = 100;
 const HITS = 10;
 
 export interface Prediction {
@@ -13,6 +14,8 @@ export interface Prediction {
   readonly unit: string;
   readonly predicted: number;
   readonly measured: number;
+  /** The model says no more than that it is at most this. */
+  readonly isBound?: boolean;
 }
 
 export interface MeasuredLog {
@@ -24,9 +27,8 @@ export interface MeasuredLog {
 /** `known`: a log a tenth as long. */
 export function predictLog(known: MeasuredLog, large: MeasuredLog): Prediction[] {
   const bytesOf = ({ front, partBytes }: BuildCosts): number => front + partBytes;
-  const spread = spreadOf(known);
-  const pages = 10 * known.built.pages;
-  const coldBytes = 10 * known.built.front + pagesRead(spread, pages) * PAGE_BYTES + HITS * BLOCK_BYTES;
+  const pages = Math.min(PATHS, 10 * known.built.pages);
+  const coldBytes = 10 * known.built.front + pages * PAGE_BYTES + HITS * BLOCK_BYTES;
   return [
     {
       what: "bytes of the index of the log",
@@ -45,6 +47,7 @@ export function predictLog(known: MeasuredLog, large: MeasuredLog): Prediction[]
       unit: "KB",
       predicted: coldBytes / 1e3,
       measured: large.costs.coldBytes / 1e3,
+      isBound: true,
     },
     {
       what: "warm conflict check",
@@ -53,17 +56,6 @@ export function predictLog(known: MeasuredLog, large: MeasuredLog): Prediction[]
       measured: large.costs.warm.p50,
     },
   ];
-}
-
-/** Distinct pages that so many independent places fall into. */
-function pagesRead(places: number, pages: number): number {
-  return pages * (1 - Math.exp(-places / pages));
-}
-
-/** How many independent places the paths of a check are in: neighbours share a page. */
-function spreadOf({ costs, built }: MeasuredLog): number {
-  const read = (costs.coldBytes - built.front - HITS * BLOCK_BYTES) / PAGE_BYTES;
-  return -built.pages * Math.log(1 - Math.min(read / built.pages, 0.99));
 }
 
 /** Levels grow with the logarithm of the files, and what an edit stores and takes with the levels. */
