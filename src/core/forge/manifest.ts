@@ -47,6 +47,8 @@ export class PageCache {
   readonly #store: ObjectStore;
   readonly #project: ProjectId;
   readonly #pages = new Map<ObjectId, ManifestPage>();
+  /** Reads under way, for all who want the same page meanwhile. */
+  readonly #loading = new Map<ObjectId, Promise<ManifestPage>>();
 
   constructor(store: ObjectStore, project: ProjectId) {
     this.#store = store;
@@ -69,19 +71,30 @@ export class PageCache {
   async load(ref: PageRef): Promise<ManifestPage> {
     const cached = this.#pages.get(ref.hash);
     if (cached !== undefined) return cached;
-    const key = pageKey(this.#project, ref.epoch, ref.hash);
-    const page = await readVerified(this.#store, key, {}, ({ bytes }) => {
-      verifyObject(ref.hash, bytes, key);
-      return decodeManifestPage(bytes);
-    });
-    if (page === undefined) throw new MissingPageError(ref.hash);
+    let loading = this.#loading.get(ref.hash);
+    if (loading === undefined) {
+      loading = this.#read(ref).finally(() => this.#loading.delete(ref.hash));
+      this.#loading.set(ref.hash, loading);
+    }
+    const page = await loading;
     if (page.level !== ref.level) {
       throw new MicError(
         "corrupt",
         `the manifest page ${ref.hash} has level ${page.level}, not ${ref.level}`,
       );
     }
-    this.add(ref.hash, page);
+    return page;
+  }
+
+  async #read(ref: PageRef): Promise<ManifestPage> {
+    const key = pageKey(this.#project, ref.epoch, ref.hash);
+    const page = await readVerified(this.#store, key, {}, ({ bytes }) => {
+      verifyObject(ref.hash, bytes, key);
+      return decodeManifestPage(bytes);
+    });
+    if (page === undefined) throw new MissingPageError(ref.hash);
+    // Whoever named it at another level is told so, and nobody finds it here.
+    if (page.level === ref.level) this.add(ref.hash, page);
     return page;
   }
 }
