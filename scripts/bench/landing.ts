@@ -167,6 +167,7 @@ for (const [clients, processes] of [
     bar(`the slowest client at least ${FAIRNESS_MIN} of the mean`, slowest >= FAIRNESS_MIN);
   }
 }
+const peakBytes = server.peakBytes();
 if (bucket !== undefined) {
   await server.stop();
   await measureProcesses(bucket.address("bench/landing"));
@@ -175,6 +176,6 @@ if (bucket !== undefined) {
 const checked = bucket === undefined ? [] : [bucket.address("bench/landing")];
 const fsck = run([MIC, "fsck", ...checked, "--json"], { cwd: work, env });
 console.log(
-  `fsck clean in ${(fsck.wallMs / 1000).toFixed(1)} s; server peak ${(server.peakBytes() / 1e6).toFixed(0)} MB`,
+  `fsck clean in ${(fsck.wallMs / 1000).toFixed(1)} s; server peak ${(peakBytes / 1e6).toFixed(0)} MB`,
 );
 process.exitCode = missed === 0 ? 0 : 1;

@@ -33,15 +33,22 @@ import type { UploadedPacks } from "./uploaded-packs.ts";
 
 const BACKOFF_BASE_MS = 5;
 const BACKOFF_CAP_MS = 2_000;
+/**
+ * After a swap that somebody else won: each of them lets one writer pass, so a long pause helps nobody and leaves
+ * those behind who lost before.
+ */
+const BACKOFF_LOST_CAP_MS = 200;
 /** A head that was seen this recently is built on without asking whether it is still the newest. */
 const FRESH_MS = 1_000;
 /**
- * Those whom a batch answered come back with their next landing a moment later. The next batch waits for them this
- * part of what the swap took: without it the first to come back would go alone, and everybody else a whole swap
- * later. It stretches with the store: with a local one it is nothing.
+ * Those whom a batch answered come back with their next landing a moment later. The next batch waits for them while
+ * they keep coming, this part of what the swap took at most: without it the first to come back would go alone, and
+ * everybody else a whole swap later. It stretches with the store: with a local one it is nothing.
  */
-const GATHER_SHARE = 1 / 8;
-const GATHER_MS_MAX = 25;
+const GATHER_SHARE = 2 / 3;
+const GATHER_MS_MAX = 50;
+/** Without anybody coming, the wait is over. */
+const GATHER_PAUSE_MS = 8;
 
 /** Changes that one swap carries at most. */
 const CHANGES_MAX = 64;
@@ -249,13 +256,17 @@ export class Publisher {
 
   /** Waits, for a moment, until as many landings are there as the last batch had. */
   async #gather(): Promise<void> {
-    const leftMs = this.#gatherUntilMs - this.#options.clock.nowMs();
-    if (leftMs < 1 || this.#queue.length >= this.#lastSize) return;
-    const enough = new Promise<void>((resolve) => {
-      this.#gathered = resolve;
-    });
-    await Promise.race([this.#options.clock.sleep(Math.min(leftMs, GATHER_MS_MAX)), enough]);
-    this.#gathered = undefined;
+    const { clock } = this.#options;
+    for (let before = -1; this.#queue.length < this.#lastSize && this.#queue.length > before; ) {
+      const leftMs = this.#gatherUntilMs - clock.nowMs();
+      if (leftMs < 1) return;
+      before = this.#queue.length;
+      const enough = new Promise<void>((resolve) => {
+        this.#gathered = resolve;
+      });
+      await Promise.race([clock.sleep(Math.min(leftMs, GATHER_PAUSE_MS)), enough]);
+      this.#gathered = undefined;
+    }
   }
 
   /** A head to build on. Asks the store unless it was asked just now and nobody else seems to land. */
@@ -384,7 +395,7 @@ export class Publisher {
       }
       const cause = outcome.kind === "unknown" ? outcome.cause : undefined;
       this.#mustAsk = true;
-      await this.#askAgain(members, cause);
+      await this.#askAgain(members, cause, outcome.kind === "lost" ? BACKOFF_LOST_CAP_MS : BACKOFF_CAP_MS);
       this.#mustAsk = false;
       // While the head is the one we built on, what was sent may yet apply: only the same bytes may follow.
       if (newest()?.etag !== sealed.swap.expected) return { kind: "moved" };
@@ -393,10 +404,10 @@ export class Publisher {
   }
 
   /** Backs off and reads the head, until that works. Throws when nobody waits any more. */
-  async #askAgain(members: readonly Waiting[], cause: unknown): Promise<void> {
+  async #askAgain(members: readonly Waiting[], cause: unknown, capMs: number): Promise<void> {
     const { clock, random, refresh, project } = this.#options;
     for (;;) {
-      await clock.sleep(jitterMs(random, this.#setbacks, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
+      await clock.sleep(jitterMs(random, this.#setbacks, BACKOFF_BASE_MS, capMs));
       this.#setbacks++;
       try {
         this.#asks++;
