@@ -37,6 +37,14 @@ describe("days in the life of a project", () => {
     expect(counts["faults"]).toBeGreaterThan(100 * SMALL_SEEDS);
   });
 
+  /** Answers that are damaged time and again, while a rollup that was found damaged is built anew. */
+  test.each([902, 2819])("seed %i, which found a fault that the others do not", async (seed) => {
+    const directory = join(copies, `seed-${seed}`);
+    copySimulator(directory, SMALL_SIZES);
+    const { code, output } = await runCopy(directory, ["--story", "life", "--seed", String(seed)]);
+    expect(code, output).toBe(0);
+  });
+
   test("with the sizes that are used", async () => {
     for (let seed = 1; seed <= REAL_SEEDS; seed++) await simulateLife(seed);
   });

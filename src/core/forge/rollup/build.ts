@@ -2,7 +2,7 @@
 
 import { hexToBytes } from "../../base/bytes.ts";
 import { throwIfAborted } from "../../base/clock.ts";
-import { invariant } from "../../base/errors.ts";
+import { invariant, MicError } from "../../base/errors.ts";
 import { type Epoch, epochOf, type Position } from "../../base/ids.ts";
 import type { RollupRef } from "../../codec/head.ts";
 import type { LandingRecord } from "../../codec/landing-record.ts";
@@ -96,10 +96,13 @@ class RollupBuilder {
         if (!(error instanceof DamagedRollupError)) throw error;
         // Found while it was read: built again, and then all of it once more.
         const { ref } = error;
-        invariant(
-          !this.#replaced.has(placeOf(ref)),
-          `a rollup of ${ref.first} that was just built is damaged`,
-        );
+        // Twice damaged is not what is stored: the store's answers are.
+        if (this.#replaced.has(placeOf(ref))) {
+          throw new MicError("corrupt", `the rollup of ${ref.first} that was just built reads as damaged`, {
+            hint: "try again; `mic fsck` tells whether the store keeps what it is given",
+            cause: error,
+          });
+        }
         await this.#replace(ref.level, ref.first);
       }
     }
