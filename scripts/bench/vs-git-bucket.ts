@@ -59,6 +59,8 @@ runAll(
     ["git", "init", "--quiet"],
     ["git", "add", "-A"],
     ["git", "commit", "--quiet", "-m", "first"],
+    // As a repository is that was pushed to.
+    ["git", "repack", "--quiet", "-a", "-d"],
   ],
   { cwd: join(gitServed, "tree"), env },
 );
