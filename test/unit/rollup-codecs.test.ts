@@ -125,12 +125,14 @@ function refusesOrDecodes(decode: (bytes: Uint8Array) => unknown, bytes: Uint8Ar
   }
 }
 
-describe.each(formats)("rollup $name", ({ name, bytes, decode }) => {
-  // What zstd makes of a block may change with its version.
-  test.skipIf(name === "touched-zstd")("encodes to its golden vector", () => {
-    expect(bytesToHex(bytes)).toBe(golden[name]?.hex);
-  });
+/** What zstd makes of a block may change with its version. */
+const exact = formats.filter(({ name }) => name !== "touched-zstd");
 
+test.each(exact)("rollup $name encodes to its golden vector", ({ name, bytes }) => {
+  expect(bytesToHex(bytes)).toBe(golden[name]?.hex);
+});
+
+describe.each(formats)("rollup $name", ({ name, bytes, decode }) => {
   test("decodes its golden vector to the same", () => {
     expect(decode(new Uint8Array(hexToBytes(golden[name]!.hex)))).toEqual(decode(bytes));
   });

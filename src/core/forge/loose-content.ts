@@ -21,8 +21,9 @@ import { LargeContentFramer } from "../objects/large-content.ts";
 import { PackStream } from "../objects/pack-stream.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import { readVerified } from "../store/read-verified.ts";
+import { searchedEpochs } from "./epochs.ts";
 import type { CallOptions, StoredContent } from "./forge.ts";
-import { EPOCHS_SEARCHED, recentEpochs, type UploadedPacks } from "./uploaded-packs.ts";
+import type { UploadedPacks } from "./uploaded-packs.ts";
 
 /** Memory to begin with. */
 const FIRST_BYTES = 4 << 10;
@@ -135,7 +136,7 @@ export class LooseContent {
     id: ObjectId,
     options: CallOptions & { readonly sinceMs?: number } = {},
   ): Promise<LooseObject | undefined> {
-    const epochs = recentEpochs(await this.#store.nowMs(), EPOCHS_SEARCHED, options.sinceMs);
+    const epochs = searchedEpochs(await this.#store.nowMs(), options.sinceMs);
     const { signal } = options;
     for (let start = 0; start < epochs.length; start += EPOCHS_TOGETHER) {
       const together = epochs.slice(start, start + EPOCHS_TOGETHER);

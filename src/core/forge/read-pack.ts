@@ -1,17 +1,15 @@
 /** Packs as they are stored: those that the project's log names, and those uploaded in the last days. */
 import { corrupt, MicError } from "../base/errors.ts";
-import { type Epoch, epochOf, type PackId, type ProjectId, parsePackId } from "../base/ids.ts";
+import { type Epoch, type PackId, type ProjectId, parsePackId } from "../base/ids.ts";
 import { packIdOf } from "../codec/pack.ts";
 import { packKey } from "../objects/keys.ts";
 import { readVerified } from "../store/read-verified.ts";
 import type { ForgeContext } from "./context.ts";
+import { searchedEpochs } from "./epochs.ts";
 import type { CallOptions } from "./forge.ts";
 import { openSnapshot } from "./positions.ts";
 import type { Snapshot } from "./snapshot.ts";
 
-const DAY_MS = 86_400_000;
-/** Days after which an uploaded pack that nothing names may be gone. */
-const EPOCHS_SEARCHED = 4;
 /** A pack that is larger is not read as a whole. */
 export const READ_PACK_BYTES_MAX = 64 << 20;
 
@@ -46,9 +44,7 @@ export async function* findPack(
   snapshot: Snapshot,
   pack: PackId,
 ): AsyncGenerator<{ readonly epoch: Epoch; readonly size: number }> {
-  const nowMs = await context.store.nowMs();
-  for (let days = 0; days < EPOCHS_SEARCHED; days++) {
-    const epoch = epochOf(nowMs - days * DAY_MS);
+  for (const epoch of searchedEpochs(await context.store.nowMs())) {
     const key = packKey(snapshot.project, epoch, pack);
     const { objects } = await context.store.list(key, { limit: 1 });
     if (objects[0]?.key === key) yield { epoch, size: objects[0].size };

@@ -15,13 +15,8 @@ import { packKey } from "../objects/keys.ts";
 import { verifyPack } from "../objects/verify-pack.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import { readVerified } from "../store/read-verified.ts";
+import { isNameable, searchedEpochs } from "./epochs.ts";
 
-const DAY_MS = 86_400_000;
-/** A head may newly name packs of today and yesterday; older ones are copied, while they are still there. */
-export const EPOCHS_NAMEABLE = 2;
-export const EPOCHS_SEARCHED = 4;
-/** However long ago something was stored. */
-const EPOCHS_SEARCHED_MAX = 64;
 /** First guess at the length of an index that another process wrote. */
 const TAIL_GUESS_BYTES = 64 << 10;
 const REMEMBERED_MAX = 1024;
@@ -86,9 +81,7 @@ export class UploadedPacks {
         data: { object: pack },
       });
     }
-    return recentEpochs(storeMs, EPOCHS_NAMEABLE).includes(found.epoch)
-      ? found
-      : await this.#copy(found, storeMs);
+    return isNameable(found.epoch, storeMs) ? found : await this.#copy(found, storeMs);
   }
 
   /** An uploaded pack, under whatever epoch it is. */
@@ -110,7 +103,7 @@ export class UploadedPacks {
 
   async #find(pack: PackId, storeMs: number): Promise<UploadedPack | undefined> {
     const expected = this.#expected.get(pack);
-    const recent = recentEpochs(storeMs, EPOCHS_SEARCHED);
+    const recent = searchedEpochs(storeMs);
     for (const epoch of expected === undefined ? recent : [expected, ...recent]) {
       const key = packKey(this.#project, epoch, pack);
       const { objects } = await this.#store.list(key, { limit: 1 });
@@ -188,12 +181,6 @@ function openPack(bytes: Uint8Array): { id: PackId; index: PackIndex; indexLengt
   const index = openPackIndex(new Uint8Array(bytes.subarray(bytes.length - tailLength)));
   if (index.packSize !== bytes.length) throw corrupt("pack", `${bytes.length} bytes, not ${index.packSize}`);
   return { id: packIdOf(bytes), index, indexLength: tailLength };
-}
-
-/** Today and the days before it, newest first: `count` of them, or as many as reach back to `sinceMs`. */
-export function recentEpochs(storeMs: number, count: number, sinceMs = storeMs): Epoch[] {
-  const since = Math.min(Math.ceil((storeMs - sinceMs) / DAY_MS) + 1, EPOCHS_SEARCHED_MAX);
-  return Array.from({ length: Math.max(count, since) }, (_, days) => epochOf(storeMs - days * DAY_MS));
 }
 
 /** The forge makes nodes, records and operations itself and believes no others. */

@@ -41,10 +41,10 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
     to: "",
   },
   {
-    name: "a landing may name an upload however old",
-    file: "src/core/forge/uploaded-packs.ts",
-    from: "return recentEpochs(storeMs, EPOCHS_NAMEABLE).includes(found.epoch)",
-    to: "return storeMs > 0",
+    name: "a head may newly name what was written however long ago",
+    file: "src/core/forge/epochs.ts",
+    from: "return lastEpochs(storeMs, NAMEABLE).includes(epoch);",
+    to: "return storeMs > 0 || epoch === lastEpochs(storeMs, NAMEABLE)[0];",
   },
   {
     name: "rollups know nothing of what was put below a path",

@@ -1,10 +1,10 @@
 /** Puts a merged pack into a head, in place of the packs that it was made of. */
 import type { ProjectId } from "../../base/ids.ts";
 import type { ManifestPack } from "../../codec/pack-entry.ts";
+import { isNameable } from "../epochs.ts";
 import type { HeadChange } from "../head-change.ts";
 import type { PageCache } from "../manifest.ts";
 import { replacePacks } from "../replace-packs.ts";
-import { EPOCHS_NAMEABLE, recentEpochs } from "../uploaded-packs.ts";
 
 export interface Replacement {
   readonly removed: readonly ManifestPack[];
@@ -21,7 +21,7 @@ export function replaceWithMerged(
     what: `the merged pack of ${merged.first} to ${merged.last}`,
     apply: async ({ head }, { epoch, storeMs }) => {
       // Written before yesterday: a collector may be about to take it.
-      if (!recentEpochs(storeMs, EPOCHS_NAMEABLE).includes(merged.epoch)) return undefined;
+      if (!isNameable(merged.epoch, storeMs)) return undefined;
       const lists = await replacePacks(head, { removed, added: [merged] }, { project, epoch, cache: pages });
       return lists === undefined ? undefined : { ...lists, rollups: head.rollups };
     },

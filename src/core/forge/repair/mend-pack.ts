@@ -9,12 +9,12 @@ import { FrameBuilder } from "../../objects/frame-builder.ts";
 import { packKey } from "../../objects/keys.ts";
 import type { ObjectContent } from "../../objects/read-frame.ts";
 import type { ForgeContext } from "../context.ts";
+import { isNameable } from "../epochs.ts";
 import type { HeadChange } from "../head-change.ts";
 import { PageCache } from "../manifest.ts";
 import type { ObjectTable } from "../object-table.ts";
 import type { ProjectStore } from "../project-store.ts";
 import { type PackReplacement, replacePacks } from "../replace-packs.ts";
-import { EPOCHS_NAMEABLE, recentEpochs } from "../uploaded-packs.ts";
 import type { FoundObjects, FoundRecord } from "./found-objects.ts";
 import { idsOfPack, salvage } from "./salvage.ts";
 
@@ -112,9 +112,7 @@ export function changeLists(
   return {
     what: `repair of the pack of ${first!.first} to ${first!.last}`,
     apply: async ({ head }, { epoch, storeMs }) => {
-      const isFresh =
-        storedUnder === undefined || recentEpochs(storeMs, EPOCHS_NAMEABLE).includes(storedUnder);
-      if (!isFresh) return undefined;
+      if (storedUnder !== undefined && !isNameable(storedUnder, storeMs)) return undefined;
       const place = { project, epoch, cache: new PageCache(context.store, project) };
       const lists = await replacePacks(head, replacement, place);
       return lists === undefined ? undefined : { ...lists, rollups: head.rollups };

@@ -1,14 +1,13 @@
 /** Puts a rollup into a head, in place of the rollups that it stands for from then on. */
-import { epochOf, type Position } from "../../base/ids.ts";
+import type { Position } from "../../base/ids.ts";
 import type { RollupRef } from "../../codec/head.ts";
 import type { LandingRecord } from "../../codec/landing-record.ts";
 import { rollupSpan } from "../../codec/rollup.ts";
 import type { Put } from "../../store/object-store.ts";
+import { isNameable } from "../epochs.ts";
 import type { HeadChange } from "../head-change.ts";
 import type { Snapshot } from "../snapshot.ts";
 import { digestOfRecords } from "./digest.ts";
-
-const DAY_MS = 86_400_000;
 
 /** What tells that a head has the log that a rollup was built from. */
 export interface RollupOrigin {
@@ -26,7 +25,7 @@ export function attachRollup(ref: RollupRef, origin: RollupOrigin, puts: readonl
       const { head } = snapshot;
       if (ref.last > head.position) return undefined;
       // Written before yesterday: a collector may be about to take it.
-      if (ref.epoch !== epochOf(storeMs) && ref.epoch !== epochOf(storeMs - DAY_MS)) return undefined;
+      if (!isNameable(ref.epoch, storeMs)) return undefined;
       const there = rollupsWithin(head.rollups, ref);
       if (!areSame(there, origin.replaces)) return undefined;
       for (const [first, digest] of origin.read) {
