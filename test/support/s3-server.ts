@@ -27,6 +27,8 @@ export type Misbehaviour =
   | { readonly kind: "truncate" }
   /** Done or not, the answer comes late, or never (Infinity). */
   | { readonly kind: "delay"; readonly ms: number; readonly isDone: boolean }
+  /** The request is done, and answered, once `until` resolves. */
+  | { readonly kind: "hold"; readonly until: Promise<void> }
   /** An answer of another kind than S3's. */
   | { readonly kind: "say"; readonly answer: S3Answer; readonly isDone: boolean }
   /** It is done, and these headers are taken out of the answer. */
@@ -193,6 +195,9 @@ export class S3Server implements AsyncDisposable {
         await systemClock.sleep(what.ms);
         return this.#send(request, response, answer ?? this.objects.answer(request));
       }
+      case "hold":
+        await what.until;
+        return this.#send(request, response, this.objects.answer(request));
       case "say":
         if (what.isDone) this.objects.answer(request);
         return this.#send(request, response, what.answer);

@@ -46,7 +46,7 @@ test("a certificate that nobody trusts ends the call before anything is sent, an
     message: expect.stringContaining(`the certificate of localhost:${port} is not trusted`),
   });
   expect(requests).toEqual([]);
-  expect(performance.now() - began).toBeLessThan(2000);
+  expect(performance.now() - began).toBeLessThan(10_000);
 });
 
 test("a certificate that is passed in is trusted", async () => {

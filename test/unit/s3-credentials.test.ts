@@ -309,7 +309,7 @@ describe("runCredentialProcess()", () => {
     await expect(run("sh -c 'sleep 30 & sleep 30'", 200)).rejects.toMatchObject({
       message: expect.stringContaining("did not end within 200 ms"),
     });
-    expect(performance.now() - start).toBeLessThan(5000);
+    expect(performance.now() - start).toBeLessThan(20_000);
   });
 
   test.each([
@@ -432,7 +432,7 @@ describe("instance metadata", () => {
       metadataTimeoutMs: 150,
     });
     await expect(source.get()).rejects.toMatchObject({ message: expect.stringContaining("nobody answers") });
-    expect(performance.now() - start).toBeLessThan(2000);
+    expect(performance.now() - start).toBeLessThan(10_000);
     silent.closeAllConnections();
   });
 });

@@ -125,7 +125,7 @@ describe("a slow caller", () => {
     const startedAt = performance.now();
     await closed(socket);
     clearInterval(drip);
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
   });
 
   test("that stops in a later head on the same connection is cut", async () => {
@@ -136,7 +136,7 @@ describe("a slow caller", () => {
     socket.write("GET / HT");
     const startedAt = performance.now();
     await closed(socket);
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
   });
 
   test("whose body does not move is cut, and its handler told", async () => {
@@ -221,7 +221,7 @@ describe("Port.drain()", () => {
     await delay(50);
     const startedAt = performance.now();
     await opened.port.drain(150);
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
     expect(opened.port.connections).toBe(1);
     opened.port.close();
     await closed(socket);
