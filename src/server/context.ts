@@ -2,12 +2,11 @@
 import type { Clock } from "../core/base/clock.ts";
 import type { Random } from "../core/base/random.ts";
 import type { Forge } from "../core/forge/forge.ts";
+import type { Accounts } from "./auth/accounts.ts";
+import type { Audit } from "./auth/audit.ts";
+import type { Authorizer } from "./auth/authorizer.ts";
+import type { Principal } from "./auth/principal.ts";
 import type { LiveEvents } from "./live/live-events.ts";
-
-/** Who calls. */
-export interface Principal {
-  readonly account: string;
-}
 
 export interface ServerLog {
   /** One structured line; `fields` are plain JSON values and never hold a token. */
@@ -17,17 +16,21 @@ export interface ServerLog {
 }
 
 export interface ServerContext {
-  /** Tells `events` of every change that passes through it. */
+  /** Tells `events` of every change that passes through it. It lets everybody do everything: see `authorizer`. */
   readonly forge: Forge;
   readonly events: LiveEvents;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: ServerLog;
   /**
-   * The caller behind an `authorization` header. Errors: `unauthenticated` without a token or for one that is not
-   * known. Every handler that is not public calls it first, and only once.
+   * The caller behind an `authorization` header: nobody without one. Errors: `unauthenticated` for a token that is
+   * not valid. Every handler calls it first, and only once.
    */
   authenticate(authorization: string | undefined): Principal;
+  readonly accounts: Accounts;
+  /** What the caller may do: every endpoint asks it, as its `access` says. */
+  readonly authorizer: Authorizer;
+  readonly audit: Audit;
   /** Fires when the server drains: live streams end, calls that are running finish. */
   readonly draining: AbortSignal;
   /** mic's version. */

@@ -1,0 +1,111 @@
+/**
+ * Users, tokens, and who may do what: the port behind which the auth database stands. Everything is synchronous,
+ * as SQLite is; nothing here knows HTTP. Names and addresses compare without case.
+ */
+import type { ProjectId } from "../../core/base/ids.ts";
+import type { Principal, Role, Scope, UserId } from "./principal.ts";
+
+export interface User {
+  readonly id: UserId;
+  /** `[a-z0-9][a-z0-9._-]*`, as an organization's; it names the organization that is the user's own. */
+  readonly name: string;
+  readonly email: string | undefined;
+  readonly isSiteAdmin: boolean;
+  readonly hasPassword: boolean;
+  /** Unix milliseconds. */
+  readonly createdAtMs: number;
+  readonly disabledAtMs: number | undefined;
+}
+
+/**
+ * `personal` ones are made by their user; `access` and `refresh` ones by signing in; `session` ones are cookies of
+ * the server's own pages and no bearer tokens.
+ */
+export type TokenKind = "personal" | "access" | "refresh" | "session";
+
+export interface Token {
+  readonly id: string;
+  readonly user: UserId;
+  readonly kind: TokenKind;
+  readonly name: string;
+  readonly scope: Scope;
+  readonly onlyProject: ProjectId | undefined;
+  /** OAuth client, for `access` and `refresh`. */
+  readonly client: string | undefined;
+  /** Tokens of one sign-in; revoking one revokes them all. */
+  readonly family: string | undefined;
+  readonly createdAtMs: number;
+  readonly expiresAtMs: number | undefined;
+  /** Within a minute or so. */
+  readonly lastUsedAtMs: number | undefined;
+}
+
+export interface NewToken {
+  readonly user: UserId;
+  readonly kind: TokenKind;
+  readonly name: string;
+  readonly scope: Scope;
+  readonly onlyProject?: ProjectId;
+  readonly client?: string;
+  readonly family?: string;
+  readonly expiresAtMs?: number;
+}
+
+export interface Member {
+  readonly user: User;
+  readonly role: Role;
+}
+
+export interface CreateUser {
+  readonly name: string;
+  readonly email?: string;
+  /** Absent: signs in with tokens only. */
+  readonly password?: string;
+  readonly isSiteAdmin?: boolean;
+}
+
+export interface Accounts {
+  /**
+   * The principal of a bearer token (kinds `personal` and `access`) of a user who is not disabled. Cheap: what is
+   * known is remembered until anything in the database changes, by whomever. Errors: `unauthenticated`, in the same
+   * time for every wrong token.
+   */
+  authenticate(token: string): Principal;
+
+  /** Errors: `already-exists`, `usage` (name, address, a password too short, too long, or too common). */
+  createUser(request: CreateUser): Promise<User>;
+  /** By id, name or address. */
+  findUser(what: string): User | undefined;
+  listUsers(page: { readonly after?: string; readonly limit: number }): readonly User[];
+  setDisabled(user: UserId, isDisabled: boolean): void;
+  setSiteAdmin(user: UserId, isSiteAdmin: boolean): void;
+  /** Ends every sign-in of the user, personal tokens excepted. Errors: `usage`. */
+  setPassword(user: UserId, password: string): Promise<void>;
+  /**
+   * The user with this name or address and password, who is not disabled. Takes the same time whether or not there
+   * is one. Errors: `unauthenticated`; `too-large` for a password above PASSWORD_BYTES_MAX, before it is hashed.
+   * Counting failures is the caller's (../network/).
+   */
+  checkPassword(login: string, password: string): Promise<User>;
+
+  /** The secret is in no other place afterwards. */
+  createToken(request: NewToken): { readonly token: Token; readonly secret: string };
+  /** Whatever its kind, and valid: what the OAuth endpoints and the pages look up by secret. */
+  findToken(secret: string, kind: TokenKind): Token | undefined;
+  getToken(id: string): Token | undefined;
+  listTokens(user: UserId): readonly Token[];
+  /** With its family. True when there was one. */
+  revokeToken(id: string): boolean;
+  revokeFamily(family: string): void;
+
+  /** The greater of the role in the project and the one in its organization (a user owns the one of its name). */
+  roleIn(user: UserId, project: ProjectId, organization: string): Role | undefined;
+  roleInOrganization(user: UserId, organization: string): Role | undefined;
+  listProjectMembers(project: ProjectId): readonly Member[];
+  listOrganizationMembers(organization: string): readonly Member[];
+  /** Undefined takes the role away. Errors: `usage` when the last owner of an organization would go. */
+  setProjectRole(project: ProjectId, user: UserId, role: Role | undefined): void;
+  setOrganizationRole(organization: string, user: UserId, role: Role | undefined): void;
+  /** True when some user or member owns this name: nobody else may make an organization of it. */
+  isNameTaken(organization: string): boolean;
+}

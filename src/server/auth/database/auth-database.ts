@@ -1,0 +1,133 @@
+/**
+ * The auth database: one SQLite file in WAL mode, small, private to its owner. On the primary it is written here; on a
+ * follower another process replaces its content and it is only read.
+ */
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from "node:fs";
+import path from "node:path";
+import Database from "better-sqlite3";
+import { MicError } from "../../../core/base/errors.ts";
+import { MIGRATIONS } from "./migrations.ts";
+
+/** `mica`, big-endian. */
+const APPLICATION_ID = 0x6d696361;
+/** For another process that writes: `mic admin … --data`. */
+const BUSY_MS = 5_000;
+
+export interface OpenAuthDatabase {
+  readonly file: string;
+  /** A follower's is never written, and may be behind: one that is newer than this program is still refused. */
+  readonly readOnly?: boolean;
+}
+
+export class AuthDatabase implements Disposable {
+  readonly file: string;
+  readonly isReadOnly: boolean;
+  readonly sql: Database.Database;
+  readonly #listeners = new Set<() => void>();
+  #dataVersion = 0;
+  #changes = 0;
+
+  /** Errors: `corrupt`, `unsupported` for the file of a newer mic, `forbidden` where it cannot be opened. */
+  constructor({ file, readOnly = false }: OpenAuthDatabase) {
+    this.file = file;
+    this.isReadOnly = readOnly;
+    this.sql = open(file, readOnly);
+    try {
+      migrate(this.sql, file, readOnly);
+    } catch (error) {
+      this.sql.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Runs `change` in one write transaction and tells those who remember what they read. Errors: `forbidden` on a
+   * follower; those of `change`, with nothing written.
+   */
+  write<T>(change: (sql: Database.Database) => T): T {
+    if (this.isReadOnly) {
+      throw new MicError("forbidden", "accounts cannot be changed here: this server follows another one");
+    }
+    const result = this.sql.transaction(() => change(this.sql)).immediate();
+    this.#changes++;
+    for (const listener of this.#listeners) listener();
+    return result;
+  }
+
+  /** Differs from what it was before whenever anything may have changed, whoever changed it. Costs a few µs. */
+  version(): string {
+    this.#dataVersion = this.sql.pragma("data_version", { simple: true }) as number;
+    return `${this.#dataVersion}.${this.#changes}`;
+  }
+
+  /** After every `write` of this process. Returns what ends it. */
+  onWrite(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  [Symbol.dispose](): void {
+    this.sql.close();
+  }
+}
+
+function open(file: string, readOnly: boolean): Database.Database {
+  try {
+    if (!readOnly && !existsSync(file)) {
+      mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+      closeSync(openSync(file, "a", 0o600));
+    }
+    const sql = new Database(file, { readonly: readOnly, fileMustExist: true, timeout: BUSY_MS });
+    if (!readOnly) {
+      if (process.platform !== "win32") chmodSync(file, 0o600);
+      sql.pragma("journal_mode = WAL");
+      sql.pragma("synchronous = FULL");
+      sql.pragma("foreign_keys = ON");
+    }
+    return sql;
+  } catch (cause) {
+    const { code } = cause as { readonly code?: string };
+    if (code === "SQLITE_NOTADB" || code === "SQLITE_CORRUPT") throw damaged(file, cause);
+    throw new MicError("forbidden", `the accounts in ${file} cannot be opened (${code ?? String(cause)})`, {
+      hint: "the file and its directory must belong to the user that runs mic",
+      cause,
+    });
+  }
+}
+
+/** Each migration and its number are written together: a crash leaves one version or the next. */
+function migrate(sql: Database.Database, file: string, readOnly: boolean): void {
+  const read = (name: string): number => Number(sql.pragma(name, { simple: true }));
+  let version: number;
+  try {
+    const id = read("application_id");
+    version = read("user_version");
+    if (id !== APPLICATION_ID && (id !== 0 || version !== 0)) throw damaged(file, undefined);
+  } catch (cause) {
+    if (cause instanceof MicError) throw cause;
+    throw damaged(file, cause);
+  }
+  if (version > MIGRATIONS.length) {
+    throw new MicError("unsupported", `the accounts in ${file} were written by a newer mic`, {
+      hint: "install that version; this one would not know what it reads",
+    });
+  }
+  if (readOnly) return;
+  sql
+    .transaction(() => {
+      // Another process may have been here first.
+      for (let next = read("user_version"); next < MIGRATIONS.length; next++) {
+        sql.exec(MIGRATIONS[next]!);
+        sql.pragma(`application_id = ${APPLICATION_ID}`);
+        sql.pragma(`user_version = ${next + 1}`);
+      }
+    })
+    .immediate();
+}
+
+function damaged(file: string, cause: unknown): MicError {
+  return new MicError("corrupt", `${file} is no database of accounts`, {
+    hint: "restore it: mic admin restore, or start with --auth-replica on an empty directory",
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
