@@ -1,13 +1,15 @@
 /**
- * The long run of the simulator: `npm run sim -- --seeds 10000 [--from 1] [--workers 2] [--story landing|life]`.
+ * The long run of the simulator:
+ * `npm run sim -- --seeds 10000 [--from 1] [--workers 2] [--story landing|life] [--out FILE] [--every SEEDS]`.
  * One seed again, with everything that happened: `npm run sim -- --story life --sizes small --seed 7 --trace`.
  *
  * Works on a copy of the sources as they are when it starts. Prints each failure with the command that replays it,
- * and at the end the table of faults. Exits with 1 when a seed failed, or when a table of at least 10,000 seeds
- * has a cell with fewer than 100 faults.
+ * and the table of faults: every so many seeds (default 1000) as it is so far, and at the end. `--out`: the last
+ * table that was printed, in a file. Exits with 1 when a seed failed, or when a table of at least 10,000 seeds has
+ * a cell with fewer than 100 faults.
  */
 import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FaultTable } from "../../src/core/store/fault-table.ts";
@@ -70,25 +72,39 @@ async function replay(seed: string): Promise<number> {
 async function runAll(): Promise<number> {
   const seeds = Number(option("--seeds") ?? "1000");
   const from = Number(option("--from") ?? "1");
+  const every = Number(option("--every") ?? "1000");
   const queue = jobsOf(from, seeds, option("--story"));
   const count = queue.length;
   for (const sizes of ["small", "real"] as const) copyOf(sizes);
   let done = 0;
+  let saidAt = 0;
   const work = async (): Promise<void> => {
     for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
       await runJob(job);
       done++;
-      if (done % 20 === 0) report(done, count);
+      if (done % 20 === 0) console.log(progress(done, count));
+      const reached = Math.floor(((done / count) * seeds) / every);
+      if (reached === saidAt || done === count) continue;
+      saidAt = reached;
+      say(progress(done, count));
     }
   };
   await Promise.all(Array.from({ length: Number(option("--workers") ?? "1") }, work));
-  report(done, count);
-  console.log(`\n${formatTable(table)}\n`);
-  const small = cellsOf(table).filter((cell) => cell.count < CELL_MIN);
-  for (const { what, kind, count: times } of small) console.log(`few: ${what}: ${kind}: ${times}`);
-  console.log(`${small.length} cells below ${CELL_MIN}; ${failed.length} seeds failed`);
-  for (const command of failed) console.log(command);
-  return failed.length > 0 || (seeds >= SEEDS_FOR_CELLS && small.length > 0) ? 1 : 0;
+  const few = say(progress(done, count));
+  return failed.length > 0 || (seeds >= SEEDS_FOR_CELLS && few > 0) ? 1 : 0;
+}
+
+/** The table as it is now. Returns how many cells are too small. */
+function say(heading: string): number {
+  const few = cellsOf(table).filter((cell) => cell.count < CELL_MIN);
+  const lines = [heading, "", formatTable(table), ""];
+  for (const { what, kind, count } of few) lines.push(`few: ${what}: ${kind}: ${count}`);
+  lines.push(`${few.length} cells below ${CELL_MIN}; ${failed.length} seeds failed`, ...failed, "");
+  const text = lines.join("\n");
+  console.log(text);
+  const out = option("--out");
+  if (out !== undefined) writeFileSync(out, text);
+  return few.length;
 }
 
 /** Every seed runs both stories; days in the life of a project mostly with small sizes. */
@@ -131,9 +147,9 @@ function fail(story: string, sizes: Sizes, seed: number, output: string): void {
   console.log(`FAILED ${command}\n${output.split("\n").slice(0, 12).join("\n")}\n`);
 }
 
-function report(done: number, count: number): void {
+function progress(done: number, count: number): string {
   const seconds = Math.round((performance.now() - startedMs) / 1000);
-  console.log(`${seconds} s, ${done} of ${count} jobs: ${JSON.stringify(total)}`);
+  return `${seconds} s, ${done} of ${count} jobs: ${JSON.stringify(total)}`;
 }
 
 function runMain(sizes: Sizes, args: readonly string[]): Promise<{ code: number; output: string }> {

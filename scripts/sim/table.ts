@@ -1,4 +1,7 @@
-/** Prints a table of faults: what was done against what went wrong, and which cells are too small. */
+/**
+ * Prints a table of faults: what was done against what went wrong, which cells are too small, and why what is not
+ * in it cannot be.
+ */
 import type { FaultTable } from "../../src/core/store/fault-table.ts";
 import {
   ACTOR_FAULT_KINDS,
@@ -7,11 +10,41 @@ import {
   faultsOf,
 } from "../../src/core/store/faults.ts";
 
-const VERBS: readonly FaultOperation[] = ["read", "list", "put", "swap", "delete", "clock"];
-/** Of an actor's faults, those that only a swap or only a clock can have. */
-const ONLY: Partial<Record<FaultKind, FaultOperation>> = {
-  "actor-too-late": "swap",
-  "actor-clock-wrong": "clock",
+/** Why the faults of other operations cannot befall this one. Each has those of its own, and those of actors. */
+const OTHERS: Readonly<Record<FaultOperation, string>> = {
+  read: "A read changes nothing: a late or second one does nothing, and an answer that is lost is a timeout.",
+  list:
+    "A list changes nothing either, and one that is damaged is no list: adapters refuse what they cannot parse. " +
+    "What it can do is leave out what is new.",
+  put:
+    "A put has no precondition: no 409 and no 412; 429 is answered as 503 is. Its content cannot be torn: stores " +
+    "check its length and digest, and what is not stored whole is not there (put-500).",
+  swap:
+    "A swap is one request whose length and digest the store checks: it cannot be torn. A full store refuses it as " +
+    "one that fails does (swap-500).",
+  delete:
+    "A delete cannot be torn: it carries names, and each of them is gone or is not (delete-late, " +
+    "delete-answer-lost). A second one does nothing.",
+  clock: "The store's time comes with any answer: it can be wrong, or not come.",
+};
+
+interface Only {
+  readonly isWhere: (what: string) => boolean;
+  readonly why: string;
+}
+
+/** Faults of actors that some operations cannot have. */
+const ONLY: Readonly<Partial<Record<FaultKind, Only>>> = {
+  "actor-too-late": {
+    isWhere: (what) => what === "swap head",
+    why:
+      "only swaps of the head are signed with the time of a check; others are signed when they are sent, and " +
+      "whoever sent one has his answer, or none, before its time is over",
+  },
+  "actor-clock-wrong": {
+    isWhere: (what) => what === "clock",
+    why: "an actor reads its own clock without a request; it counts once for each actor that does",
+  },
 };
 
 export interface Cell {
@@ -24,8 +57,7 @@ export interface Cell {
 export function cellsOf(table: FaultTable): Cell[] {
   const cells: Cell[] = [];
   for (const what of [...table.calls.keys()].sort()) {
-    const verb = what.split(" ")[0] as FaultOperation;
-    for (const kind of kindsOf(verb)) {
+    for (const kind of kindsOf(what.split(" ")[0] as FaultOperation)) {
       if (isApplicable(what, kind)) cells.push({ what, kind, count: table.count(kind, what) });
     }
   }
@@ -33,21 +65,19 @@ export function cellsOf(table: FaultTable): Cell[] {
 }
 
 function kindsOf(verb: FaultOperation): readonly FaultKind[] {
-  const actor = ACTOR_FAULT_KINDS.filter((kind) => ONLY[kind] === undefined || ONLY[kind] === verb);
-  return [...faultsOf(verb), ...actor];
+  return [...faultsOf(verb), ...ACTOR_FAULT_KINDS];
 }
 
-/** Only swaps of the head carry the time of a check. */
 function isApplicable(what: string, kind: FaultKind): boolean {
-  return kind !== "actor-too-late" || what === "swap head";
+  return ONLY[kind]?.isWhere(what) ?? true;
 }
 
 export function formatTable(table: FaultTable): string {
   const lines: string[] = [];
-  for (const verb of VERBS) {
+  for (const [verb, others] of Object.entries(OTHERS) as [FaultOperation, string][]) {
     const rows = [...table.calls.keys()].filter((what) => what.split(" ")[0] === verb).sort();
+    const kinds = kindsOf(verb).filter((kind) => rows.some((what) => isApplicable(what, kind)));
     if (rows.length === 0) continue;
-    const kinds = kindsOf(verb);
     const names = kinds.map((kind) => kind.replace(`${verb}-`, "").replace("actor-", ""));
     lines.push(row([verb, "calls", ...names, "all"]));
     lines.push(row(["---", "---:", ...names.map(() => "---:"), "---:"]));
@@ -59,10 +89,21 @@ export function formatTable(table: FaultTable): string {
         row([what.slice(verb.length + 1) || verb, String(table.calls.get(what)), ...cells, String(all)]),
       );
     }
-    lines.push("");
+    lines.push("", others, "");
   }
-  lines.push(`${table.total} faults, ${table.kinds().size} kinds, ${table.calls.size} operations`);
+  lines.push("Cells that are left out (`·`, or a column that only some tables have):", "");
+  for (const [kind, only] of Object.entries(ONLY)) lines.push(`- \`${kind}\`: ${only.why}.`);
+  lines.push("", summaryOf(table));
   return lines.join("\n");
+}
+
+function summaryOf(table: FaultTable): string {
+  const cells = cellsOf(table);
+  const least = cells.reduce((a, b) => (b.count < a.count ? b : a), cells[0]!);
+  return (
+    `${table.total} faults of ${table.kinds().size} kinds in ${table.calls.size} operations; ` +
+    `${cells.length} cells, the smallest ${least.what}: ${least.kind} with ${least.count}`
+  );
 }
 
 function row(cells: readonly string[]): string {

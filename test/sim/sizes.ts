@@ -69,6 +69,6 @@ export const SMALL_SIZES: readonly Patch[] = [
   {
     file: "src/core/forge/collect/collect.ts",
     from: "const DELETE_TOGETHER = 1000;",
-    to: "const DELETE_TOGETHER = 3;",
+    to: "const DELETE_TOGETHER = 2;",
   },
 ];

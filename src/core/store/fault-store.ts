@@ -36,7 +36,10 @@ export interface FaultOptions {
   readonly freshMs?: number;
   /** Longest stop of an actor before a request. Default 6 days. */
   readonly pauseMsMax?: number;
-  /** A swap whose check is older than this, or later than the store's time by as much, is refused. Default: none is. */
+  /**
+   * A swap that was signed longer ago than this, or for later than the store's time by as much, is refused. It is
+   * signed with the time of its check, or else when it is sent. Default: none is.
+   */
   readonly signatureMs?: number;
   /** What kind of object a key or a prefix is, for the table of faults. */
   readonly classOf?: (key: string) => string;
@@ -137,9 +140,15 @@ export class FaultWorld {
     this.#late.add(task);
   }
 
-  /** Whether the store takes a swap for what it says about the time of its check. */
+  /** Whether the store refuses a swap for the time that it was signed with. */
   isTooLate({ checkedAtMs }: Swap): boolean {
     return checkedAtMs !== undefined && Math.abs(this.clock.nowMs() - checkedAtMs) > this.#signatureMs;
+  }
+
+  /** As it is sent: with the time that it is signed with. */
+  signed(swap: Swap): Swap {
+    const { checkedAtMs = this.clock.nowMs() } = swap;
+    return { ...swap, checkedAtMs, bytes: new Uint8Array(swap.bytes) };
   }
 
   async read(key: string, options: ReadOptions | undefined): Promise<StoredObject | undefined> {
@@ -168,7 +177,10 @@ export class FaultWorld {
     if (this.isTooLate(swap)) return { kind: "unknown", cause: tooLate() };
     for (const { key } of puts) this.#putAtMs.set(key, this.clock.nowMs());
     if (!this.#contentEtags || swap.expected === null) {
-      return this.#withEtag(await this.inner.commit(puts, swap), swap.bytes);
+      const outcome = await this.inner.commit(puts, swap);
+      const isNew = outcome.kind === "committed" && swap.expected === null;
+      if (isNew) this.#putAtMs.set(swap.key, this.clock.nowMs());
+      return this.#withEtag(outcome, swap.bytes);
     }
     for (;;) {
       const current = await this.inner.get(swap.key);
@@ -424,10 +436,10 @@ export class FaultStore implements ObjectStore {
     throwIfAborted(signal);
     const world = this.#world;
     const copies = puts.map(({ key, bytes }) => ({ key, bytes: new Uint8Array(bytes) }));
-    const swapCopy = { ...swap, bytes: new Uint8Array(swap.bytes) };
-    const apply = (): Promise<CommitOutcome> => world.swap(copies, swapCopy);
+    const sent = world.signed(swap);
+    const apply = (): Promise<CommitOutcome> => world.swap(copies, sent);
     const answered = async (): Promise<CommitOutcome> => {
-      if (world.isTooLate(swap)) saw("actor-too-late");
+      if (world.isTooLate(sent)) saw("actor-too-late");
       return await apply();
     };
     const fault = draw();
@@ -509,8 +521,12 @@ export class FaultStore implements ObjectStore {
   nowMs(): Promise<number> {
     return this.#step("now", "", async (saw, draw) => {
       const world = this.#world;
-      const nowMs = await world.inner.nowMs();
       const fault = draw();
+      if (fault === "clock-timeout") {
+        await world.delay();
+        throw fail(fault, saw);
+      }
+      const nowMs = await world.inner.nowMs();
       if (fault === undefined) return nowMs;
       saw(fault);
       return nowMs + Math.round((world.dice.fraction() * 2 - 1) * 60 * 60 * 1000);

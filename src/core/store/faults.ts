@@ -39,6 +39,7 @@ export const FAULT_KINDS = [
   "delete-answer-lost",
   "delete-late",
   "clock-jump",
+  "clock-timeout",
 ] as const;
 
 /**
@@ -132,7 +133,7 @@ export class FaultDice {
 
   /** Whether the caller is stopped before its request. */
   drawPause(weight = 1): boolean {
-    const rate = weighted(this.rates["actor-paused"], weight);
+    const rate = weighted(this.rates["actor-paused"], weight, WEIGHTED_STOPS_MAX);
     return rate > 0 && this.fraction() < rate;
   }
 
@@ -145,7 +146,8 @@ export class FaultDice {
 
 /** However likely: others have their turn. */
 const WEIGHTED_RATE_MAX = 0.1;
+const WEIGHTED_STOPS_MAX = 0.25;
 
-function weighted(rate = 0, weight = 1): number {
-  return weight === 1 ? rate : Math.min(rate * weight, Math.max(rate, WEIGHTED_RATE_MAX));
+function weighted(rate = 0, weight = 1, max = WEIGHTED_RATE_MAX): number {
+  return weight === 1 ? rate : Math.min(rate * weight, Math.max(rate, max));
 }

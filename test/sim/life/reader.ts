@@ -4,6 +4,7 @@ import { POSITION_ZERO, type Position } from "../../../src/core/base/ids.ts";
 import type { TreePath } from "../../../src/core/base/path.ts";
 import type { LocatedEntry } from "../../../src/core/forge/forge.ts";
 import type { LifeProject } from "./project.ts";
+import { lookAtSessions } from "./session-list.ts";
 import { DAY_MS, isExpected, type LifeAgent, type LifeWorld, SECOND_MS } from "./world.ts";
 
 const READ_TIMEOUT_MS = 10 * 60 * SECOND_MS;
@@ -48,13 +49,15 @@ export class Reader {
     this.#seen = head.position;
     // Now and then far back, where everything was merged.
     const at = (random.below(2) === 0 ? head.position : random.below(head.position + 1)) as Position;
-    switch (random.below(5)) {
+    switch (random.below(6)) {
       case 0:
         return await this.#readLog(agent, head.position);
       case 1:
         return await this.#readSession(agent);
       case 2:
         return await this.#findLanding(agent);
+      case 3:
+        return await lookAtSessions(this.name, this.#world, this.#project, agent);
       default:
         return await this.#readTree(agent, at);
     }

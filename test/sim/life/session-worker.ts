@@ -4,7 +4,8 @@ import type { SessionId } from "../../../src/core/base/ids.ts";
 import { mintSessionId } from "../../../src/core/base/random.ts";
 import type { LandRequest, LandResult, Operation, PositionRef } from "../../../src/core/forge/forge.ts";
 import { Author } from "./author.ts";
-import { HOUR_MS, type LifeAgent, SECOND_MS } from "./world.ts";
+import { lookAtSessions } from "./session-list.ts";
+import { HOUR_MS, isExpected, type LifeAgent, SECOND_MS } from "./world.ts";
 
 const TRIES = 12;
 const CALL_TIMEOUT_MS = 5 * 60 * SECOND_MS;
@@ -14,6 +15,8 @@ export interface WorkedSession {
   readonly goal: string;
   readonly owner: string;
   readonly base: PositionRef;
+  /** When it was acknowledged. */
+  startedMs: number;
   /** Recorded and acknowledged. */
   readonly operations: Operation[];
   readonly decisions: string[];
@@ -39,6 +42,7 @@ export class SessionWorker extends Author {
       goal: `session of ${this.name}`,
       owner: this.name,
       base: this.baseNow(),
+      startedMs: 0,
       operations: [],
       decisions: [],
       abandoned: "no",
@@ -50,7 +54,10 @@ export class SessionWorker extends Author {
       agent.forge.startSession(id, { id: session.id, goal, owner, base }),
     );
     if (!isStarted) return;
+    session.startedMs = this.world.clock.nowMs();
     this.project.sessions.push(session);
+    this.world.stats.sessions++;
+    if (random.below(3) === 0) await this.#look();
     for (const operation of operations) {
       // One call for each path, so that a call that is applied twice or late changes nothing.
       const isRecorded = await this.#until(`records in ${session.id.slice(0, 4)}`, async (agent) => {
@@ -70,6 +77,18 @@ export class SessionWorker extends Author {
     if (random.below(4) === 0) return await this.#abandon(session);
     await this.world.rest(24 * HOUR_MS);
     await this.#land(session);
+  }
+
+  /** Just after one was started, which a list may not show yet. */
+  async #look(): Promise<void> {
+    const agent = this.world.agent();
+    const { pauses } = agent;
+    try {
+      await this.inTime(CALL_TIMEOUT_MS, () => lookAtSessions(this.name, this.world, this.project, agent));
+    } catch (error) {
+      if (!isExpected(error, agent.pauses > pauses)) throw error;
+      this.world.note(`${this.name} lists sessions through ${agent.name}: ${error.code} (${error.message})`);
+    }
   }
 
   async #abandon(session: WorkedSession): Promise<void> {

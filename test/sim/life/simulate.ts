@@ -79,11 +79,12 @@ function people(world: LifeWorld, project: LifeProject): Promise<void>[] {
   for (let i = 1 + random.below(3); i > 0; i--) {
     project.authors.push(new Author(`C${i}`, world, project));
   }
-  if (random.below(2) === 0) project.workers.push(new SessionWorker("S1", world, project));
+  if (world.isTidy || random.below(2) === 0) project.workers.push(new SessionWorker("S1", world, project));
   const readers = Array.from({ length: 1 + random.below(2) }, (_, i) => new Reader(`R${i}`, world, project));
   const lives = [...project.authors, ...project.workers, ...readers].map((person) => person.live());
-  for (let i = 1 + random.below(2); i > 0; i--) lives.push(keepUp(`K${i}`, world, project));
-  for (let i = 1 + random.below(2); i > 0; i--) lives.push(collect(`G${i}`, world, project));
+  const more = world.isTidy ? 1 : 0;
+  for (let i = 1 + more + random.below(2); i > 0; i--) lives.push(keepUp(`K${i}`, world, project));
+  for (let i = 1 + more + random.below(2); i > 0; i--) lives.push(collect(`G${i}`, world, project));
   return lives;
 }
 

@@ -21,35 +21,41 @@ export const HOUR_MS = 3_600_000;
 export const DAY_MS = 24 * HOUR_MS;
 /** As on S3. */
 const SIGNATURE_MS = 15 * 60 * SECOND_MS;
+/** What is under way arrives within the window, or after it. */
+const DELAY_MS_MAX = 25 * 60 * SECOND_MS;
+/** A key that is older than this is in every list. */
+export const FRESH_MS: number = 30 * 60 * SECOND_MS;
 
-/** What is done a few times in a life: faults and crashes are made likelier there. */
-const RARE = [
-  "delete blob",
-  "delete pack",
-  "delete page",
-  "delete rollup",
-  "list blob",
-  "list pack",
-  "list project",
-  "list session",
-  "put page",
-  "put rollup",
-  "put session",
-  "read gc",
-  "read meta",
-  "read name",
-  "read page",
-  "read rollup",
-  "swap gc",
-  "swap head",
-  "swap session",
-];
-const RARE_WEIGHT = 4;
-const DELETE_WEIGHT = 25;
+/**
+ * What is done a few times in a life. `weight`: how much likelier than its rate a fault is there. `deaths`: of a
+ * thousand such requests, so many are an agent's last.
+ */
+const RARE: Readonly<Record<string, { readonly weight: number; readonly deaths: number }>> = {
+  "delete blob": { weight: 40, deaths: 40 },
+  "delete pack": { weight: 25, deaths: 30 },
+  "delete page": { weight: 100, deaths: 150 },
+  "delete rollup": { weight: 60, deaths: 100 },
+  "list blob": { weight: 6, deaths: 4 },
+  "list pack": { weight: 4, deaths: 8 },
+  "list project": { weight: 6, deaths: 10 },
+  "list session": { weight: 6, deaths: 6 },
+  "put blob": { weight: 1, deaths: 2 },
+  "put pack": { weight: 1, deaths: 1 },
+  "put page": { weight: 5, deaths: 15 },
+  "put rollup": { weight: 4, deaths: 10 },
+  "put session": { weight: 4, deaths: 5 },
+  "read gc": { weight: 4, deaths: 5 },
+  "read meta": { weight: 4, deaths: 3 },
+  "read name": { weight: 4, deaths: 20 },
+  "read page": { weight: 4, deaths: 5 },
+  "read rollup": { weight: 4, deaths: 2 },
+  "swap gc": { weight: 12, deaths: 40 },
+  "swap head": { weight: 1, deaths: 2 },
+  "swap session": { weight: 4, deaths: 1 },
+};
 
 function weightOf(what: string): number {
-  if (what.startsWith("delete ")) return DELETE_WEIGHT;
-  return what !== "swap head" && RARE.includes(what) ? RARE_WEIGHT : 1;
+  return RARE[what]?.weight ?? 1;
 }
 
 /** The virtual clock as one machine shows it. */
@@ -121,17 +127,11 @@ export class LifeAgent {
       : clock;
     const store = random.below(3) === 0 ? this.#store : retrying(this.#store, clock);
     this.forge = openForge(store, shown, new SeededRandom(random.next()), this.name);
-    if (isCalm || random.below(4) === 0) return;
+    if (isCalm) return;
     const moment = random.below(2) === 0 ? "before" : "after";
-    if (random.below(2) === 0) {
-      void this.#restartAfter(this.#store.crashAt(5 + random.below(300), moment));
-      return;
-    }
-    // In the middle of what is done rarely.
-    const isDelete = random.below(2) === 0;
-    const some = isDelete ? RARE.filter((done) => done.startsWith("delete ")) : RARE;
-    const what = some[random.below(some.length)]!;
-    void this.#restartAfter(this.#store.crashWhen((done) => done === what, 1 + random.below(2), moment));
+    if (random.below(3) === 0) void this.#restartAfter(this.#store.crashAt(5 + random.below(300), moment));
+    const isLast = (what: string): boolean => faults.dice.below(1000) < (RARE[what]?.deaths ?? 0);
+    void this.#restartAfter(this.#store.crashWhen(isLast, 1, moment));
   }
 
   async #restartAfter(crash: Promise<void>): Promise<void> {
@@ -164,6 +164,8 @@ export class LifeWorld {
   /** Everything that was ever written, by its id. */
   readonly contents = new Map<ObjectId, Uint8Array>();
   readonly endMs: number;
+  /** Longer, with more people who keep it small: what is done rarely elsewhere is done often. */
+  readonly isTidy: boolean;
   /** Usual time between two things that somebody does: from minutes to days. */
   readonly paceMs: number;
   readonly stats: LifeStats = { rollups: 0, merged: 0, collected: 0, reads: 0, syncs: 0, sessions: 0 };
@@ -177,8 +179,13 @@ export class LifeWorld {
     this.random = new SeededRandom(seed ^ 0x5eed11fe);
     const { random } = this;
     this.clock = new VirtualClock(Date.UTC(2026, 0, 1) + random.below(DAY_MS));
-    this.endMs = this.clock.nowMs() + (4 + random.below(9)) * DAY_MS;
-    this.paceMs = [20 * 60 * SECOND_MS, 3 * HOUR_MS, 12 * HOUR_MS, 40 * HOUR_MS][random.below(4)]!;
+    this.isTidy = random.below(4) === 0;
+    const days = this.isTidy ? 9 + random.below(8) : 4 + random.below(9);
+    this.endMs = this.clock.nowMs() + days * DAY_MS;
+    const paces = this.isTidy
+      ? [HOUR_MS, 3 * HOUR_MS]
+      : [20 * 60 * SECOND_MS, 3 * HOUR_MS, 12 * HOUR_MS, 40 * HOUR_MS];
+    this.paceMs = paces[random.below(paces.length)]!;
     this.breach = new Promise((_, reject) => {
       this.#fail = reject;
     });
@@ -189,8 +196,8 @@ export class LifeWorld {
       random: new SeededRandom(random.next()),
       rates: {},
       etags: random.below(2) === 0 ? "content" : "version",
-      delayMsMax: 14 * 60 * SECOND_MS,
-      freshMs: 30 * 60 * SECOND_MS,
+      delayMsMax: DELAY_MS_MAX,
+      freshMs: FRESH_MS,
       signatureMs: SIGNATURE_MS,
       classOf,
       weightOf,
