@@ -5,6 +5,8 @@ import type { Forge } from "../core/forge/forge.ts";
 import type { Accounts } from "./auth/accounts.ts";
 import type { Audit } from "./auth/audit.ts";
 import type { Authorizer } from "./auth/authorizer.ts";
+import type { AccountsDurability } from "./auth/durability.ts";
+import type { OwnedProjects } from "./auth/owned-projects.ts";
 import type { Principal } from "./auth/principal.ts";
 import type { LiveEvents } from "./live/live-events.ts";
 
@@ -30,7 +32,11 @@ export interface ServerContext {
   readonly accounts: Accounts;
   /** What the caller may do: every endpoint asks it, as its `access` says. */
   readonly authorizer: Authorizer;
+  /** Lists, and what makes, changes and deletes projects and organizations, for a caller. */
+  readonly projects: OwnedProjects;
   readonly audit: Audit;
+  /** Awaited after something was taken away, before the answer. */
+  readonly durability: AccountsDurability;
   /** Fires when the server drains: live streams end, calls that are running finish. */
   readonly draining: AbortSignal;
   /** mic's version. */

@@ -9,6 +9,7 @@ import { openRemoteForge, type RemoteForgeOptions } from "../../src/core/remote/
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import { createContentHandler } from "../../src/server/content/handler.ts";
 import { createLiveEvents } from "../../src/server/live/events.ts";
+import { accessForAdministrators, administrator } from "./server-access.ts";
 
 /**
  * `before`: the call never reaches the forge. `after`: the forge has done it, and nobody hears of it. `refuse`: the
@@ -60,13 +61,15 @@ export class KillableServer implements AsyncDisposable {
   }
 
   async restart(): Promise<void> {
+    const ada = administrator("ada");
     const handle = createContentHandler({
       forge: this.#faulty(),
       events: createLiveEvents({ forge: this.forge, clock: systemClock, pollMs: 1000 }),
       clock: systemClock,
       random: systemRandom,
       log: { info: ignore, warn: ignore, error: ignore },
-      authenticate: () => ({ account: "ada" }),
+      authenticate: () => ada,
+      ...accessForAdministrators(this.forge),
       draining: new AbortController().signal,
       version: "0.0.0-test",
     });

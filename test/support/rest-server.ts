@@ -7,6 +7,7 @@ import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import type { Forge } from "../../src/core/forge/forge.ts";
 import { ForgeService } from "../../src/core/forge/service.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
+import { NOBODY } from "../../src/server/auth/principal.ts";
 import type { ServerContext } from "../../src/server/context.ts";
 import { createLiveEvents } from "../../src/server/live/events.ts";
 import { notifyingForge } from "../../src/server/live/notifying-forge.ts";
@@ -15,6 +16,7 @@ import { statusesOf } from "../../src/server/rest/openapi.ts";
 import type { RestOptions } from "../../src/server/rest/rest-state.ts";
 import type { Route } from "../../src/server/rest/route.ts";
 import { problem } from "../../src/server/rest/schemas.ts";
+import { accessForAdministrators, administrator } from "./server-access.ts";
 
 export const TOKEN = "a-token-of-the-owner";
 
@@ -72,6 +74,7 @@ export class RestServer implements AsyncDisposable {
         log.push({ level, event, fields });
       };
     const drain = new AbortController();
+    const ada = administrator("ada");
     const context: ServerContext = {
       forge,
       events,
@@ -79,9 +82,11 @@ export class RestServer implements AsyncDisposable {
       random: systemRandom,
       log: { info: write("info"), warn: write("warn"), error: write("error") },
       authenticate(authorization) {
-        if (authorization === `Bearer ${TOKEN}`) return { account: "ada" };
+        if (authorization === undefined) return NOBODY;
+        if (authorization === `Bearer ${TOKEN}`) return ada;
         throw new MicError("unauthenticated", "the token is missing or not known");
       },
+      ...accessForAdministrators(forge),
       draining: drain.signal,
       version: "0.0.0-test",
     };

@@ -7,11 +7,13 @@ import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import type { Forge } from "../../src/core/forge/forge.ts";
 import { ForgeService } from "../../src/core/forge/service.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
+import { NOBODY } from "../../src/server/auth/principal.ts";
 import { createContentHandler } from "../../src/server/content/handler.ts";
 import type { ServerContext } from "../../src/server/context.ts";
 import { addGrpcServices } from "../../src/server/grpc/services.ts";
 import { createLiveEvents } from "../../src/server/live/events.ts";
 import { notifyingForge } from "../../src/server/live/notifying-forge.ts";
+import { accessForAdministrators, administrator } from "./server-access.ts";
 
 export const TOKEN = "a-token-of-the-owner";
 
@@ -65,6 +67,7 @@ export class WireServer implements AsyncDisposable {
       log.push({ event, fields });
     };
     const drain = new AbortController();
+    const ada = administrator("ada");
     const context: ServerContext = {
       forge,
       events,
@@ -72,9 +75,11 @@ export class WireServer implements AsyncDisposable {
       random: systemRandom,
       log: { info: write, warn: write, error: write },
       authenticate(authorization) {
-        if (authorization === `Bearer ${TOKEN}`) return { account: "ada" };
+        if (authorization === undefined) return NOBODY;
+        if (authorization === `Bearer ${TOKEN}`) return ada;
         throw new MicError("unauthenticated", "the token is missing or not known");
       },
+      ...accessForAdministrators(forge),
       draining: drain.signal,
       version: "0.0.0-test",
     };

@@ -6,6 +6,7 @@ import type { ServerContext } from "../../src/server/context.ts";
 import { createHttpHandler } from "../../src/server/http.ts";
 import { createLog, type LogRecord } from "../../src/server/log.ts";
 import { ServerMetrics } from "../../src/server/metrics.ts";
+import { accessForAdministrators, administrator } from "../support/server-access.ts";
 import { openTestPort } from "../support/test-port.ts";
 
 interface Store {
@@ -31,8 +32,9 @@ async function serve(store: Store) {
     log: createLog(systemClock, (record) => logged.push(record)),
     authenticate: (header) => {
       if (header !== "Bearer right") throw new MicError("unauthenticated", "no");
-      return { account: "owner" };
+      return administrator("owner");
     },
+    ...accessForAdministrators(forge),
     draining: draining.signal,
     version: "0",
   };

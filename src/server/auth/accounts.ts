@@ -106,6 +106,8 @@ export interface Accounts {
   /** Undefined takes the role away. Errors: `usage` when the last owner of an organization would go. */
   setProjectRole(project: ProjectId, user: UserId, role: Role | undefined): void;
   setOrganizationRole(organization: string, user: UserId, role: Role | undefined): void;
+  /** Takes back the role of a user who was to own a new organization that came to be another's. */
+  releaseOrganization(organization: string, user: UserId): void;
   /** True when some user or member owns this name: nobody else may make an organization of it. */
   isNameTaken(organization: string): boolean;
 }

@@ -118,12 +118,17 @@ export class Authorizer {
     throw noSuchOrganization(name);
   }
 
-  /** Whether the caller may make the project or organization `name` here. Errors: `forbidden`, `already-exists`. */
-  async create(principal: Principal, name: string): Promise<void> {
+  /**
+   * Refuses a caller who may not make the project or organization `name`. True when its organization is to be made
+   * as well. Errors: `forbidden`, `already-exists`.
+   */
+  async create(principal: Principal, name: string): Promise<boolean> {
     const org = name.includes("/") ? parseProjectName(name).org : parseOrgName(name);
-    if (this.#organizationRank(principal, org) >= NEED["write"]!) return;
+    if (this.#organizationRank(principal, org) >= NEED["write"]!) {
+      return name.includes("/") && !(await this.#organizationExists(org));
+    }
     const exists = this.#accounts.isNameTaken(org) || (await this.#organizationExists(org));
-    if (!exists) return;
+    if (!exists) return true;
     if (!name.includes("/")) {
       throw new MicError("already-exists", `the name ${org} is taken`, { hint: "choose another one" });
     }

@@ -11,6 +11,7 @@ import {
   readMessages,
   writeMessageHeader,
 } from "../../core/wire/framing.ts";
+import { tokenEnded, whenEnded } from "../auth/ended-token.ts";
 import type { ServerContext } from "../context.ts";
 import { allMethods } from "../methods/all-methods.ts";
 import { DEADLINE_PASSED, interrupted, statusOfFailure } from "../methods/failure.ts";
@@ -59,9 +60,14 @@ async function serve(
       throw new MicError("unsupported", `there is no method ${JSON.stringify(path.slice(0, 200))}`);
     }
     call.startDeadline();
-    await run(method, call, openCall(context, principal, call.signal));
+    const opened = openCall(context, principal, method, call.signal);
+    // A short call is answered before it could be ended.
+    const isStream = method.requestStream || method.responseStream;
+    using _ending = isStream ? whenEnded(principal, () => call.abort(tokenEnded())) : undefined;
+    await run(method, call, opened);
   } catch (error) {
-    const status = call.isExpired ? DEADLINE_PASSED : statusOfFailure(error, context, path.slice(0, 200));
+    const failure = call.abortedWith ?? error;
+    const status = call.isExpired ? DEADLINE_PASSED : statusOfFailure(failure, context, path.slice(0, 200));
     call.end(encodeTrailers(status));
   } finally {
     call.finish();

@@ -26,6 +26,8 @@ export class HttpCall {
   #freeBlock: Buffer | undefined;
   #willFlush = false;
   isExpired = false;
+  /** Why the server itself ended the call. */
+  abortedWith: unknown;
 
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.request = request;
@@ -43,6 +45,13 @@ export class HttpCall {
     if (!this.response.writableFinished) this.#over.abort();
     this.#resume?.();
   };
+
+  /** Ends it early; the caller is told `reason`. */
+  abort(reason: unknown): void {
+    this.abortedWith = reason;
+    this.#over.abort(reason);
+    this.#resume?.();
+  }
 
   readonly #onDrain = (): void => this.#resume?.();
 

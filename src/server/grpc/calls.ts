@@ -14,7 +14,10 @@ import {
 } from "@grpc/grpc-js";
 import { asBuffer } from "../../core/base/bytes.ts";
 import { TRAILER_DETAIL_BYTES_MAX } from "../../core/wire/status.ts";
-import type { Principal, ServerContext } from "../context.ts";
+import type { Access } from "../auth/access.ts";
+import { tokenEnded, whenEnded } from "../auth/ended-token.ts";
+import { NOBODY, type Principal } from "../auth/principal.ts";
+import type { ServerContext } from "../context.ts";
 import { interrupted, statusOfFailure } from "../methods/failure.ts";
 import type { Answer, Encoded, Method } from "../methods/method.ts";
 import { enter, openCall } from "../methods/open-call.ts";
@@ -22,7 +25,7 @@ import { readOneAhead } from "./internals.ts";
 
 /** What may wait in a stream for a slow reader. */
 const UNSENT_BYTES_MAX = 1 << 20;
-const PUBLIC_PREFIX = "/grpc.health.v1.Health/";
+const HEALTH_PREFIX = "/grpc.health.v1.Health/";
 
 /** Messages pass grpc-js as they are; a message that cannot be read is the method's to refuse. */
 export function toDefinition(method: {
@@ -49,17 +52,19 @@ function asIs(bytes: Buffer): Buffer {
 const PRINCIPALS = new WeakMap<Metadata, Principal>();
 
 /** Refuses a call before any of its messages is read. */
-export function authenticator(context: ServerContext): ServerInterceptor {
+export function authenticator(context: ServerContext, accessOf: (path: string) => Access): ServerInterceptor {
   return (definition, call) => {
     // Each call passes here: the given object is changed rather than wrapped.
     const intercepted = call as ServerInterceptingCall;
-    if (definition.path.startsWith(PUBLIC_PREFIX)) return intercepted;
+    if (definition.path.startsWith(HEALTH_PREFIX)) return intercepted;
     const start = intercepted.start.bind(intercepted);
     intercepted.start = (listener) => {
       const proceed = listener.onReceiveMetadata;
       listener.onReceiveMetadata = (metadata) => {
         try {
-          PRINCIPALS.set(metadata, context.authenticate(metadata.get("authorization")[0]?.toString()));
+          const principal = context.authenticate(metadata.get("authorization")[0]?.toString());
+          context.authorizer.admit(principal, accessOf(definition.path));
+          PRINCIPALS.set(metadata, principal);
         } catch (error) {
           intercepted.sendStatus(toStatus(error, context, definition.path));
           return;
@@ -72,8 +77,8 @@ export function authenticator(context: ServerContext): ServerInterceptor {
   };
 }
 
-export function principalOf(metadata: Metadata, context: ServerContext): Principal {
-  return PRINCIPALS.get(metadata) ?? context.authenticate(metadata.get("authorization")[0]?.toString());
+export function principalOf(metadata: Metadata): Principal {
+  return PRINCIPALS.get(metadata) ?? NOBODY;
 }
 
 export function toHandler(method: Method, context: ServerContext): UntypedHandleCall {
@@ -92,6 +97,9 @@ interface Cancellable {
 class Cancellation implements Disposable {
   readonly #controller = new AbortController();
   #isDone = false;
+  #ending: Disposable | undefined;
+  /** Why the server itself ended the call. */
+  reason: unknown;
 
   constructor(call: Cancellable) {
     if (call.cancelled) this.#controller.abort();
@@ -107,8 +115,17 @@ class Cancellation implements Disposable {
     return this.#controller.signal;
   }
 
+  /** For calls that last: they end with their token. */
+  endWith(principal: Principal): void {
+    this.#ending = whenEnded(principal, () => {
+      this.reason = tokenEnded();
+      this.#controller.abort(this.reason);
+    });
+  }
+
   [Symbol.dispose](): void {
     this.#isDone = true;
+    this.#ending?.[Symbol.dispose]();
   }
 }
 
@@ -120,7 +137,7 @@ function unaryHandler(
   return async (call, callback) => {
     using cancellation = new Cancellation(call as never);
     try {
-      const opened = openCall(context, principalOf(call.metadata, context), cancellation.signal);
+      const opened = openCall(context, principalOf(call.metadata), method, cancellation.signal);
       using _place = await enter(method, opened);
       callback(null, whole(await run(call.request, opened)));
     } catch (error) {
@@ -138,19 +155,27 @@ function clientStreamHandler(
     using cancellation = new Cancellation(call);
     try {
       readOneAhead(call);
-      const opened = openCall(context, principalOf(call.metadata, context), cancellation.signal);
+      const principal = principalOf(call.metadata);
+      const opened = openCall(context, principal, method, cancellation.signal);
+      cancellation.endWith(principal);
       using _place = await enter(method, opened);
-      callback(null, whole(await run(requestsOf(call), opened)));
+      callback(null, whole(await run(requestsOf(call, cancellation.signal), opened)));
     } catch (error) {
-      callback(toStatus(error, context, method.path));
+      callback(toStatus(cancellation.reason ?? error, context, method.path));
     }
   };
 }
 
 /** Errors: `aborted` once the call is over. */
-async function* requestsOf(call: ServerReadableStream<Buffer, Buffer>): AsyncGenerator<Buffer> {
+async function* requestsOf(
+  call: ServerReadableStream<Buffer, Buffer>,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
   try {
-    for await (const message of call) yield message as Buffer;
+    for await (const message of call) {
+      if (signal.aborted) throw interrupted(signal.reason);
+      yield message as Buffer;
+    }
   } catch (cause) {
     throw interrupted(cause);
   }
@@ -166,12 +191,16 @@ function serverStreamHandler(
   return async (call) => {
     using cancellation = new Cancellation(call);
     try {
-      const opened = openCall(context, principalOf(call.metadata, context), cancellation.signal);
+      const principal = principalOf(call.metadata);
+      const opened = openCall(context, principal, method, cancellation.signal);
+      cancellation.endWith(principal);
       using _place = await enter(method, opened);
       await sendAll(call, run(call.request, opened), opened.signal);
       call.end();
     } catch (error) {
-      if (!call.cancelled) call.emit("error", toStatus(error, context, method.path));
+      if (!call.cancelled) {
+        call.emit("error", toStatus(cancellation.reason ?? error, context, method.path));
+      }
     }
   };
 }
@@ -187,14 +216,14 @@ export async function sendAll(
   signal.addEventListener("abort", () => resume(), { once: true });
   for await (const response of responses) {
     const message = whole(response);
-    if (call.cancelled) throw interrupted();
+    if (call.cancelled || signal.aborted) throw interrupted(signal.reason);
     unsent += message.length;
     call.write(message, () => {
       unsent -= message.length;
       if (unsent <= UNSENT_BYTES_MAX) resume();
     });
     while (unsent > UNSENT_BYTES_MAX) {
-      if (call.cancelled) throw interrupted();
+      if (call.cancelled || signal.aborted) throw interrupted(signal.reason);
       await new Promise<void>((resolve) => {
         resume = resolve;
       });

@@ -13,9 +13,15 @@ type MethodShapes = Readonly<Record<string, Parameters<typeof toDefinition>[0]>>
 
 /** Before the server listens: it is also given its limits and windows. */
 export function addGrpcServices(server: Server, context: ServerContext): void {
-  configureServer(server, authenticator(context));
+  const methodsOfApi = allMethods();
+  const access = new Map(methodsOfApi.map((method) => [method.path, method.access]));
+  // Of what else there is (reflection, and what does not exist) nothing is said to nobody.
+  configureServer(
+    server,
+    authenticator(context, (path) => access.get(path) ?? "signed-in"),
+  );
   const services = new Map<string, { methods: MethodShapes; handlers: UntypedServiceImplementation }>();
-  for (const method of allMethods()) {
+  for (const method of methodsOfApi) {
     const { methods, handlers } = services.get(method.service) ?? { methods: {}, handlers: {} };
     services.set(method.service, {
       methods: { ...methods, [method.name]: method },

@@ -69,8 +69,30 @@ const PIECE_MESSAGE_BYTES_MAX = 4 * PIECE_BYTES;
 const PUT_BLOB_BYTES = 16 << 20;
 const BLAME_LINES = 1000;
 
+const ACCESS = {
+  getHead: "project-read",
+  getTreeAtPosition: "project-read",
+  getTree: "project-read",
+  listEntries: "project-read",
+  getPath: "project-read",
+  diff: "project-read",
+  blame: "project-read",
+  findContent: "project-read",
+  getBlob: "project-read",
+  putBlob: "project-write",
+  putPack: "project-write",
+  startUpload: "project-write",
+  finishUpload: "project-write",
+  fetch: "project-read",
+  readObjects: "project-read",
+  listLandings: "project-read",
+  getLanding: "project-read",
+  findLanding: "project-read",
+  watchLandings: "project-read",
+} as const;
+
 export function contentMethods(): Method[] {
-  return methodsOf(ContentServiceDefinition, {
+  return methodsOf(ContentServiceDefinition, ACCESS, {
     getHead: async (request, call) => {
       const project = await call.project(request.project);
       const atLeast = positionFromWire(request.atLeast);

@@ -1,6 +1,7 @@
 /** Makes methods of the generated definitions: they name the service, the method and its streams. */
 import { decodeMessage, type MessageType } from "../../core/wire/common.ts";
 import { MESSAGE_BYTES_MAX } from "../../core/wire/framing.ts";
+import type { Access } from "../auth/access.ts";
 import type { Answer, Encoded, Method, MethodCall, Requests } from "./method.ts";
 
 interface AnyMessageType {
@@ -58,6 +59,13 @@ export type ServiceHandlers<Service extends ServiceDefinition> = {
     | Tuned;
 };
 
+type HandlerFields = (Limits & { readonly run: AnyRun }) | Tuned;
+
+/** What each method of the service asks of its caller. */
+type ServiceAccess<Service extends ServiceDefinition> = {
+  readonly [Name in keyof Service["methods"]]: Access;
+};
+
 interface TunedCodec<Request, Response> extends Limits {
   readonly decode: (bytes: Uint8Array) => Request;
   readonly encode: (response: Response) => Encoded;
@@ -80,18 +88,21 @@ export function tunedUpload<Response>(
 
 export function methodsOf<Service extends ServiceDefinition>(
   service: Service,
+  access: ServiceAccess<Service>,
   handlers: ServiceHandlers<Service>,
 ): Method[] {
   return Object.entries(service.methods).map(([key, definition]) => {
     const handler = handlers[key as keyof Service["methods"]];
-    return makeMethod(service, definition, typeof handler === "function" ? { run: handler } : handler);
+    const fields = (typeof handler === "function" ? { run: handler } : handler) as HandlerFields;
+    return makeMethod(service, definition, access[key as keyof Service["methods"]], fields);
   });
 }
 
 function makeMethod(
   service: ServiceDefinition,
   definition: MethodDefinition,
-  handler: (Limits & { readonly run: AnyRun }) | Tuned,
+  access: Access,
+  handler: HandlerFields,
 ): Method {
   const { name, requestStream, responseStream } = definition;
   const isTuned = "tuned" in handler;
@@ -102,6 +113,7 @@ function makeMethod(
     path: `/${service.fullName}/${name}`,
     service: service.fullName,
     name,
+    access,
     requestStream,
     responseStream,
     ...(handler.callsMax === undefined ? {} : { callsMax: handler.callsMax }),

@@ -3,7 +3,10 @@
  * adapters (../grpc, ../content) authenticate, frame, and watch deadlines; nothing here knows how a call came.
  */
 import type { ProjectId } from "../../core/base/ids.ts";
-import type { Principal, ServerContext } from "../context.ts";
+import type { Access } from "../auth/access.ts";
+import type { OwnedProjects } from "../auth/owned-projects.ts";
+import type { Principal } from "../auth/principal.ts";
+import type { ServerContext } from "../context.ts";
 import type { MethodState } from "./method-state.ts";
 
 /**
@@ -16,10 +19,15 @@ export interface MethodCall {
   readonly context: ServerContext;
   readonly state: MethodState;
   readonly principal: Principal;
+  /** Projects and organizations as the caller may see and change them. */
+  readonly projects: OwnedProjects;
   /** Fires when the caller is gone, cancelled, or out of time. */
   readonly signal: AbortSignal;
-  /** By id or by `org/name`. Errors: `not-found`, `usage`. */
-  project(text: string): Promise<ProjectId>;
+  /**
+   * The id of the project that `text` names, if the caller may call the method on it: no method reaches a project in
+   * another way. Errors: those of `Authorizer.project`.
+   */
+  project(text: string): ProjectId | Promise<ProjectId>;
 }
 
 /** Requests as bytes; it ends where the caller has sent everything and throws `aborted` once `signal` fires. */
@@ -31,6 +39,7 @@ export interface Method {
   /** `mic.v1.ContentService`. */
   readonly service: string;
   readonly name: string;
+  readonly access: Access;
   readonly requestStream: boolean;
   readonly responseStream: boolean;
   /** A call holds one of this many places of its caller; further ones wait. Absent: no limit. */

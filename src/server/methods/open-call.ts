@@ -1,6 +1,9 @@
 /** What both adapters do with every call before its method runs. */
 import type { ProjectId } from "../../core/base/ids.ts";
-import type { Principal, ServerContext } from "../context.ts";
+import type { Access } from "../auth/access.ts";
+import type { OwnedProjects } from "../auth/owned-projects.ts";
+import type { Principal } from "../auth/principal.ts";
+import type { ServerContext } from "../context.ts";
 import type { Method, MethodCall } from "./method.ts";
 import { type MethodState, methodStateOf } from "./method-state.ts";
 
@@ -9,21 +12,34 @@ class OpenCall implements MethodCall {
   readonly state: MethodState;
   readonly principal: Principal;
   readonly signal: AbortSignal;
+  readonly #access: Access;
 
-  constructor(context: ServerContext, principal: Principal, signal: AbortSignal) {
+  constructor(context: ServerContext, principal: Principal, access: Access, signal: AbortSignal) {
     this.context = context;
     this.state = methodStateOf(context);
     this.principal = principal;
     this.signal = signal;
+    this.#access = access;
   }
 
-  project(text: string): Promise<ProjectId> {
-    return this.state.project(text, this.signal);
+  get projects(): OwnedProjects {
+    return this.context.projects;
+  }
+
+  project(text: string): ProjectId | Promise<ProjectId> {
+    return this.context.authorizer.project(this.principal, this.#access, text, this.signal);
   }
 }
 
-export function openCall(context: ServerContext, principal: Principal, signal: AbortSignal): MethodCall {
-  return new OpenCall(context, principal, signal);
+/** Errors: those of `Authorizer.admit`. */
+export function openCall(
+  context: ServerContext,
+  principal: Principal,
+  { access }: Pick<Method, "access">,
+  signal: AbortSignal,
+): MethodCall {
+  context.authorizer.admit(principal, access);
+  return new OpenCall(context, principal, access, signal);
 }
 
 /** Waits for one of the caller's places, where the method has any. */

@@ -19,39 +19,52 @@ import { interrupted } from "./failure.ts";
 import type { Method, MethodCall } from "./method.ts";
 import { readUpload } from "./upload.ts";
 
+const ACCESS = {
+  createOrganization: "signed-in-write",
+  getOrganization: "organization-read",
+  listOrganizations: "signed-in",
+  createProject: "signed-in-write",
+  getProject: "project-read",
+  listProjects: "signed-in",
+  updateProject: "project-own",
+  deleteProject: "project-own",
+  importLandings: "project-write",
+  importSession: "project-write",
+  fsck: "project-write",
+} as const;
+
 export function projectMethods(): Method[] {
-  return methodsOf(ProjectServiceDefinition, {
-    createOrganization: async ({ name, description }, { context, signal }) =>
-      organizationToWire(await context.forge.createOrganization({ name, description }, { signal })),
-    getOrganization: async ({ name }, { context, signal }) =>
-      organizationToWire(await context.forge.getOrganization(name, { signal })),
-    listOrganizations: async (request, { context, signal }) => {
-      const page = await context.forge.listOrganizations(pageOf(request), { signal });
+  return methodsOf(ProjectServiceDefinition, ACCESS, {
+    createOrganization: async ({ name, description }, call) =>
+      organizationToWire(await call.projects.createOrganization({ name, description }, call)),
+    getOrganization: async ({ name }, call) =>
+      organizationToWire(await call.projects.getOrganization(name, call)),
+    listOrganizations: async (request, call) => {
+      const page = await call.projects.listOrganizations(pageOf(request), call);
       return { organizations: page.items.map(organizationToWire), next: page.next ?? "" };
     },
 
-    createProject: async (request, { context, signal }) => {
-      const project = createProjectFromWire(request, () => mintProjectId(context.random));
-      return projectToWire(await context.forge.createProject(project, { signal }));
+    createProject: async (request, call) => {
+      const project = createProjectFromWire(request, () => mintProjectId(call.context.random));
+      return projectToWire(await call.projects.createProject(project, call));
     },
-    getProject: async ({ project }, { context, signal }) =>
-      projectToWire(await context.forge.getProject(project, { signal })),
-    listProjects: async (request, { context, signal }) => {
+    getProject: async ({ project }, call) => {
+      const id = await call.project(project);
+      return projectToWire(await call.context.forge.getProject(id, { signal: call.signal }));
+    },
+    listProjects: async (request, call) => {
       const { org } = request;
       const wanted = { ...pageOf(request), ...(org === "" ? {} : { org }) };
-      const page = await context.forge.listProjects(wanted, { signal });
+      const page = await call.projects.listProjects(wanted, call);
       return { projects: page.items.map(projectToWire), next: page.next ?? "" };
     },
     updateProject: async (request, call) => {
       const project = await call.project(request.project);
-      const { context, signal } = call;
-      return projectToWire(
-        await context.forge.updateProject(project, updateProjectFromWire(request), { signal }),
-      );
+      return projectToWire(await call.projects.updateProject(project, updateProjectFromWire(request), call));
     },
     deleteProject: async (request, call) => {
       const project = await call.project(request.project);
-      await call.context.forge.deleteProject(project, { signal: call.signal });
+      await call.projects.deleteProject(project, call);
       return {};
     },
 

@@ -29,8 +29,21 @@ import type { Method, MethodCall } from "./method.ts";
 import { pageOf } from "./projects.ts";
 import { readUpload } from "./upload.ts";
 
+const ACCESS = {
+  startSession: "project-write",
+  getSession: "project-read",
+  listSessions: "project-read",
+  recordOperation: "project-write",
+  recordDecision: "project-write",
+  recordConversation: "project-write",
+  abandonSession: "project-write",
+  landSession: "project-write",
+  land: "project-write",
+  watchSession: "project-read",
+} as const;
+
 export function sessionMethods(): Method[] {
-  return methodsOf(SessionServiceDefinition, {
+  return methodsOf(SessionServiceDefinition, ACCESS, {
     startSession: async (request, call) => {
       const { context, principal, signal } = call;
       const mintId = () => mintSessionId(context.random);

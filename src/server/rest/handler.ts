@@ -5,7 +5,11 @@ import type { z } from "zod";
 import { MicError } from "../../core/base/errors.ts";
 import type { ProjectId } from "../../core/base/ids.ts";
 import type { Forge } from "../../core/forge/forge.ts";
-import type { Principal, ServerContext } from "../context.ts";
+import type { Access } from "../auth/access.ts";
+import { tokenEnded, whenEnded } from "../auth/ended-token.ts";
+import type { OwnedProjects } from "../auth/owned-projects.ts";
+import { NOBODY, type Principal } from "../auth/principal.ts";
+import type { ServerContext } from "../context.ts";
 import { chooseType } from "./accept.ts";
 import { type Answer, sendAnswer } from "./answer.ts";
 import { readJson } from "./body.ts";
@@ -19,7 +23,6 @@ import { ROUTES } from "./routes.ts";
 const METHODS: readonly Method[] = ["GET", "POST", "PATCH", "DELETE"];
 const URL_CHARACTERS_MAX = 32 << 10;
 const NOTHING: Readonly<Record<string, never>> = Object.freeze({});
-const NOBODY: Principal = { account: "" };
 
 /** A route with what is worked out once. */
 interface Endpoint {
@@ -98,9 +101,10 @@ async function serve(
     const { endpoint, params } = found;
     const { route } = endpoint;
     const principal =
-      route.isPublic === true ? NOBODY : state.context.authenticate(request.headers.authorization);
+      route.access === "anyone" ? NOBODY : state.context.authenticate(request.headers.authorization);
+    state.context.authorizer.admit(principal, route.access);
     if (endpoint.produced.length > 0) chooseType(request.headers.accept, endpoint.produced);
-    call = new RestCall(state, request, response, isHead, principal);
+    call = new RestCall(state, request, response, isHead, principal, route.access);
     call.params = readParams(route, params);
     call.query =
       mark === -1 && endpoint.defaults !== undefined
@@ -228,7 +232,9 @@ class RestCall implements Call<unknown, unknown, unknown> {
   params: unknown = NOTHING;
   query: unknown = NOTHING;
   body: unknown = undefined;
+  readonly #access: Access;
   #gone: AbortController | undefined;
+  #ending: Disposable | undefined;
 
   constructor(
     state: RestState,
@@ -236,16 +242,22 @@ class RestCall implements Call<unknown, unknown, unknown> {
     response: ServerResponse,
     isHead: boolean,
     principal: Principal,
+    access: Access,
   ) {
     this.state = state;
     this.request = request;
     this.response = response;
     this.isHead = isHead;
     this.principal = principal;
+    this.#access = access;
   }
 
   get forge(): Forge {
     return this.state.context.forge;
+  }
+
+  get projects(): OwnedProjects {
+    return this.state.context.projects;
   }
 
   get sending(): { readonly method: Method | "HEAD"; readonly signal: () => AbortSignal } {
@@ -256,13 +268,16 @@ class RestCall implements Call<unknown, unknown, unknown> {
     if (this.#gone === undefined) {
       this.#gone = new AbortController();
       if (this.response.destroyed) this.#gone.abort();
-      else this.response.once("close", this.#onClose);
+      else {
+        this.response.once("close", this.#onClose);
+        this.#ending = whenEnded(this.principal, () => this.#gone?.abort(tokenEnded()));
+      }
     }
     return this.#gone.signal;
   }
 
   get isGone(): boolean {
-    return this.#gone?.signal.aborted === true;
+    return this.response.destroyed;
   }
 
   readonly #onClose = (): void => {
@@ -270,10 +285,14 @@ class RestCall implements Call<unknown, unknown, unknown> {
   };
 
   project(): ProjectId | Promise<ProjectId> {
-    return this.state.projectId((this.params as { readonly project: string }).project);
+    const { project } = this.params as { readonly project: string };
+    const id = this.state.checkProject(project);
+    return this.state.context.authorizer.project(this.principal, this.#access, id);
   }
 
   finish(): void {
-    if (this.#gone !== undefined) this.response.off("close", this.#onClose);
+    if (this.#gone === undefined) return;
+    this.response.off("close", this.#onClose);
+    this.#ending?.[Symbol.dispose]();
   }
 }

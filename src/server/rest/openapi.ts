@@ -64,11 +64,18 @@ function operationOf(route: Route, schemas: Json): Json {
     tags: [route.tag],
     summary: route.summary,
     ...(route.description === undefined ? {} : { description: route.description }),
-    ...(route.isPublic === true ? { security: [] } : {}),
+    ...securityOf(route),
+    "x-access": route.access,
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(route.body === undefined ? {} : { requestBody: bodyOf(route.body, schemas) }),
     responses: responsesOf(route, schemas),
   };
+}
+
+/** An empty requirement: a token is not needed where the project is public. */
+function securityOf({ access }: Route): Json {
+  if (access === "anyone") return { security: [] };
+  return access === "project-read" || access === "organization-read" ? { security: [{ token: [] }, {}] } : {};
 }
 
 function parametersIn(place: "path" | "query", object: z.ZodObject | undefined, schemas: Json): Json[] {
@@ -128,7 +135,7 @@ function contentOf({ type, schema }: AnswerDefinition, schemas: Json): Json | un
 function problemsOf(route: Route): Map<number, string> {
   const codes = new Set<ErrorCode>([
     ...COMMON_ERRORS,
-    ...(route.isPublic === true ? [] : PRIVATE_ERRORS),
+    ...(route.access === "anyone" ? [] : PRIVATE_ERRORS),
     ...(route.body === undefined && route.params === undefined ? [] : INPUT_ERRORS),
     ...(route.errors ?? []),
   ]);

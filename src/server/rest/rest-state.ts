@@ -1,7 +1,6 @@
 /** What the routes share between calls. */
 import { MicError } from "../../core/base/errors.ts";
 import type { ProjectId } from "../../core/base/ids.ts";
-import { parseProjectName } from "../../core/base/project-name.ts";
 import type { HeadInfo } from "../../core/forge/forge.ts";
 import type { ServerContext } from "../context.ts";
 import { openApiDocument } from "./openapi.ts";
@@ -29,7 +28,6 @@ export class RestState {
   readonly stalledMs: number;
   readonly #routes: readonly Route[];
   #openApi: string | undefined;
-  readonly #ids = new Map<string, ProjectId>();
   readonly #heads = new Map<ProjectId, RenderedHead>();
 
   constructor(context: ServerContext, routes: readonly Route[], options: RestOptions) {
@@ -39,24 +37,11 @@ export class RestState {
     this.stalledMs = options.stalledMs ?? 60_000;
   }
 
-  /**
-   * A name never means another project than the one it meant first, so what it means is remembered; whether the
-   * project is still there is for the forge to say. Errors: `not-found`, `usage`.
-   */
-  projectId(text: string): ProjectId | Promise<ProjectId> {
-    const known = this.#ids.get(text);
-    if (known !== undefined) return known;
-    if (ID.test(text)) return text as ProjectId;
-    if (!text.includes("/")) {
-      throw new MicError("usage", `${JSON.stringify(text.slice(0, 200))} is not a project`, {
-        hint: "use its id, or its name with an encoded slash: org%2Fproject",
-      });
-    }
-    parseProjectName(text);
-    return this.context.forge.getProject(text).then(({ id }) => {
-      if (this.#ids.size >= REMEMBERED_MAX) this.#ids.clear();
-      this.#ids.set(text, id);
-      return id;
+  /** Errors: `usage` for what can be neither an id nor a name. */
+  checkProject(text: string): string {
+    if (ID.test(text) || text.includes("/")) return text;
+    throw new MicError("usage", `${JSON.stringify(text.slice(0, 200))} is not a project`, {
+      hint: "use its id, or its name with an encoded slash: org%2Fproject",
     });
   }
 

@@ -4,7 +4,9 @@ import type { z } from "zod";
 import type { ErrorCode } from "../../core/base/errors.ts";
 import type { ProjectId } from "../../core/base/ids.ts";
 import type { Forge } from "../../core/forge/forge.ts";
-import type { Principal } from "../context.ts";
+import type { Access } from "../auth/access.ts";
+import type { OwnedProjects } from "../auth/owned-projects.ts";
+import type { Principal } from "../auth/principal.ts";
 import type { Answer } from "./answer.ts";
 import type { RestState } from "./rest-state.ts";
 
@@ -17,14 +19,18 @@ export interface Call<Params, Query, Body> {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly isHead: boolean;
-  /** Absent on public routes. */
   readonly principal: Principal;
   readonly params: Params;
   readonly query: Query;
   readonly body: Body;
   /** Fires when the client is gone. Reads take it; what changes something runs to its end. */
   readonly signal: AbortSignal;
-  /** The id behind the `project` parameter. Errors: `not-found`, `usage`. */
+  /** Projects and organizations as the caller may see and change them. */
+  readonly projects: OwnedProjects;
+  /**
+   * The id behind the `project` parameter, if the caller may do this with it: no route reaches a project in another
+   * way. Errors: those of `Authorizer.project`.
+   */
   project(): ProjectId | Promise<ProjectId>;
 }
 
@@ -58,7 +64,10 @@ export interface RouteFields {
   readonly answers: readonly AnswerDefinition[];
   /** Beyond those that any route may have: see openapi.ts. */
   readonly errors?: readonly ErrorCode[];
-  readonly isPublic?: boolean;
+  /** What it asks of its caller. */
+  readonly access: Access;
+  /** It changes users, tokens or roles: where they are kept, not where they are followed. */
+  readonly changesAccounts?: boolean;
 }
 
 export interface Route extends RouteFields {

@@ -34,6 +34,7 @@ export const contentRoutes: readonly Route[] = [
       path: `${PROJECT}/blobs`,
       id: "putBlob",
       tag,
+      access: "project-write",
       summary: "Stores content, of any size; repeating it is harmless",
       params: projectParams,
       body: { kind: "bytes", description: "The content as it is" },
@@ -64,6 +65,7 @@ export const contentRoutes: readonly Route[] = [
       path: `${PROJECT}/blobs/{hash}`,
       id: "getBlob",
       tag,
+      access: "project-read",
       summary: "Content by its hash, landed or not",
       params: z.object({ project: parameters.projectParameter, hash: parameters.objectParameter }),
       query: z.strictObject({
@@ -98,6 +100,7 @@ export const contentRoutes: readonly Route[] = [
       path: `${PROJECT}/packs`,
       id: "putPack",
       tag,
+      access: "project-write",
       summary: "Stores a pack of content for a later landing",
       description: "For programs that make packs (docs/format/pack.md); scripts use blobs.",
       params: projectParams,
@@ -126,6 +129,7 @@ export const contentRoutes: readonly Route[] = [
       path: `${PROJECT}/packs/uploads`,
       id: "startUpload",
       tag,
+      access: "project-write",
       summary: "A place in the store itself for one large pack",
       description:
         "PUT the pack to `url` with `headers`, and without the token; then POST to `finish`. Only where the server was started with `--presigned-urls`.",
@@ -159,6 +163,7 @@ export const contentRoutes: readonly Route[] = [
       path: `${PROJECT}/packs/uploads/{upload}`,
       id: "finishUpload",
       tag,
+      access: "project-write",
       summary: "Verifies a pack that was put into the store, and stores it under its name",
       params: z.object({ project: parameters.projectParameter, upload: z.string().max(100) }),
       answers: [
@@ -190,6 +195,7 @@ export const contentRoutes: readonly Route[] = [
       path: `${PROJECT}/packs/{pack}`,
       id: "getPack",
       tag,
+      access: "project-read",
       summary: "A pack that was uploaded or landed",
       params: z.object({ project: parameters.projectParameter, pack: parameters.packParameter }),
       query: z.strictObject({

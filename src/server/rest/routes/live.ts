@@ -23,6 +23,7 @@ export const liveRoutes: readonly Route[] = [
       path: `${PROJECT}/landings/events`,
       id: "followLandings",
       tag,
+      access: "project-read",
       summary: "Landings as they happen",
       description: `${HOW} Every \`landing\` has a LandingSummary as its data. Without a cursor: from now on.`,
       params: z.object({ project: parameters.projectParameter }),
@@ -53,6 +54,7 @@ export const liveRoutes: readonly Route[] = [
       path: `${PROJECT}/sessions/{session}/events`,
       id: "followSession",
       tag,
+      access: "project-read",
       summary: "What a session records, as it happens",
       description:
         `${HOW} \`session\` has a SessionSummary, \`operations\` an array of Operation, \`decision\` a text, ` +

@@ -1,6 +1,8 @@
 /** Projects and organizations. */
 import { z } from "zod";
 import { mintProjectId } from "../../../core/base/random.ts";
+import type { Asking } from "../../auth/owned-projects.ts";
+import type { Principal } from "../../auth/principal.ts";
 import { jsonAnswer } from "../answer.ts";
 import * as bodies from "../bodies.ts";
 import { organizationDocument, projectDocument } from "../documents.ts";
@@ -24,6 +26,7 @@ export const projectRoutes: readonly Route[] = [
       path: PROJECTS,
       id: "listProjects",
       tag,
+      access: "signed-in",
       summary: "Projects in the order of their names",
       query: z.strictObject({
         org: parameters.projectParameter.optional().describe("Only of this organization"),
@@ -31,12 +34,10 @@ export const projectRoutes: readonly Route[] = [
       }),
       answers: [{ status: 200, description: "A page", schema: shapes.pageOf("ProjectPage", shapes.project) }],
     },
-    async ({ forge, query }) => {
-      const { org } = query;
-      const found = await forge.listProjects({
-        ...pageRequest(query),
-        ...(org === undefined ? {} : { org }),
-      });
+    async (call) => {
+      const { org } = call.query;
+      const wanted = { ...pageRequest(call.query), ...(org === undefined ? {} : { org }) };
+      const found = await call.projects.listProjects(wanted, call);
       return jsonAnswer(200, { ...found, items: found.items.map(projectDocument) });
     },
   ),
@@ -46,21 +47,23 @@ export const projectRoutes: readonly Route[] = [
       path: PROJECTS,
       id: "createProject",
       tag,
+      access: "signed-in-write",
       summary: "Creates a project, and its organization when that is missing",
       description: "Sent again with the same `id`, it answers with the project that it made.",
       body: { kind: "json", schema: bodies.createProjectBody },
       answers: [{ status: 201, description: "The project", schema: shapes.project, headers: LOCATION }],
       errors: ["already-exists"],
     },
-    async ({ state, forge, body }) => {
-      const { id, name, description, visibility, salt } = body;
-      const created = await forge.createProject({
-        id: id ?? mintProjectId(state.context.random),
+    async (call) => {
+      const { id, name, description, visibility, salt } = call.body;
+      const wanted = {
+        id: id ?? mintProjectId(call.state.context.random),
         name,
         ...(description === undefined ? {} : { description }),
         ...(visibility === undefined ? {} : { visibility }),
         ...(salt === undefined ? {} : { salt }),
-      });
+      };
+      const created = await call.projects.createProject(wanted, lasting(call));
       return jsonAnswer(201, projectDocument(created), { location: `${PROJECTS}/${created.id}` });
     },
   ),
@@ -70,12 +73,13 @@ export const projectRoutes: readonly Route[] = [
       path: `${PROJECTS}/{project}`,
       id: "getProject",
       tag,
+      access: "project-read",
       summary: "A project, by id or by a present or former name",
       params: projectParams,
       answers: [{ status: 200, description: "The project", schema: shapes.project }],
       errors: ["not-found"],
     },
-    async ({ forge, params }) => jsonAnswer(200, projectDocument(await forge.getProject(params.project))),
+    async (call) => jsonAnswer(200, projectDocument(await call.forge.getProject(await call.project()))),
   ),
   defineRoute(
     {
@@ -83,6 +87,7 @@ export const projectRoutes: readonly Route[] = [
       path: `${PROJECTS}/{project}`,
       id: "updateProject",
       tag,
+      access: "project-own",
       summary: "Renames a project, or changes its description or visibility",
       params: projectParams,
       body: { kind: "json", schema: bodies.updateProjectBody },
@@ -91,11 +96,12 @@ export const projectRoutes: readonly Route[] = [
     },
     async (call) => {
       const { name, description, visibility } = call.body;
-      const updated = await call.forge.updateProject(await call.project(), {
+      const changes = {
         ...(name === undefined ? {} : { name }),
         ...(description === undefined ? {} : { description }),
         ...(visibility === undefined ? {} : { visibility }),
-      });
+      };
+      const updated = await call.projects.updateProject(await call.project(), changes, lasting(call));
       return jsonAnswer(200, projectDocument(updated));
     },
   ),
@@ -105,13 +111,14 @@ export const projectRoutes: readonly Route[] = [
       path: `${PROJECTS}/{project}`,
       id: "deleteProject",
       tag,
+      access: "project-own",
       summary: "Deletes a project; its names stay taken",
       params: projectParams,
       answers: [{ status: 204, description: "It is gone" }],
       errors: ["not-found"],
     },
     async (call) => {
-      await call.forge.deleteProject(await call.project());
+      await call.projects.deleteProject(await call.project(), lasting(call));
       return { kind: "empty", status: 204, headers: {} };
     },
   ),
@@ -121,6 +128,7 @@ export const projectRoutes: readonly Route[] = [
       path: ORGANIZATIONS,
       id: "listOrganizations",
       tag,
+      access: "signed-in",
       summary: "Organizations in the order of their names",
       query: z.strictObject(page),
       answers: [
@@ -131,8 +139,8 @@ export const projectRoutes: readonly Route[] = [
         },
       ],
     },
-    async ({ forge, query }) => {
-      const found = await forge.listOrganizations(pageRequest(query));
+    async (call) => {
+      const found = await call.projects.listOrganizations(pageRequest(call.query), call);
       return jsonAnswer(200, { ...found, items: found.items.map(organizationDocument) });
     },
   ),
@@ -142,6 +150,7 @@ export const projectRoutes: readonly Route[] = [
       path: ORGANIZATIONS,
       id: "createOrganization",
       tag,
+      access: "signed-in-write",
       summary: "Creates an organization",
       body: { kind: "json", schema: bodies.createOrganizationBody },
       answers: [
@@ -149,12 +158,10 @@ export const projectRoutes: readonly Route[] = [
       ],
       errors: ["already-exists"],
     },
-    async ({ forge, body }) => {
-      const { name, description } = body;
-      const created = await forge.createOrganization({
-        name,
-        ...(description === undefined ? {} : { description }),
-      });
+    async (call) => {
+      const { name, description } = call.body;
+      const wanted = { name, ...(description === undefined ? {} : { description }) };
+      const created = await call.projects.createOrganization(wanted, lasting(call));
       return jsonAnswer(201, organizationDocument(created), { location: `${ORGANIZATIONS}/${created.name}` });
     },
   ),
@@ -164,12 +171,18 @@ export const projectRoutes: readonly Route[] = [
       path: `${ORGANIZATIONS}/{org}`,
       id: "getOrganization",
       tag,
+      access: "organization-read",
       summary: "An organization",
       params: z.object({ org: z.string() }),
       answers: [{ status: 200, description: "The organization", schema: shapes.organization }],
       errors: ["not-found"],
     },
-    async ({ forge, params }) =>
-      jsonAnswer(200, organizationDocument(await forge.getOrganization(params.org))),
+    async (call) =>
+      jsonAnswer(200, organizationDocument(await call.projects.getOrganization(call.params.org, call))),
   ),
 ];
+
+/** What changes something runs to its end, whether or not the client waits for it. */
+function lasting({ principal }: { readonly principal: Principal }): Asking {
+  return { principal };
+}

@@ -35,6 +35,7 @@ export const sessionRoutes: readonly Route[] = [
       path: SESSIONS,
       id: "startSession",
       tag,
+      access: "project-write",
       summary: "Starts a session",
       description: "Sent again with the same `id`, goal and owner, it answers with the session that it made.",
       params: projectParams,
@@ -68,6 +69,7 @@ export const sessionRoutes: readonly Route[] = [
       path: SESSIONS,
       id: "listSessions",
       tag,
+      access: "project-read",
       summary: "Sessions, in pages",
       params: projectParams,
       query: z.strictObject({
@@ -97,6 +99,7 @@ export const sessionRoutes: readonly Route[] = [
       path: SESSION,
       id: "getSession",
       tag,
+      access: "project-read",
       summary: "A session with all that it recorded",
       params: sessionParams,
       answers: [{ status: 200, description: "The session", schema: shapes.session }],
@@ -114,6 +117,7 @@ export const sessionRoutes: readonly Route[] = [
       path: `${SESSION}/operations`,
       id: "recordOperations",
       tag,
+      access: "project-write",
       summary: "Records operations; of two on one path the later counts",
       description:
         "Upload the content first (`POST …/blobs`), then put what that answered: `hash`, `size` and, where " +
@@ -136,6 +140,7 @@ export const sessionRoutes: readonly Route[] = [
       path: `${SESSION}/decisions`,
       id: "recordDecision",
       tag,
+      access: "project-write",
       summary: "Records a decision",
       params: sessionParams,
       body: { kind: "json", schema: bodies.decisionBody },
@@ -154,6 +159,7 @@ export const sessionRoutes: readonly Route[] = [
       path: `${SESSION}/conversation`,
       id: "recordConversation",
       tag,
+      access: "project-write",
       summary: "Records messages of the conversation",
       params: sessionParams,
       body: { kind: "json", schema: bodies.conversationBody },
@@ -173,6 +179,7 @@ export const sessionRoutes: readonly Route[] = [
       path: `${SESSION}/abandon`,
       id: "abandonSession",
       tag,
+      access: "project-write",
       summary: "Abandons a session; twice is harmless",
       params: sessionParams,
       body: { kind: "json", schema: bodies.abandonBody, optional: true },
@@ -190,6 +197,7 @@ export const sessionRoutes: readonly Route[] = [
       path: `${SESSION}/land`,
       id: "landSession",
       tag,
+      access: "project-write",
       summary: "Lands what a session recorded",
       description:
         "The answer is the next position of the project, or 409 with code `conflict` and `paths`: those that " +

@@ -26,6 +26,7 @@ export const treeRoutes: readonly Route[] = [
       path: `${PROJECT}/tree`,
       id: "listTree",
       tag,
+      access: "project-read",
       summary: "What is in a directory",
       description:
         "Files and directories by name, in pages; with `recursive` every file below the directory in one answer.",
@@ -70,6 +71,7 @@ export const treeRoutes: readonly Route[] = [
       path: `${PROJECT}/files/{+path}`,
       id: "getFile",
       tag,
+      access: "project-read",
       summary: "The content of a file; of a symlink, its target",
       params: z.object({ project: parameters.projectParameter, path: parameters.pathParameter }),
       query: z.strictObject({ at: parameters.atParameter }),
@@ -108,6 +110,7 @@ export const treeRoutes: readonly Route[] = [
       path: `${PROJECT}/archive`,
       id: "getArchive",
       tag,
+      access: "project-read",
       summary: "Every file as one tar archive: `curl … | tar x`",
       params: projectParams,
       query: z.strictObject({ at: parameters.atParameter, dir: parameters.directoryParameter }),

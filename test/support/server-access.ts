@@ -1,0 +1,37 @@
+/** What a server's context holds about accounts, for tests in which one administrator calls and nobody else. */
+import { systemClock } from "../../src/core/base/system.ts";
+import type { Forge } from "../../src/core/forge/forge.ts";
+import type { Accounts } from "../../src/server/auth/accounts.ts";
+import { Authorizer } from "../../src/server/auth/authorizer.ts";
+import { LOCAL_DURABILITY } from "../../src/server/auth/durability.ts";
+import { OwnedProjects } from "../../src/server/auth/owned-projects.ts";
+import type { Principal } from "../../src/server/auth/principal.ts";
+import type { ServerContext } from "../../src/server/context.ts";
+
+/** A site administrator with a token for everything. */
+export function administrator(account: string): Principal {
+  return {
+    account,
+    userId: "ad".repeat(16),
+    isSiteAdmin: true,
+    scope: "admin",
+    onlyProject: undefined,
+    tokenId: undefined,
+    ended: new AbortController().signal,
+  };
+}
+
+type AccessParts = Pick<ServerContext, "accounts" | "authorizer" | "projects" | "audit" | "durability">;
+
+/** Nobody but administrators has a role anywhere; what they make is nobody's in particular. */
+export function accessForAdministrators(forge: Forge): AccessParts {
+  const accounts = {
+    roleIn: () => "owner",
+    roleInOrganization: () => "owner",
+    isNameTaken: () => false,
+  } as unknown as Accounts;
+  const audit = { record: () => undefined };
+  const authorizer = new Authorizer({ forge, accounts, clock: systemClock });
+  const projects = new OwnedProjects({ forge, accounts, authorizer, audit });
+  return { accounts, authorizer, projects, audit, durability: LOCAL_DURABILITY };
+}
