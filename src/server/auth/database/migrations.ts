@@ -27,12 +27,13 @@ const ACCOUNTS = `
     expires_at INTEGER,
     last_used_at INTEGER,
     revoked_at INTEGER,
-    -- Of a refresh token: the one that took its place, and when that one or its access token was first used.
-    replaced_by TEXT,
+    -- The refresh token that these were given for; and of a refresh token, when one of those was first used.
+    issued_by TEXT,
     confirmed_at INTEGER
   ) STRICT;
   CREATE INDEX tokens_by_user ON tokens (user_id);
   CREATE INDEX tokens_by_family ON tokens (family) WHERE family IS NOT NULL;
+  CREATE INDEX tokens_by_issuer ON tokens (issued_by) WHERE issued_by IS NOT NULL;
 
   CREATE TABLE permissions (
     project_id TEXT NOT NULL,
@@ -60,36 +61,44 @@ const ACCOUNTS = `
 `;
 
 const OAUTH = `
+  -- Registered with RFC 7591; redirect_uris and grant_types are arrays in JSON.
   CREATE TABLE oauth_clients (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
     redirect_uris TEXT NOT NULL,
-    metadata TEXT NOT NULL,
+    grant_types TEXT NOT NULL,
+    -- Who registered it.
+    address TEXT NOT NULL,
     created_at INTEGER NOT NULL
   ) STRICT;
 
   CREATE TABLE device_codes (
     device_code_hash BLOB PRIMARY KEY,
+    -- Without its hyphen.
     user_code TEXT NOT NULL UNIQUE,
     client_id TEXT NOT NULL,
+    client_name TEXT NOT NULL,
+    -- Asked for; once approved, what was given.
     scope TEXT NOT NULL,
+    -- Where the device asked from.
+    address TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
-    polled_at INTEGER,
-    interval_ms INTEGER NOT NULL,
-    -- pending, approved, denied, used
-    state TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'approved', 'denied', 'used')),
     user_id TEXT REFERENCES users(id)
   ) STRICT;
 
   CREATE TABLE authorization_codes (
     code_hash BLOB PRIMARY KEY,
     client_id TEXT NOT NULL,
+    client_name TEXT NOT NULL,
     redirect_uri TEXT NOT NULL,
     code_challenge TEXT NOT NULL,
     scope TEXT NOT NULL,
     user_id TEXT NOT NULL REFERENCES users(id),
+    -- Of the tokens that it is exchanged for.
     family TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
     used_at INTEGER
   ) STRICT;
@@ -120,31 +129,52 @@ const WEBHOOKS = `
     id TEXT PRIMARY KEY,
     project_id TEXT NOT NULL,
     url TEXT NOT NULL,
-    secret TEXT NOT NULL,
+    -- JSON: an array of names.
     events TEXT NOT NULL,
+    secret TEXT NOT NULL,
+    -- Also signs until then, while receivers change over.
+    previous_secret TEXT,
+    previous_secret_until INTEGER,
     is_active INTEGER NOT NULL,
+    stopped_because TEXT,
+    -- Messages in a row that were given up.
+    given_up INTEGER NOT NULL DEFAULT 0,
     created_by TEXT NOT NULL REFERENCES users(id),
     created_at INTEGER NOT NULL,
-    -- JSON: how far each feed was delivered.
-    cursor TEXT NOT NULL
+    -- Landings up to it were taken.
+    position INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX webhooks_by_project ON webhooks (project_id);
 
-  CREATE TABLE deliveries (
-    id TEXT PRIMARY KEY,
+  -- What a webhook was last told of each open session.
+  CREATE TABLE webhook_sessions (
     webhook_id TEXT NOT NULL REFERENCES webhooks(id) ON DELETE CASCADE,
+    session_id TEXT NOT NULL,
+    updated_at INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    told_at INTEGER NOT NULL,
+    PRIMARY KEY (webhook_id, session_id)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE deliveries (
+    -- The order of messages.
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    webhook_id TEXT NOT NULL REFERENCES webhooks(id) ON DELETE CASCADE,
+    message TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('event', 'redelivery', 'ping')),
     event TEXT NOT NULL,
     payload TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    attempts INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
     next_attempt_at INTEGER,
     status INTEGER,
     error TEXT,
     duration_ms INTEGER,
     delivered_at INTEGER
   ) STRICT;
-  CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, created_at);
-  CREATE INDEX deliveries_due ON deliveries (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+  CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, number);
+  CREATE INDEX deliveries_pending ON deliveries (webhook_id, number) WHERE next_attempt_at IS NOT NULL;
 `;
 
 export const MIGRATIONS: readonly string[] = [ACCOUNTS, OAUTH, AUDIT, WEBHOOKS];
