@@ -17,7 +17,7 @@ import { sessionFromWire } from "../../core/wire/sessions.ts";
 import { methodsOf, tunedUpload } from "./define-method.ts";
 import { interrupted } from "./failure.ts";
 import type { Method, MethodCall } from "./method.ts";
-import { readUpload } from "./upload.ts";
+import { readProjectUpload } from "./upload.ts";
 
 const ACCESS = {
   createOrganization: "signed-in-write",
@@ -95,9 +95,9 @@ async function importLandings(
   call: MethodCall,
 ): Promise<ReturnType<typeof headToWire>> {
   const reader = new ImportLandingsReader();
-  using _memory = await readUpload(call, requests, (request) => reader.add(request));
+  const { project, memory } = await readProjectUpload(call, requests, reader);
+  using _memory = memory;
   const wanted = reader.finish();
-  const project = await call.project(reader.project ?? "");
   return headToWire(await call.context.forge.importLandings(project, wanted, { signal: call.signal }));
 }
 

@@ -27,7 +27,7 @@ import { methodsOf, tunedUpload } from "./define-method.ts";
 import { untilDraining } from "./live.ts";
 import type { Method, MethodCall } from "./method.ts";
 import { pageOf } from "./projects.ts";
-import { readUpload } from "./upload.ts";
+import { readProjectUpload } from "./upload.ts";
 
 const ACCESS = {
   startSession: "project-write",
@@ -114,12 +114,13 @@ export function sessionMethods(): Method[] {
 async function land(requests: AsyncIterable<Uint8Array>, call: MethodCall): Promise<Landed> {
   const { context, principal, signal } = call;
   const reader = new LandRequestReader();
-  using _memory = await readUpload(call, requests, (request) => reader.add(request));
+  const uploaded = await readProjectUpload(call, requests, reader);
+  using _memory = uploaded.memory;
   const wanted = reader.finish({
     mintLandingId: () => mintLandingId(context.random),
     author: principal.account,
   });
-  const project = await call.project(reader.project ?? "");
+  const { project } = uploaded;
   return await landed(wanted.landingId, () => context.forge.land(project, wanted, { signal }));
 }
 

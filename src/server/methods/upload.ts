@@ -1,5 +1,6 @@
 /** Uploads: memory is taken from a budget before it is used, and a sender that stops does not keep it. */
 import { MicError } from "../../core/base/errors.ts";
+import type { ProjectId } from "../../core/base/ids.ts";
 import { INLINE_CONTENT_BYTES_MAX } from "../../core/base/limits.ts";
 import type { MethodCall, Requests } from "./method.ts";
 
@@ -15,12 +16,22 @@ export function takeUploadMemory(call: MethodCall, bytes: number): Promise<Dispo
   return call.state.uploads.take(bytes, call.signal);
 }
 
-/** Reads all requests, and holds memory where they are more than a little; the result gives it back. */
-export async function readUpload<T extends Uint8Array>(
+/** Collects the messages of a stream; knows the project once it has the first. */
+interface ProjectReader {
+  readonly project: string | undefined;
+  add(request: Uint8Array): void;
+}
+
+/**
+ * Reads all requests once the first has shown that the caller may send them, and holds memory where they are more than
+ * a little: to be given back. Errors: those of `MethodCall.project`.
+ */
+export async function readProjectUpload(
   call: MethodCall,
-  requests: Requests<T>,
-  add: (request: T) => void,
-): Promise<Disposable | undefined> {
+  requests: Requests<Uint8Array>,
+  reader: ProjectReader,
+): Promise<{ readonly project: ProjectId; readonly memory: Disposable | undefined }> {
+  let project: ProjectId | undefined;
   let bytes = 0;
   let memory: Disposable | undefined;
   try {
@@ -28,13 +39,15 @@ export async function readUpload<T extends Uint8Array>(
       bytes += request.length;
       // Taken once: calls that each hold some and wait for more would wait for each other.
       if (bytes > UNCOUNTED_BYTES_MAX) memory ??= await takeUploadMemory(call, REQUEST_BYTES);
-      add(request);
+      reader.add(request);
+      project ??= await call.project(reader.project ?? "");
     }
+    project ??= await call.project(reader.project ?? "");
   } catch (error) {
     memory?.[Symbol.dispose]();
     throw error;
   }
-  return memory;
+  return { project, memory };
 }
 
 /** The first request of a stream, and the rest. Errors: `usage` for a stream without any. */
