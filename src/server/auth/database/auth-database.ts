@@ -21,16 +21,16 @@ export interface OpenAuthDatabase {
 
 export class AuthDatabase implements Disposable {
   readonly file: string;
-  readonly isReadOnly: boolean;
   readonly sql: Database.Database;
   readonly #listeners = new Set<() => void>();
+  #isReadOnly: boolean;
   #dataVersion = 0;
   #changes = 0;
 
   /** Errors: `corrupt`, `unsupported` for the file of a newer mic, `forbidden` where it cannot be opened. */
   constructor({ file, readOnly = false }: OpenAuthDatabase) {
     this.file = file;
-    this.isReadOnly = readOnly;
+    this.#isReadOnly = readOnly;
     this.sql = open(file, readOnly);
     try {
       migrate(this.sql, file, readOnly);
@@ -40,12 +40,28 @@ export class AuthDatabase implements Disposable {
     }
   }
 
+  /** A follower's, whose content comes from the primary (../replica/auth-replica.ts). */
+  get isReadOnly(): boolean {
+    return this.#isReadOnly;
+  }
+
+  /** The server became the primary, or is it no more. The file was opened for writing. */
+  setReadOnly(isReadOnly: boolean): void {
+    this.#isReadOnly = isReadOnly;
+  }
+
+  /** Another connection replaced the content: whoever remembers what it read is told, as after a write. */
+  replaced(): void {
+    this.#changes++;
+    for (const listener of this.#listeners) listener();
+  }
+
   /**
    * Runs `change` in one write transaction and tells those who remember what they read. Errors: `forbidden` on a
    * follower; those of `change`, with nothing written.
    */
   write<T>(change: (sql: Database.Database) => T): T {
-    if (this.isReadOnly) {
+    if (this.#isReadOnly) {
       throw new MicError("forbidden", "accounts cannot be changed here: this server follows another one");
     }
     const result = this.sql.transaction(() => change(this.sql)).immediate();
