@@ -1,0 +1,126 @@
+/** Programs that may ask for tokens: mic itself, those that registered, those that have a document of their own. */
+import type { Clock } from "../../../core/base/clock.ts";
+import type { Random } from "../../../core/base/random.ts";
+import type { AuthDatabase } from "../database/auth-database.ts";
+import type { ClientDocuments } from "./client-documents.ts";
+import { type ClientMetadata, DEVICE_GRANT, type GrantType } from "./client-metadata.ts";
+import { OAuthError } from "./oauth-error.ts";
+
+export interface Client extends ClientMetadata {
+  readonly id: string;
+  /** How it is introduced to people: what it calls itself says nothing about who made it. */
+  readonly origin: "built-in" | "registered" | "document";
+}
+
+const ID_RANDOM_BYTES = 16;
+const PER_ADDRESS_AND_HOUR_MAX = 20;
+const HOUR_MS = 3_600_000;
+const CLIENTS_MAX = 10_000;
+/** One that nobody signed in with for so long may go where room is needed. */
+const IDLE_MS = 30 * 24 * HOUR_MS;
+
+const BUILT_IN: Client = {
+  id: "mic-cli",
+  origin: "built-in",
+  name: "mic",
+  redirectUris: ["http://127.0.0.1/callback", "http://[::1]/callback", "http://localhost/callback"],
+  grantTypes: ["authorization_code", "refresh_token", DEVICE_GRANT],
+};
+
+interface Row {
+  readonly name: string;
+  readonly redirect_uris: string;
+  readonly grant_types: string;
+}
+
+export interface ClientsOptions {
+  readonly database: AuthDatabase;
+  readonly documents: ClientDocuments | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export class Clients {
+  readonly #options: ClientsOptions;
+
+  constructor(options: ClientsOptions) {
+    this.#options = options;
+  }
+
+  /** Errors: `invalid_client`, `temporarily_unavailable`. */
+  async find(id: string): Promise<Client> {
+    const known = this.findKnown(id);
+    if (known !== undefined) return known;
+    const { documents } = this.#options;
+    if (documents === undefined || !id.startsWith("https:")) {
+      throw new OAuthError("invalid_client", "the client is not known here");
+    }
+    return { ...(await documents.find(id)), id, origin: "document" };
+  }
+
+  /** Without asking anybody else. */
+  findKnown(id: string): Client | undefined {
+    if (id === BUILT_IN.id) return BUILT_IN;
+    const row = this.#options.database.sql
+      .prepare<[string], Row>("SELECT name, redirect_uris, grant_types FROM oauth_clients WHERE id = ?")
+      .get(id);
+    if (row === undefined) return undefined;
+    return {
+      id,
+      origin: "registered",
+      name: row.name,
+      redirectUris: JSON.parse(row.redirect_uris) as string[],
+      grantTypes: JSON.parse(row.grant_types) as GrantType[],
+    };
+  }
+
+  /** Errors: `temporarily_unavailable` where there are too many, in all or of this address. */
+  register({ name, redirectUris, grantTypes }: ClientMetadata, address: string): Client {
+    const { database, clock, random } = this.#options;
+    const nowMs = clock.nowMs();
+    const id = `client-${Buffer.from(random.bytes(ID_RANDOM_BYTES)).toString("base64url")}`;
+    database.write((sql) => {
+      const count = (where: string, ...values: readonly unknown[]): number =>
+        sql
+          .prepare<unknown[], { n: number }>(`SELECT count(*) AS n FROM oauth_clients ${where}`)
+          .get(...values)!.n;
+      if (
+        count("WHERE address = ? AND created_at > ?", address, nowMs - HOUR_MS) >= PER_ADDRESS_AND_HOUR_MAX
+      ) {
+        throw new OAuthError("temporarily_unavailable", "this address has registered many clients", {
+          status: 429,
+          retryAfter: HOUR_MS / 1000,
+        });
+      }
+      if (count("") >= CLIENTS_MAX) {
+        sql
+          .prepare(
+            `DELETE FROM oauth_clients WHERE created_at < ? AND id NOT IN
+             (SELECT client_id FROM tokens WHERE client_id IS NOT NULL)`,
+          )
+          .run(nowMs - IDLE_MS);
+        if (count("") >= CLIENTS_MAX) {
+          throw new OAuthError("temporarily_unavailable", "no more clients can be registered", {
+            retryAfter: 3600,
+          });
+        }
+      }
+      sql
+        .prepare(
+          `INSERT INTO oauth_clients (id, name, redirect_uris, grant_types, address, created_at)
+           VALUES (?, ?, ?, ?, ?, ?)`,
+        )
+        .run(id, name, JSON.stringify(redirectUris), JSON.stringify(grantTypes), address, nowMs);
+    });
+    return { id, origin: "registered", name, redirectUris, grantTypes };
+  }
+}
+
+/** What to call it where people read: of a document the host is what is proved. */
+export function displayName({ id, origin, name }: Client): string {
+  if (origin === "document") {
+    const { host } = new URL(id);
+    return name === "" ? host : `${name} (${host})`;
+  }
+  return name === "" ? "a program without a name" : name;
+}
