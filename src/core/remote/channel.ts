@@ -22,10 +22,23 @@ export interface Channel extends AsyncDisposable {
   call(call: Call): AsyncIterable<Uint8Array>;
 }
 
+/** The token that calls carry, which may have to be replaced while they are made. */
+export interface TokenSource {
+  /** For the next call; undefined: none is sent. */
+  current(signal?: AbortSignal): Promise<string | undefined>;
+  /** What to send after a server has refused `token`; undefined when there is nothing better. */
+  replace(token: string, signal?: AbortSignal): Promise<string | undefined>;
+}
+
+/** One token, whatever servers say of it. */
+export function fixedToken(token: string): TokenSource {
+  return { current: async () => token, replace: async () => undefined };
+}
+
 export interface ChannelOptions {
   /** `https://host:port`. */
   readonly origin: string;
-  readonly token: string | undefined;
+  readonly token: TokenSource | undefined;
   /** Certificates in PEM form that are trusted beside the system's. */
   readonly ca: string | undefined;
   /** Sent as the user agent. */

@@ -7,11 +7,11 @@ import {
   type StatusObject,
 } from "@grpc/grpc-js";
 import { concatBytes } from "../base/bytes.ts";
-import { MicError } from "../base/errors.ts";
+import { isMicError, MicError } from "../base/errors.ts";
 import type { MessageParts } from "../wire/frames.ts";
 import { LONG_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX } from "../wire/framing.ts";
 import { decodeStatus, GRPC } from "../wire/status.ts";
-import { type Call, CallFailure, type Channel, type ChannelOptions } from "./channel.ts";
+import { type Call, CallFailure, type Channel, type ChannelOptions, type TokenSource } from "./channel.ts";
 
 /** As much as 30 ms of a fast link hold; the library's own is 64 KiB, which is 2 MB/s there. */
 const WINDOW_BYTES = 8 << 20;
@@ -29,7 +29,7 @@ type Stream = ClientDuplexStream<Uint8Array, Uint8Array>;
 
 export class GrpcChannel implements Channel {
   readonly #client: Client;
-  readonly #metadata = new Metadata();
+  readonly #token: TokenSource | undefined;
   readonly #host: string;
 
   constructor({ origin, token, ca, agent }: ChannelOptions) {
@@ -50,12 +50,32 @@ export class GrpcChannel implements Channel {
       "grpc.initial_reconnect_backoff_ms": 100,
       "grpc.max_reconnect_backoff_ms": 1000,
     });
-    if (token !== undefined) this.#metadata.set("authorization", `Bearer ${token}`);
+    this.#token = token;
   }
 
   async *call(call: Call): AsyncGenerator<Uint8Array> {
+    const token = await this.#token?.current(call.signal);
+    const attempt = { started: false };
+    try {
+      yield* this.#attempt(call, token, attempt);
+    } catch (error) {
+      // Refused before anything was done: the same call with the token's successor is no repetition.
+      if (attempt.started || token === undefined || !isMicError(error, "unauthenticated")) throw error;
+      const successor = await this.#token?.replace(token, call.signal);
+      if (successor === undefined) throw error;
+      yield* this.#attempt(call, successor, attempt);
+    }
+  }
+
+  async *#attempt(
+    call: Call,
+    token: string | undefined,
+    attempt: { started: boolean },
+  ): AsyncGenerator<Uint8Array> {
+    const metadata = new Metadata();
+    if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
     const identity = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    const stream: Stream = this.#client.makeBidiStreamRequest(call.path, identity, identity, this.#metadata);
+    const stream: Stream = this.#client.makeBidiStreamRequest(call.path, identity, identity, metadata);
     const cancel = (): void => stream.cancel();
     call.signal?.addEventListener("abort", cancel, { once: true });
     if (call.signal?.aborted) cancel();
@@ -66,7 +86,10 @@ export class GrpcChannel implements Channel {
       stream.cancel();
     });
     try {
-      for await (const message of stream) yield message as Uint8Array;
+      for await (const message of stream) {
+        attempt.started = true;
+        yield message as Uint8Array;
+      }
     } catch (error) {
       // The status says what the stream's error says.
       if (!(error instanceof Error) || !("code" in error)) throw error;

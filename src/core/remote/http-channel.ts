@@ -4,7 +4,7 @@
  * Redirects are errors: a token goes to the origin that it was given for and to no other.
  */
 import { releaseBytes } from "../base/bytes.ts";
-import { MicError } from "../base/errors.ts";
+import { isMicError, MicError } from "../base/errors.ts";
 import { receive } from "../wire/common.ts";
 import { type MessageParts, partsLength } from "../wire/frames.ts";
 import {
@@ -15,53 +15,31 @@ import {
   statusFromFields,
 } from "../wire/framing.ts";
 import { decodeStatus, GRPC, type WireStatus } from "../wire/status.ts";
-import { type Call, CallFailure, type Channel, type ChannelOptions } from "./channel.ts";
-import { connectionFailure, errnoOf, isUntrusted } from "./connection-failure.ts";
+import { type Call, CallFailure, type Channel, type ChannelOptions, type TokenSource } from "./channel.ts";
+import { connectionFailure } from "./connection-failure.ts";
 import { failureOfHttpStatus } from "./http-failure.ts";
+import { ServerFetch } from "./server-fetch.ts";
 
 /** Parts below this are joined before they are sent. */
 const JOIN_BYTES_MAX = 16 << 10;
 
-/** `localhost`, 127.0.0.0/8 and ::1, as a URL writes them. */
-const LOOPBACK = /^(?:(?:.+\.)?localhost|127(?:\.\d+){3}|\[::1\])$/;
-
-/** The part of `fetch` that is used; `tls` and `proxy` are the runtime's own. */
-type Fetch = (
-  url: string,
-  init: {
-    readonly method: "POST";
-    readonly headers: Record<string, string>;
-    readonly body: Uint8Array | AsyncIterable<Uint8Array>;
-    readonly redirect: "manual";
-    readonly signal: AbortSignal;
-    readonly duplex: "half";
-    readonly keepalive?: false;
-    readonly proxy?: false;
-    readonly tls?: { readonly ca: readonly string[] };
-  },
-) => Promise<Response>;
-
-// biome-ignore lint/style/noRestrictedGlobals: this is the place that reaches the network
-const platformFetch = fetch as unknown as Fetch;
-
 export class HttpChannel implements Channel {
-  readonly #options: ChannelOptions;
-  readonly #headers: Record<string, string>;
-  /** The environment may name a proxy; a server on this machine is not behind it. */
-  readonly #isHere: boolean;
+  readonly #origin: string;
+  readonly #fetch: ServerFetch;
+  readonly #token: TokenSource | undefined;
+  readonly #headers: Readonly<Record<string, string>>;
   readonly #stopping = new AbortController();
-  #ca: readonly string[] | undefined;
 
-  constructor(options: ChannelOptions) {
-    this.#options = options;
-    this.#isHere = LOOPBACK.test(new URL(options.origin).hostname);
+  constructor({ origin, token, ca, agent }: ChannelOptions) {
+    this.#origin = origin;
+    this.#fetch = new ServerFetch(origin, ca);
+    this.#token = token;
     this.#headers = {
       "content-type": CONTENT_TYPE,
       accept: CONTENT_TYPE,
       // Frames are compressed already, and what expands here has no limit.
       "accept-encoding": "identity",
-      "user-agent": options.agent,
-      ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
+      "user-agent": agent,
     };
   }
 
@@ -72,13 +50,23 @@ export class HttpChannel implements Channel {
     signal?.addEventListener("abort", end, { once: true });
     this.#stopping.signal.addEventListener("abort", end, { once: true });
     if (signal?.aborted || this.#stopping.signal.aborted) end();
-    const source = new Source();
+    const attempt = { started: false };
+    let source = new Source();
     try {
-      const response = await this.#send(call, source, ending.signal);
-      yield* this.#messages(call, response);
+      const token = await this.#token?.current(ending.signal);
+      try {
+        yield* this.#messages(call, await this.#post(call, source, token, ending.signal), attempt);
+      } catch (error) {
+        // Refused before anything was done: the same call with the token's successor is no repetition.
+        if (attempt.started || token === undefined || !isMicError(error, "unauthenticated")) throw error;
+        const successor = await this.#token?.replace(token, ending.signal);
+        if (successor === undefined) throw error;
+        source = new Source();
+        yield* this.#messages(call, await this.#post(call, source, successor, ending.signal), attempt);
+      }
     } catch (error) {
       if (source.failed) throw source.error;
-      throw error instanceof MicError ? error : connectionFailure(this.#options.origin, error, true);
+      throw error instanceof MicError ? error : connectionFailure(this.#origin, error, true);
     } finally {
       signal?.removeEventListener("abort", end);
       this.#stopping.signal.removeEventListener("abort", end);
@@ -87,39 +75,23 @@ export class HttpChannel implements Channel {
     }
   }
 
-  async #send(call: Call, source: Source, signal: AbortSignal): Promise<Response> {
-    try {
-      return await this.#post(call, source, signal);
-    } catch (error) {
-      if (!isUntrusted(errnoOf(error)) || this.#ca !== undefined) throw error;
-      // The handshake failed, so nothing was sent. The runtime knows its own list of authorities only.
-      this.#ca = await this.#certificates();
-      return this.#post(call, source, signal);
-    }
-  }
-
-  async #certificates(): Promise<readonly string[]> {
-    const tls = await import("node:tls");
-    const given = this.#options.ca === undefined ? [] : [this.#options.ca];
-    return [...tls.getCACertificates("default"), ...tls.getCACertificates("system"), ...given];
-  }
-
-  #post(call: Call, source: Source, signal: AbortSignal): Promise<Response> {
-    return platformFetch(this.#options.origin + call.path, {
+  #post(call: Call, source: Source, token: string | undefined, signal: AbortSignal): Promise<Response> {
+    return this.#fetch.send({
       method: "POST",
-      headers: this.#headers,
-      body: source.bodyOf(call.messages()),
-      redirect: "manual",
+      path: call.path,
+      headers: token === undefined ? this.#headers : { ...this.#headers, authorization: `Bearer ${token}` },
+      body: () => source.bodyOf(call.messages()),
+      isFresh: call.isFresh,
       signal,
-      duplex: "half",
-      ...(this.#isHere ? { proxy: false as const } : {}),
-      ...(call.isFresh ? { keepalive: false as const } : {}),
-      ...(this.#ca === undefined ? {} : { tls: { ca: this.#ca } }),
     });
   }
 
-  async *#messages(call: Call, response: Response): AsyncGenerator<Uint8Array> {
-    const { origin } = this.#options;
+  async *#messages(
+    call: Call,
+    response: Response,
+    attempt: { started: boolean },
+  ): AsyncGenerator<Uint8Array> {
+    const origin = this.#origin;
     const type = response.headers.get("content-type") ?? "";
     const isEncoded = response.headers.has("content-encoding");
     if (response.status !== 200 || isEncoded || !type.startsWith("application/grpc-web")) {
@@ -138,7 +110,10 @@ export class HttpChannel implements Channel {
       for (const { trailers, bytes } of receive(call.path, () => splitter.push(chunk))) {
         if (status !== undefined) throw afterEnd(call.path);
         if (trailers) status = receive(call.path, () => decodeTrailers(bytes));
-        else yield bytes;
+        else {
+          attempt.started = true;
+          yield bytes;
+        }
       }
       // Left to the collector, hundreds of megabytes would be asked of the system page by page.
       if (call.borrows === true && chunk.byteLength === chunk.buffer.byteLength) releaseBytes(chunk);

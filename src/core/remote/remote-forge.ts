@@ -26,7 +26,7 @@ import { encodeImportLandings, encodeLandRequest } from "../wire/land.ts";
 import * as projects from "../wire/projects.ts";
 import * as sessions from "../wire/sessions.ts";
 import { Caller } from "./caller.ts";
-import type { Channel } from "./channel.ts";
+import { type Channel, fixedToken, type TokenSource } from "./channel.ts";
 import { DirectUploads } from "./direct-uploads.ts";
 import { landOver } from "./land-call.ts";
 import { ascending, wrongAnswer } from "./received-content.ts";
@@ -40,7 +40,7 @@ const TOKEN = /^[\x21-\x7e]+$/;
 
 export interface RemoteForgeOptions {
   /** Sent to this origin and to no other. */
-  readonly token?: string;
+  readonly token?: string | TokenSource;
   readonly clock: Clock;
   readonly random: Random;
   /** A call ends when nothing moved for this long; a landing whose outcome is not known is repeated for as long. Default 120 s. */
@@ -57,11 +57,12 @@ export interface RemoteForgeOptions {
 export async function openRemoteForge(origin: string, options: RemoteForgeOptions): Promise<F.Forge> {
   checkOrigin(origin);
   const { clock, random, token, ca } = options;
-  if (token !== undefined && !TOKEN.test(token)) {
+  if (typeof token === "string" && !TOKEN.test(token)) {
     throw new MicError("usage", "the token has characters that no token has", { hint: "check MIC_TOKEN" });
   }
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
-  const channelOptions = { origin, token, ca, agent: options.agent ?? "mic" };
+  const source = typeof token === "string" ? fixedToken(token) : token;
+  const channelOptions = { origin, token: source, ca, agent: options.agent ?? "mic" };
   let channel: Channel;
   if (options.transport === "grpc") {
     const { GrpcChannel } = await import("./grpc-channel.ts");
