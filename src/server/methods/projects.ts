@@ -72,10 +72,11 @@ export function projectMethods(): Method[] {
     importSession: {
       run: async ({ project, session }, call) => {
         const { context, signal } = call;
+        const id = await call.project(project);
         const wanted = sessionFromWire(
           session ?? { summary: undefined, operations: [], decisions: [], conversation: [] },
         );
-        await context.forge.importSession(await call.project(project), wanted, { signal });
+        await context.forge.importSession(id, wanted, { signal });
         return {};
       },
       requestBytesMax: LONG_MESSAGE_BYTES_MAX,

@@ -47,16 +47,17 @@ export function sessionMethods(): Method[] {
     startSession: async (request, call) => {
       const { context, principal, signal } = call;
       const mintId = () => mintSessionId(context.random);
-      const wanted = startSessionFromWire(request, { mintId, owner: principal.account });
       const project = await call.project(request.project);
+      const wanted = startSessionFromWire(request, { mintId, owner: principal.account });
       return sessionToWire(await context.forge.startSession(project, wanted, { signal }));
     },
     getSession: async (request, call) => {
-      const session = sessionIdFromWire(request.session);
       const project = await call.project(request.project);
+      const session = sessionIdFromWire(request.session);
       return sessionToWire(await call.context.forge.getSession(project, session, { signal: call.signal }));
     },
     listSessions: async (request, call) => {
+      const project = await call.project(request.project);
       const state = stateFromWire(request.state);
       const { owner } = request;
       const wanted = {
@@ -64,33 +65,32 @@ export function sessionMethods(): Method[] {
         ...(state === undefined ? {} : { state }),
         ...(owner === "" ? {} : { owner }),
       };
-      const project = await call.project(request.project);
       const page = await call.context.forge.listSessions(project, wanted, { signal: call.signal });
       return { sessions: page.items.map(sessionSummaryToWire), next: page.next ?? "" };
     },
     recordOperation: async (request, call) => {
+      const project = await call.project(request.project);
       const session = sessionIdFromWire(request.session);
       const operations = request.operations.map(operationFromWire);
-      const project = await call.project(request.project);
       const { context, signal } = call;
       return sessionToWire(await context.forge.recordOperations(project, session, operations, { signal }));
     },
     recordDecision: async (request, call) => {
-      const session = sessionIdFromWire(request.session);
       const project = await call.project(request.project);
+      const session = sessionIdFromWire(request.session);
       const { context, signal } = call;
       return sessionToWire(await context.forge.recordDecision(project, session, request.text, { signal }));
     },
     recordConversation: async (request, call) => {
+      const project = await call.project(request.project);
       const session = sessionIdFromWire(request.session);
       const messages = conversationFromWire(request.messages);
-      const project = await call.project(request.project);
       const { context, signal } = call;
       return sessionToWire(await context.forge.recordConversation(project, session, messages, { signal }));
     },
     abandonSession: async (request, call) => {
-      const session = sessionIdFromWire(request.session);
       const project = await call.project(request.project);
+      const session = sessionIdFromWire(request.session);
       return sessionToWire(
         await call.context.forge.abandonSession(project, session, { signal: call.signal }),
       );
@@ -98,11 +98,11 @@ export function sessionMethods(): Method[] {
 
     landSession: async (request, call) => {
       const { context, principal, signal } = call;
+      const project = await call.project(request.project);
       const wanted = landSessionFromWire(request, {
         mintLandingId: () => mintLandingId(context.random),
         author: principal.account,
       });
-      const project = await call.project(request.project);
       return await landed(wanted.landingId, () => context.forge.landSession(project, wanted, { signal }));
     },
     land: tunedUpload({}, land),
@@ -145,8 +145,8 @@ async function* watchSession(
   request: WatchSessionRequest,
   call: MethodCall,
 ): AsyncGenerator<WireSessionEvent> {
-  const session = sessionIdFromWire(request.session);
   const project = await call.project(request.project);
+  const session = sessionIdFromWire(request.session);
   const cursor = request.after === "" ? undefined : request.after;
   const { events } = call.context;
   for await (const event of untilDraining(call, (signal) =>
