@@ -1,0 +1,457 @@
+/**
+ * The accounts of several servers: one, the primary, writes them and has Litestream replicate them; the others restore
+ * what it replicated and only read. Who is the primary is a lease in the same bucket (./lease.ts), which also says how
+ * far the replica is: a follower reads one small object until that changes.
+ *
+ * Every primary replicates to a place of its own, its generation, so what a primary of the past still writes reaches
+ * nobody. A change is durable when Litestream has put it into the bucket and *afterwards* the lease could be swapped:
+ * a next primary swaps the lease before it restores, so it restores that change.
+ */
+import { existsSync, renameSync, rmSync } from "node:fs";
+import path from "node:path";
+import Database from "better-sqlite3";
+import type { Clock } from "../../../core/base/clock.ts";
+import { isMicError, MicError } from "../../../core/base/errors.ts";
+import type { Random } from "../../../core/base/random.ts";
+import type { ObjectStore } from "../../../core/store/object-store.ts";
+import type { S3Settings } from "../../../core/store/s3/environment.ts";
+import type { ServerLog } from "../../context.ts";
+import { AuthDatabase } from "../database/auth-database.ts";
+import type { AccountsReplica, ReplicaStatus } from "./accounts-replica.ts";
+import { removeOldGenerations } from "./generations.ts";
+import { LEASE_MS, Lease } from "./lease.ts";
+import type { LeaseRecord } from "./lease-record.ts";
+import { Litestream, type LitestreamProgram, restore } from "./litestream.ts";
+import { prepareLocal } from "./local-copy.ts";
+import {
+  lockDirectory,
+  type ReplicaState,
+  readReplicaState,
+  removeDatabase,
+  setAside,
+  writeReplicaState,
+} from "./replica-state.ts";
+import type { AuthRole } from "./replica-target.ts";
+
+export interface OpenAuthReplica {
+  /** Of the database; its directory is this server's alone. */
+  readonly file: string;
+  /** Of the lease and the replica: the same place that `settings` name. Disposed of with the replica. */
+  readonly store: ObjectStore;
+  readonly settings: S3Settings;
+  readonly role: AuthRole;
+  readonly advertiseUrl: string | undefined;
+  readonly program: LitestreamProgram;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly elapsedMs: () => number;
+  readonly log: ServerLog;
+}
+
+const RENEW_MS = LEASE_MS / 3;
+const FOLLOW_MS = 750;
+/** How long changes that nobody waits for are gathered. */
+const GATHER_MS = 100;
+const SYNC_MS_MAX = 5_000;
+const FLUSH_MS_MAX = 10_000;
+/** How long a start waits for a primary that is starting too. */
+const START_MS_MAX = 30_000;
+const START_STEP_MS = 250;
+/** Litestream ends again and again: it begins anew with a whole snapshot. */
+const FAILURES_MAX = 4;
+
+interface Waiter {
+  readonly since: number;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+export class AuthReplica implements AccountsReplica {
+  readonly #options: OpenAuthReplica;
+  readonly #lease: Lease;
+  readonly #lock: Disposable;
+  readonly #directory: string;
+  readonly #stopping = new AbortController();
+  #state: ReplicaState;
+  #url: string;
+  #database: AuthDatabase | undefined;
+  #litestream: Litestream | undefined;
+  #isPrimary = false;
+  /** What the local database holds, on a follower. */
+  #applied = { source: 0, position: 0 };
+  #behindSince: number | undefined;
+  #restarts = 0;
+  #problem: string | undefined;
+  #waiters: Waiter[] = [];
+  #wake: (() => void) | undefined;
+  #running: Promise<void> | undefined;
+  #closed: Promise<void> | undefined;
+
+  private constructor(options: OpenAuthReplica, lock: Disposable) {
+    const { store, clock, random, elapsedMs, file } = options;
+    this.#options = options;
+    this.#lock = lock;
+    this.#directory = path.dirname(file);
+    this.#url = options.advertiseUrl ?? "";
+    this.#state = readReplicaState(this.#directory, random);
+    writeReplicaState(this.#directory, this.#state);
+    this.#lease = new Lease({ store, clock, random, elapsedMs, holder: this.#state.holder });
+  }
+
+  /**
+   * Becomes the primary or a follower, and leaves a database at `file` that may be opened. Errors: `already-exists`
+   * when there is another primary and this server must be it; `unreachable`; `corrupt`.
+   */
+  static async open(options: OpenAuthReplica): Promise<AuthReplica> {
+    const replica = new AuthReplica(options, lockDirectory(path.dirname(options.file)));
+    try {
+      await replica.#start();
+      return replica;
+    } catch (error) {
+      await replica.close();
+      throw error;
+    }
+  }
+
+  get isPrimary(): boolean {
+    return this.#isPrimary;
+  }
+
+  get primaryUrl(): string | undefined {
+    const url = this.#lease.record?.url;
+    return this.#isPrimary || url === "" ? undefined : url;
+  }
+
+  status(): ReplicaStatus {
+    const since = this.#behindSince;
+    return {
+      role: this.#isPrimary ? "primary" : "follower",
+      generation: this.#lease.record?.generation ?? 0,
+      lagMs: since === undefined ? 0 : Math.max(0, this.#options.elapsedMs() - since),
+      restarts: this.#restarts + (this.#litestream?.restarts ?? 0),
+      problem: this.#problem,
+    };
+  }
+
+  async attach(database: AuthDatabase): Promise<void> {
+    this.#database = database;
+    database.setReadOnly(!this.#isPrimary);
+    database.onWrite(() => {
+      if (!this.#isPrimary) return;
+      this.#behindSince ??= this.#options.elapsedMs();
+      this.#wake?.();
+    });
+    if (this.#isPrimary) {
+      this.#startLitestream();
+      await this.#round();
+    }
+    this.#running = this.#run();
+  }
+
+  announce(url: string): void {
+    if (this.#options.advertiseUrl === undefined) this.#url = url;
+    this.#wake?.();
+  }
+
+  flushed(): Promise<void> {
+    if (!this.#isPrimary) return Promise.reject(notPrimary());
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ since: this.#options.elapsedMs(), resolve, reject });
+      this.#wake?.();
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    const { log, store } = this.#options;
+    this.#stopping.abort();
+    this.#wake?.();
+    await this.#running;
+    if (this.#isPrimary) {
+      if (this.#litestream !== undefined) await this.#round();
+      await this.#litestream?.stop();
+      this.#isPrimary = false;
+      this.#database?.setReadOnly(true);
+      await this.#lease
+        .release()
+        .catch((error: unknown) => log.warn("auth-lease", { message: textOf(error) }));
+    }
+    for (const { reject } of this.#waiters.splice(0)) reject(notPrimary());
+    this.#lock[Symbol.dispose]();
+    await store[Symbol.asyncDispose]();
+  }
+
+  async #start(): Promise<void> {
+    const { role, clock, elapsedMs, store } = this.#options;
+    const deadline = elapsedMs() + START_MS_MAX;
+    for (;;) {
+      const record = await this.#lease.look();
+      if (role !== "follower" && (await this.#lease.isFree())) {
+        if (await this.#lease.take(this.#url)) return await this.#becomePrimary(record);
+        continue;
+      }
+      if (role === "primary") throw heldBy(record);
+      if (record !== undefined && record.source > 0) {
+        await this.#becomeFollower(record);
+        this.#options.log.info("auth-follower", { generation: record.generation, primary: record.url });
+        return;
+      }
+      if (elapsedMs() > deadline) {
+        throw new MicError("unreachable", `there are no accounts to follow in ${store.description}`, {
+          hint: "start the server that is to be the primary first",
+        });
+      }
+      await clock.sleep(START_STEP_MS);
+    }
+  }
+
+  async #becomeFollower(record: LeaseRecord): Promise<void> {
+    const { file, log } = this.#options;
+    const fresh = `${file}.restored`;
+    await this.#restoreTo(fresh, record);
+    if (this.#state.origin !== "copy" && existsSync(file)) {
+      log.warn("auth-set-aside", { file: setAside(file, `before-generation-${record.generation}`) });
+    }
+    removeDatabase(file);
+    renameSync(fresh, file);
+    this.#remember({ generation: 0, origin: "copy" });
+  }
+
+  /** `before`: what the lease said before it was taken. */
+  async #becomePrimary(before: LeaseRecord | undefined): Promise<void> {
+    const { file, program, settings, log } = this.#options;
+    const kept = await this.#whileRenewing(
+      prepareLocal({ file, program, settings, state: this.#state, before, log }),
+    );
+    this.#begin(kept);
+  }
+
+  #begin(kept: "local" | "restored" | "new"): void {
+    const { generation } = this.#lease.record!;
+    this.#remember({ generation, origin: "own" });
+    this.#isPrimary = true;
+    this.#problem = undefined;
+    this.#options.log.info("auth-primary", { generation, accounts: kept });
+  }
+
+  #startLitestream(): void {
+    const { file, program, settings } = this.#options;
+    const { generation } = this.#lease.record!;
+    const base = path.join(this.#directory, "litestream");
+    rmSync(base, { recursive: true, force: true });
+    const metaDirectory = metaDirectoryOf(this.#directory, generation);
+    this.#litestream = new Litestream(
+      program,
+      { file, metaDirectory, settings, generation },
+      this.#directory,
+    );
+  }
+
+  async #run(): Promise<void> {
+    const { log } = this.#options;
+    while (!this.#stopping.signal.aborted) {
+      try {
+        await (this.#isPrimary ? this.#lead() : this.#follow());
+      } catch (error) {
+        if (this.#stopping.signal.aborted) return;
+        this.#problem = textOf(error);
+        log.warn("auth-replica", { message: this.#problem });
+        await this.#pause(FOLLOW_MS);
+      }
+    }
+  }
+
+  async #lead(): Promise<void> {
+    if (this.#waiters.length === 0 && this.#behindSince === undefined) await this.#pause(RENEW_MS);
+    // More is likely to follow what nobody waits for.
+    if (this.#waiters.length === 0 && this.#behindSince !== undefined) await this.#pause(GATHER_MS);
+    if (!this.#stopping.signal.aborted) await this.#round();
+  }
+
+  /** Everything written so far goes to the bucket, and the lease says so. */
+  async #round(): Promise<void> {
+    const { log, elapsedMs } = this.#options;
+    const waiting = this.#waiters.splice(0);
+    const behindSince = this.#behindSince;
+    this.#behindSince = undefined;
+    const litestream = this.#litestream!;
+    let failure: unknown;
+    try {
+      const limitMs = Math.min(SYNC_MS_MAX, Math.max(0, this.#lease.leftMs - RENEW_MS / 2));
+      const position = await litestream.sync(limitMs);
+      const isFirst = this.#lease.record?.source !== litestream.generation;
+      await this.#lease.update({ url: this.#url, source: litestream.generation, position });
+      this.#problem = undefined;
+      for (const { resolve } of waiting) resolve();
+      if (isFirst) void removeOldGenerations(this.#options.store, litestream.generation, log);
+      return;
+    } catch (error) {
+      failure = error;
+    }
+    this.#behindSince ??= behindSince ?? elapsedMs();
+    this.#problem = textOf(failure);
+    log.warn("auth-replica", { message: this.#problem });
+    const now = elapsedMs();
+    for (const waiter of waiting) {
+      if (now - waiter.since >= FLUSH_MS_MAX) waiter.reject(failure);
+      else this.#waiters.push(waiter);
+    }
+    if (isMicError(failure, "forbidden") || !(await this.#stillHeld())) await this.#stepDown();
+    else if (litestream.failures >= FAILURES_MAX) await this.#beginAnew(litestream);
+  }
+
+  async #stillHeld(): Promise<boolean> {
+    try {
+      await this.#lease.update({ url: this.#url });
+      return true;
+    } catch (error) {
+      if (isMicError(error, "forbidden")) return false;
+      return this.#lease.leftMs > 0;
+    }
+  }
+
+  /** Local files that Litestream cannot go on with are not worth keeping. */
+  async #beginAnew(litestream: Litestream): Promise<void> {
+    await litestream.stop(true);
+    this.#restarts += litestream.restarts;
+    await this.#lease.look();
+    if (!(await this.#lease.take(this.#url))) return await this.#stepDown();
+    this.#begin("local");
+    this.#startLitestream();
+  }
+
+  async #stepDown(): Promise<void> {
+    const { log } = this.#options;
+    this.#isPrimary = false;
+    this.#database?.setReadOnly(true);
+    log.error("auth-primary-lost", { generation: this.#state.generation });
+    await this.#litestream?.stop(true);
+    this.#restarts += this.#litestream?.restarts ?? 0;
+    this.#litestream = undefined;
+    this.#behindSince = undefined;
+    for (const { reject } of this.#waiters.splice(0)) reject(notPrimary());
+  }
+
+  async #follow(): Promise<void> {
+    const { role, elapsedMs, file } = this.#options;
+    const { signal } = this.#stopping;
+    await this.#pause(FOLLOW_MS);
+    if (signal.aborted) return;
+    const record = await this.#lease.look(signal);
+    // The lease could not be renewed in time and nobody else took it: what is here is the newest.
+    const isOwn = record?.holder === this.#state.holder && record.generation === this.#state.generation;
+    if (record !== undefined && !isOwn && this.#isBehind(record)) {
+      this.#behindSince ??= elapsedMs();
+      await this.#refresh(record);
+      this.#behindSince = undefined;
+    }
+    this.#problem = undefined;
+    if (!(await this.#lease.isFree())) return;
+    this.#problem = "the accounts have no primary: they can be read and not changed";
+    if (role === "follower" || !(await this.#lease.take(this.#url))) return;
+    if (!isOwn && record !== undefined && record.source > 0) {
+      await this.#whileRenewing(this.#refresh(record));
+    }
+    this.#begin(isOwn ? "local" : "restored");
+    removeDatabase(`${file}.restored`);
+    this.#database?.setReadOnly(false);
+    this.#startLitestream();
+    await this.#round();
+  }
+
+  #isBehind({ source, position }: LeaseRecord): boolean {
+    return source > 0 && (source !== this.#applied.source || position > this.#applied.position);
+  }
+
+  /** Replaces what the open database holds, in one transaction of SQLite's own. */
+  async #refresh(record: LeaseRecord): Promise<void> {
+    const { file } = this.#options;
+    const fresh = `${file}.restored`;
+    await this.#restoreTo(fresh, record);
+    using source = openFresh(fresh);
+    await source.sql.backup(file);
+    this.#remember({ generation: 0, origin: "copy" });
+    this.#database?.replaced();
+  }
+
+  #remember(change: Omit<ReplicaState, "holder">): void {
+    const { holder, generation, origin } = this.#state;
+    if (generation === change.generation && origin === change.origin) return;
+    this.#state = { holder, ...change };
+    writeReplicaState(this.#directory, this.#state);
+  }
+
+  async #restoreTo(file: string, record: LeaseRecord): Promise<void> {
+    const { program, settings, store } = this.#options;
+    const { source, position } = record;
+    removeDatabase(file);
+    const metaDirectory = path.join(this.#directory, "litestream-restore");
+    if (!(await restore(program, { file, metaDirectory, settings, generation: source }))) {
+      throw new MicError("corrupt", `generation ${source} of the accounts is not in ${store.description}`, {
+        hint: "restore a backup: mic admin restore",
+      });
+    }
+    this.#applied = { source, position };
+  }
+
+  async #whileRenewing<T>(work: Promise<T>): Promise<T> {
+    const done = new AbortController();
+    const renewing = (async () => {
+      while (!done.signal.aborted) {
+        await this.#options.clock.sleep(RENEW_MS, done.signal).catch(() => undefined);
+        if (!done.signal.aborted) await this.#lease.update();
+      }
+    })();
+    try {
+      return await Promise.race([work, renewing.then(() => work)]);
+    } finally {
+      done.abort();
+      renewing.catch(() => undefined);
+    }
+  }
+
+  /** Until there is something to do, or for so long. */
+  async #pause(durationMs: number): Promise<void> {
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    if (this.#stopping.signal.aborted) return;
+    await this.#options.clock.sleep(durationMs, woken.signal).catch(() => undefined);
+    this.#wake = undefined;
+  }
+}
+
+export function metaDirectoryOf(directory: string, generation: number): string {
+  return path.join(directory, "litestream", String(generation));
+}
+
+/** Checked and brought to this program's schema. Errors: `corrupt`, `unsupported`. */
+function openFresh(file: string): Disposable & { readonly sql: Database.Database } {
+  new AuthDatabase({ file })[Symbol.dispose]();
+  const sql = new Database(file, { readonly: true });
+  return { sql, [Symbol.dispose]: () => void sql.close() };
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function notPrimary(): MicError {
+  return new MicError("forbidden", "this server is not the primary of the accounts", {
+    hint: "repeat the call: the server that took over will answer it",
+  });
+}
+
+function heldBy(record: LeaseRecord | undefined): MicError {
+  const where = record === undefined || record.url === "" ? "another server" : record.url;
+  return new MicError("already-exists", `${where} is the primary of these accounts`, {
+    hint: "stop it first, or start this server as a follower: --auth-role auto",
+  });
+}

@@ -1,0 +1,104 @@
+/**
+ * What this data directory knows of the replica, in `auth/replica.json`: who it is, and where its database comes
+ * from. And the lock that keeps a second server off it.
+ */
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import path from "node:path";
+import Database from "better-sqlite3";
+import { z } from "zod";
+import { bytesToHex } from "../../../core/base/bytes.ts";
+import { MicError } from "../../../core/base/errors.ts";
+import type { Random } from "../../../core/base/random.ts";
+
+export interface ReplicaState {
+  /** 32 hex digits: of this data directory. */
+  readonly holder: string;
+  /** The last one that this directory's database was the origin of; 0: none. */
+  readonly generation: number;
+  /** `copy`: of another server's. `hand`: restored by an operator, it takes the place of what is in the replica. */
+  readonly origin: "own" | "copy" | "hand";
+}
+
+const FILE = "replica.json";
+const schema = z.object({
+  holder: z.string().regex(/^[0-9a-f]{32}$/),
+  generation: z.int().min(0),
+  origin: z.enum(["own", "copy", "hand"]),
+});
+
+/** A new one where there is none. Errors: `corrupt`. */
+export function readReplicaState(directory: string, random: Random): ReplicaState {
+  const file = path.join(directory, FILE);
+  if (!existsSync(file)) return { holder: bytesToHex(random.bytes(16)), generation: 0, origin: "own" };
+  const parsed = schema.safeParse(parse(readFileSync(file, "utf8")));
+  if (parsed.success) return parsed.data;
+  throw new MicError("corrupt", `${file} cannot be read`, {
+    hint: "remove it: the accounts are then taken from the replica",
+  });
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** A crash leaves the old one or the new one. */
+export function writeReplicaState(directory: string, state: ReplicaState): void {
+  const file = path.join(directory, FILE);
+  writeFileSync(`${file}.tmp`, `${JSON.stringify(state)}\n`, { mode: 0o600, flush: true });
+  renameSync(`${file}.tmp`, file);
+}
+
+/** The last transaction that Litestream took from the database of `metaDirectory`; 0 where it took none. */
+export function lastLocalPosition(metaDirectory: string): number {
+  const directory = path.join(metaDirectory, "ltx", "0");
+  if (!existsSync(directory)) return 0;
+  let last = 0;
+  for (const name of readdirSync(directory)) {
+    const match = /^[0-9a-f]{16}-([0-9a-f]{16})\.ltx$/.exec(name);
+    if (match !== null) last = Math.max(last, Number.parseInt(match[1]!, 16));
+  }
+  return last;
+}
+
+/** Moves a database and its companions out of the way: nothing that somebody may miss is deleted. */
+export function setAside(file: string, suffix: string): string {
+  const aside = `${file}.${suffix}`;
+  for (const end of ["-wal", "-shm", ""]) if (existsSync(file + end)) renameSync(file + end, aside + end);
+  return aside;
+}
+
+export function removeDatabase(file: string): void {
+  for (const end of ["", "-wal", "-shm", ".tmp", "-txid"]) rmSync(file + end, { force: true });
+}
+
+/** Held until it is closed or the process dies. Errors: `unreachable` when another server has it. */
+export function lockDirectory(directory: string): Disposable {
+  const file = path.join(directory, "server.lock");
+  closeSync(openSync(file, "a", 0o600));
+  const lock = new Database(file, { timeout: 0 });
+  try {
+    lock.pragma("journal_mode = DELETE");
+    lock.exec("BEGIN EXCLUSIVE");
+  } catch (cause) {
+    lock.close();
+    throw new MicError("unreachable", `another server keeps its accounts in ${directory}`, {
+      hint: "each server has a data directory of its own: --data DIR",
+      cause,
+    });
+  }
+  return { [Symbol.dispose]: () => void lock.close() };
+}
