@@ -15,6 +15,7 @@ const EXIT_OF_CODE: Readonly<Partial<Record<ErrorCode, number>>> = {
   unauthenticated: EXIT_NOT_ALLOWED,
   forbidden: EXIT_NOT_ALLOWED,
   unreachable: EXIT_UNREACHABLE,
+  "rate-limited": EXIT_UNREACHABLE,
   "outcome-unknown": EXIT_UNREACHABLE,
   aborted: EXIT_INTERRUPTED,
 };

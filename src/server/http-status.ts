@@ -24,6 +24,7 @@ const STATUS_OF_CODE: Readonly<Record<ErrorCode, number>> = {
   "history-changed": 409,
   "landing-id-reused": 409,
   "different-lineage": 409,
+  "rate-limited": 429,
   // The caller went away: nobody reads this.
   aborted: 499,
   internal: 500,

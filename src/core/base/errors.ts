@@ -25,6 +25,7 @@ export type ErrorCode =
   | "history-changed"
   | "landing-id-reused"
   | "different-lineage"
+  | "rate-limited"
   | "aborted"
   | "internal";
 
@@ -56,6 +57,7 @@ const KIND_OF_CODE: Readonly<Record<ErrorCode, ErrorKind>> = {
   "history-changed": "stop",
   "landing-id-reused": "stop",
   "different-lineage": "stop",
+  "rate-limited": "retry",
   aborted: "stop",
   internal: "stop",
 };
@@ -101,6 +103,11 @@ export function invariant(condition: unknown, message: string): asserts conditio
 
 export function isMicError(error: unknown, code?: ErrorCode): error is MicError {
   return error instanceof MicError && (code === undefined || error.code === code);
+}
+
+/** Whether another program's text is one of the codes. */
+export function isErrorCode(text: unknown): text is ErrorCode {
+  return typeof text === "string" && Object.hasOwn(KIND_OF_CODE, text);
 }
 
 /** Exhaustiveness check for unions switched on `kind`. */

@@ -75,7 +75,7 @@ export class Caller {
         return await this.once(spec);
       } catch (error) {
         if (attempt + 1 >= ATTEMPTS_MAX || !mayRepeat(error, spec)) throw error;
-        await this.backOff(attempt, spec.signal);
+        await this.backOff(attempt, spec.signal, error);
       }
     }
   }
@@ -106,14 +106,15 @@ export class Caller {
         return;
       } catch (error) {
         if (started || attempt + 1 >= ATTEMPTS_MAX || !mayRepeat(error, spec)) throw error;
-        await this.backOff(attempt, spec.signal);
+        await this.backOff(attempt, spec.signal, error);
       }
     }
   }
 
-  /** Full jitter, so that clients of a server that comes back do not all come at once. */
-  backOff(attempt: number, signal: AbortSignal | undefined): Promise<void> {
-    return this.clock.sleep(jitterMs(this.#random, attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS), signal);
+  /** Full jitter, so that clients of a server that comes back do not all come at once. No sooner than it said. */
+  backOff(attempt: number, signal: AbortSignal | undefined, error?: unknown): Promise<void> {
+    const jitter = jitterMs(this.#random, attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS);
+    return this.clock.sleep((retryAfterMs(error) ?? 0) + jitter, signal);
   }
 
   async *#attempt(spec: CallSpec, messageBytesMax: number): AsyncGenerator<Uint8Array> {
@@ -178,12 +179,27 @@ function cutOff(cause: MicError): CallFailure {
 function mayRepeat(error: unknown, spec: CallSpec): boolean {
   if (spec.signal?.aborted) return false;
   if (error instanceof CallFailure) return error.transient && (spec.repeat === "again" || !error.sent);
-  // The server's own word: it is stopping, busy, or cannot reach its store.
-  return spec.repeat === "again" && isMicError(error, "unreachable");
+  // The server's own word: it is stopping, busy, cannot reach its store, or has had enough of this caller for now.
+  return spec.repeat === "again" && (isMicError(error, "unreachable") || isRateLimited(error));
 }
 
 function wrongCount(path: string, what: string): MicError {
   return new MicError("corrupt", `the server's answer to ${path} is wrong: ${what}`, {
     hint: "check the address; if it is right, the server is broken",
   });
+}
+
+/** Longer than this is for people to wait. */
+const RETRY_AFTER_MS_MAX = 30_000;
+
+/** The server has had enough of this caller for a while that is worth waiting for. */
+export function isRateLimited(error: unknown): boolean {
+  return isMicError(error, "rate-limited") && retryAfterMs(error) !== undefined;
+}
+
+function retryAfterMs(error: unknown): number | undefined {
+  if (!isMicError(error, "rate-limited")) return undefined;
+  const { retryAfterMs } = error.data;
+  const isWait = typeof retryAfterMs === "number" && retryAfterMs >= 0 && retryAfterMs <= RETRY_AFTER_MS_MAX;
+  return isWait ? retryAfterMs : undefined;
 }

@@ -11,7 +11,7 @@ import type { FoundLanding, LandResult } from "../forge/forge.ts";
 import { decodeMessage } from "../wire/common.ts";
 import { Landed } from "../wire/gen/mic/v1/sessions.ts";
 import { landedFromWire, landingIdFromWire } from "../wire/history.ts";
-import type { Caller, CallSpec } from "./caller.ts";
+import { type Caller, type CallSpec, isRateLimited } from "./caller.ts";
 import { CallFailure } from "./channel.ts";
 
 const UNSENT_ATTEMPTS_MAX = 5;
@@ -32,6 +32,7 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "history-changed",
   "landing-id-reused",
   "different-lineage",
+  "rate-limited",
   "corrupt",
 ]);
 const WORTH_REPEATING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -67,7 +68,7 @@ export async function landOver(
         : attempt + 1 < UNSENT_ATTEMPTS_MAX;
       if (!isInTime || !isWorthRepeating(error))
         throw mayHaveArrived ? outcomeUnknown(landingId, error) : error;
-      await caller.backOff(attempt, spec.signal);
+      await caller.backOff(attempt, spec.signal, error);
     }
   }
 }
@@ -95,6 +96,7 @@ async function attemptToLand(
 }
 
 function isWorthRepeating(error: MicError): boolean {
+  if (isRateLimited(error)) return true;
   return error instanceof CallFailure ? error.transient : WORTH_REPEATING.has(error.code);
 }
 

@@ -49,6 +49,7 @@ const GRPC_OF_CODE: Readonly<Record<ErrorCode, number>> = {
   "history-changed": GRPC.FAILED_PRECONDITION,
   "landing-id-reused": GRPC.ALREADY_EXISTS,
   "different-lineage": GRPC.FAILED_PRECONDITION,
+  "rate-limited": GRPC.RESOURCE_EXHAUSTED,
   aborted: GRPC.CANCELLED,
   internal: GRPC.INTERNAL,
 };

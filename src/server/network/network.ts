@@ -1,0 +1,65 @@
+/** What the server knows of the network around it: callers' addresses, names, budgets, and the way out. */
+import type { IncomingMessage } from "node:http";
+import type { Clock } from "../../core/base/clock.ts";
+import { AddressSet } from "./addresses.ts";
+import { findPeer, type HeaderReader, type Peer } from "./client-address.ts";
+import { type CrossOrigin, createCrossOrigin } from "./cross-origin.ts";
+import { createHostCheck, type HostKind } from "./hosts.ts";
+import type { NetworkSettings } from "./network-options.ts";
+import { createOutbound, type Outbound } from "./outbound.ts";
+import { createRateLimits, type RateLimits } from "./rate-limits.ts";
+
+export interface Network {
+  readonly limits: RateLimits;
+  /** For every request to an address that somebody else wrote. */
+  readonly outbound: Outbound;
+  readonly crossOrigin: CrossOrigin;
+  /** Of an HTTP/1.1 request. */
+  peerOf(request: IncomingMessage): Peer;
+  /** Of a gRPC call, by the address of its connection and its metadata. */
+  peerAt(remoteAddress: string | undefined, headers: HeaderReader): Peer;
+  /** Of a `Host` header. */
+  hostKind(host: string | undefined): HostKind;
+  /**
+   * The origin under which the caller sees this server: `--public-url`, else what the request says where no other
+   * site could have made it say so. Undefined: it cannot be told, and what depends on it is refused.
+   */
+  originOf(request: IncomingMessage): string | undefined;
+}
+
+export interface NetworkOptions {
+  readonly settings: NetworkSettings;
+  readonly listenHost: string;
+  /** Connections reach this server over TLS. */
+  readonly hasTls: boolean;
+  /** An origin. */
+  readonly publicUrl: string | undefined;
+  readonly clock: Clock;
+  /** Something was refused for its rate: `calls`, or the kind of attempt. */
+  readonly onRefused?: (what: string) => void;
+}
+
+export function createNetwork(options: NetworkOptions): Network {
+  const { settings, listenHost, hasTls, publicUrl, clock, onRefused } = options;
+  const { trustedProxies, allowedHosts, corsOrigins, rates, allowOutbound } = settings;
+  const trusted = trustedProxies.length === 0 ? undefined : new AddressSet(trustedProxies);
+  const hostKind = createHostCheck({ listenHost, publicUrl, allowedHosts });
+  const peerAt = (remoteAddress: string | undefined, headers: HeaderReader): Peer =>
+    findPeer(remoteAddress, hasTls, headers, trusted);
+  const peerOf = (request: IncomingMessage): Peer =>
+    peerAt(request.socket.remoteAddress, (name) => request.headers[name]?.toString());
+  return {
+    limits: createRateLimits(rates, undefined, onRefused),
+    outbound: createOutbound({ clock, allow: allowOutbound }),
+    crossOrigin: createCrossOrigin(corsOrigins, publicUrl),
+    peerOf,
+    peerAt,
+    hostKind,
+    originOf(request) {
+      if (publicUrl !== undefined) return publicUrl;
+      const { host } = request.headers;
+      if (host === undefined || hostKind(host) !== "own") return undefined;
+      return `${peerOf(request).isSecure ? "https" : "http"}://${host.toLowerCase()}`;
+    },
+  };
+}
