@@ -29,6 +29,8 @@ export interface ProjectFeedOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: ServerLog;
+  /** Default: BACKLOG_MAX. */
+  readonly backlogMax?: number;
   /** Projects that have a feed. */
   readonly feeds: () => number;
   /** Waits for one of the places of those who read. */
@@ -107,7 +109,7 @@ export class ProjectFeed implements AsyncDisposable {
   #pollMs(): number {
     const { random, feeds } = this.#options;
     const leastMs = Math.max(POLL_MS, (feeds() * 1000) / POLLS_PER_SECOND);
-    return leastMs * (0.9 + 0.2 * randomFraction(random));
+    return Math.round(leastMs * (0.9 + 0.2 * randomFraction(random)));
   }
 
   /** Milliseconds after which there is something to do, whatever happens. */
@@ -132,7 +134,7 @@ export class ProjectFeed implements AsyncDisposable {
   }
 
   async #readLandings(webhook: Webhook, head: Position, signal: AbortSignal): Promise<void> {
-    const { store, clock, log, project, onMessages } = this.#options;
+    const { store, clock, log, project, onMessages, backlogMax = BACKLOG_MAX } = this.#options;
     const { position } = webhook;
     if (position > head) {
       // Told by a notice, another webhook may be ahead; what the store says counts.
@@ -144,7 +146,7 @@ export class ProjectFeed implements AsyncDisposable {
     }
     const room = WAITING_MAX - store.countWaiting(webhook.id);
     if (position === head || room < 2) return;
-    const missed = Math.max(0, head - position - BACKLOG_MAX);
+    const missed = Math.max(0, head - position - backlogMax);
     const after = (position + missed) as Position;
     const upTo = Math.min(head, after + Math.floor(room / 2)) as Position;
     const landings = await this.#logBetween(after, upTo, signal);

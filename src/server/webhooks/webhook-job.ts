@@ -28,6 +28,7 @@ export interface WebhookJobOptions {
   readonly random: Random;
   readonly log: ServerLog;
   readonly userAgent: string;
+  readonly backlogMax?: number;
   readonly trace?: NonNullable<DeliveryQueueOptions["trace"]>;
   readonly onAttempt: DeliveryQueueOptions["onAttempt"];
   /** The server stopped one by itself. */
@@ -73,7 +74,7 @@ export class WebhookJob implements ChangeNotices, AsyncDisposable {
       feed.notice();
       return;
     }
-    const { store, forge, clock, random, log } = this.#options;
+    const { store, forge, clock, random, log, backlogMax } = this.#options;
     const made: ProjectFeed = new ProjectFeed({
       project,
       store,
@@ -81,6 +82,7 @@ export class WebhookJob implements ChangeNotices, AsyncDisposable {
       clock,
       random,
       log,
+      ...(backlogMax === undefined ? {} : { backlogMax }),
       feeds: () => this.#feeds.size,
       enter: (signal) => this.#reading.enter(signal),
       onMessages: (webhook) => this.#queue(webhook).kick(),

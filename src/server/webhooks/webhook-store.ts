@@ -153,10 +153,11 @@ export class WebhookStore {
     this.#change((sql) => {
       if (this.get(webhook.id) === undefined) return;
       const insert = sql.prepare(
-        "INSERT OR IGNORE INTO deliveries (id, message, webhook_id, kind, event, payload, created_at, next_attempt_at) VALUES (?1, ?1, ?2, 'event', ?3, ?4, ?5, ?5)",
+        "INSERT OR IGNORE INTO deliveries (id, message, webhook_id, kind, event, payload, created_at, next_attempt_at) VALUES (?, ?, ?, 'event', ?, ?, ?, ?)",
       );
       for (const { event, key, payload } of messages) {
-        insert.run(messageId(webhook, key), webhook.id, event, payload, nowMs);
+        const id = messageId(webhook, key);
+        insert.run(id, id, webhook.id, event, payload, nowMs, nowMs);
       }
       if (position !== undefined) {
         sql.prepare("UPDATE webhooks SET position = ? WHERE id = ?").run(position, webhook.id);
@@ -184,9 +185,9 @@ export class WebhookStore {
     this.#change((sql) =>
       sql
         .prepare(
-          "INSERT INTO deliveries (id, message, webhook_id, kind, event, payload, created_at, next_attempt_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
+          "INSERT INTO deliveries (id, message, webhook_id, kind, event, payload, created_at, next_attempt_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
-        .run(one.id, one.message, webhook.id, one.kind, one.event, one.payload, nowMs),
+        .run(one.id, one.message, webhook.id, one.kind, one.event, one.payload, nowMs, nowMs),
     );
     return this.getDelivery(webhook.id, one.id)!;
   }
@@ -307,17 +308,17 @@ function tellSessions(
   }
   sql
     .prepare(
-      "DELETE FROM webhook_sessions WHERE webhook_id = ?1 AND session_id IN (SELECT session_id FROM webhook_sessions WHERE webhook_id = ?1 ORDER BY updated_at DESC LIMIT -1 OFFSET ?2)",
+      "DELETE FROM webhook_sessions WHERE webhook_id = ? AND session_id IN (SELECT session_id FROM webhook_sessions WHERE webhook_id = ? ORDER BY updated_at DESC LIMIT -1 OFFSET ?)",
     )
-    .run(webhook, SESSIONS_MAX);
+    .run(webhook, webhook, SESSIONS_MAX);
 }
 
 function forgetOldest(sql: Database.Database, webhook: WebhookId, nowMs: number): void {
   sql
     .prepare(
-      "DELETE FROM deliveries WHERE webhook_id = ?1 AND next_attempt_at IS NULL AND (created_at < ?2 OR number <= (SELECT number FROM deliveries WHERE webhook_id = ?1 AND next_attempt_at IS NULL ORDER BY number DESC LIMIT 1 OFFSET ?3))",
+      "DELETE FROM deliveries WHERE webhook_id = ? AND next_attempt_at IS NULL AND (created_at < ? OR number <= (SELECT number FROM deliveries WHERE webhook_id = ? AND next_attempt_at IS NULL ORDER BY number DESC LIMIT 1 OFFSET ?))",
     )
-    .run(webhook, nowMs - REMEMBERED_MS, REMEMBERED_MAX);
+    .run(webhook, nowMs - REMEMBERED_MS, webhook, REMEMBERED_MAX);
 }
 
 interface WebhookRow {
