@@ -49,6 +49,8 @@ export interface NewToken {
   readonly client?: string;
   readonly family?: string;
   readonly expiresAtMs?: number;
+  /** The refresh token that it is given for: using this one confirms that its holder has it. */
+  readonly issuedBy?: string;
 }
 
 export interface Member {

@@ -23,9 +23,11 @@ export class AuthDatabase implements Disposable {
   readonly file: string;
   readonly sql: Database.Database;
   readonly #listeners = new Set<() => void>();
+  readonly #statements = new Map<string, Database.Statement>();
   #isReadOnly: boolean;
-  #dataVersion = 0;
+  #dataVersion: Database.Statement;
   #changes = 0;
+  #replacements = 0;
 
   /** Errors: `corrupt`, `unsupported` for the file of a newer mic, `forbidden` where it cannot be opened. */
   constructor({ file, readOnly = false }: OpenAuthDatabase) {
@@ -34,6 +36,8 @@ export class AuthDatabase implements Disposable {
     this.sql = open(file, readOnly);
     try {
       migrate(this.sql, file, readOnly);
+      // Prepared: the pragma function of the driver takes eight times longer.
+      this.#dataVersion = this.sql.prepare("PRAGMA data_version").pluck();
     } catch (error) {
       this.sql.close();
       throw error;
@@ -52,34 +56,53 @@ export class AuthDatabase implements Disposable {
 
   /** Another connection replaced the content: whoever remembers what it read is told, as after a write. */
   replaced(): void {
-    this.#changes++;
-    for (const listener of this.#listeners) listener();
+    this.#replacements++;
+    this.#changed();
+  }
+
+  /** How often the content was replaced as a whole: what it counts itself may have gone back then. */
+  get replacements(): number {
+    return this.#replacements;
+  }
+
+  /** The statement, prepared at its first use. `text` is one of a fixed number of texts. */
+  prepare(text: string): Database.Statement {
+    let statement = this.#statements.get(text);
+    if (statement === undefined) {
+      statement = this.sql.prepare(text);
+      this.#statements.set(text, statement);
+    }
+    return statement;
   }
 
   /**
    * Runs `change` in one write transaction and tells those who remember what they read. Errors: `forbidden` on a
-   * follower; those of `change`, with nothing written.
+   * follower; those of `change`, with nothing written. Within another one it is part of that one.
    */
   write<T>(change: (sql: Database.Database) => T): T {
     if (this.#isReadOnly) {
       throw new MicError("forbidden", "accounts cannot be changed here: this server follows another one");
     }
+    if (this.sql.inTransaction) return change(this.sql);
     const result = this.sql.transaction(() => change(this.sql)).immediate();
-    this.#changes++;
-    for (const listener of this.#listeners) listener();
+    this.#changed();
     return result;
   }
 
-  /** Differs from what it was before whenever anything may have changed, whoever changed it. Costs a few µs. */
+  /** Differs from what it was before whenever anything may have changed, whoever changed it. Costs 2 µs. */
   version(): string {
-    this.#dataVersion = this.sql.pragma("data_version", { simple: true }) as number;
-    return `${this.#dataVersion}.${this.#changes}`;
+    return `${this.#dataVersion.get() as number}.${this.#changes}`;
   }
 
   /** After every `write` of this process. Returns what ends it. */
   onWrite(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
+  }
+
+  #changed(): void {
+    this.#changes++;
+    for (const listener of this.#listeners) listener();
   }
 
   [Symbol.dispose](): void {

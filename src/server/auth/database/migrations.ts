@@ -58,6 +58,35 @@ const ACCOUNTS = `
     name TEXT PRIMARY KEY,
     value BLOB NOT NULL
   ) STRICT, WITHOUT ROWID;
+
+  -- Counts changes of what servers remember, whoever makes them: who a token stands for, and roles.
+  CREATE TABLE generations (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    tokens INTEGER NOT NULL,
+    roles INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO generations VALUES (1, 0, 0);
+  CREATE TRIGGER users_changed AFTER UPDATE OF name, is_site_admin, disabled_at ON users
+    BEGIN UPDATE generations SET tokens = tokens + 1, roles = roles + 1; END;
+  CREATE TRIGGER users_deleted AFTER DELETE ON users
+    BEGIN UPDATE generations SET tokens = tokens + 1, roles = roles + 1; END;
+  CREATE TRIGGER tokens_changed
+    AFTER UPDATE OF user_id, kind, token_hash, scope, project_id, expires_at, revoked_at ON tokens
+    BEGIN UPDATE generations SET tokens = tokens + 1; END;
+  CREATE TRIGGER tokens_deleted AFTER DELETE ON tokens
+    BEGIN UPDATE generations SET tokens = tokens + 1; END;
+  CREATE TRIGGER permissions_added AFTER INSERT ON permissions
+    BEGIN UPDATE generations SET roles = roles + 1; END;
+  CREATE TRIGGER permissions_changed AFTER UPDATE ON permissions
+    BEGIN UPDATE generations SET roles = roles + 1; END;
+  CREATE TRIGGER permissions_deleted AFTER DELETE ON permissions
+    BEGIN UPDATE generations SET roles = roles + 1; END;
+  CREATE TRIGGER members_added AFTER INSERT ON members
+    BEGIN UPDATE generations SET roles = roles + 1; END;
+  CREATE TRIGGER members_changed AFTER UPDATE ON members
+    BEGIN UPDATE generations SET roles = roles + 1; END;
+  CREATE TRIGGER members_deleted AFTER DELETE ON members
+    BEGIN UPDATE generations SET roles = roles + 1; END;
 `;
 
 const OAUTH = `
