@@ -8,6 +8,12 @@ export interface ServeFlags {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly insecureListen?: boolean;
+  readonly publicUrl?: string;
+  readonly allowedHost?: string;
+  readonly trustedProxy?: string;
+  readonly corsOrigin?: string;
+  readonly rateLimit?: string;
+  readonly allowOutbound?: string;
   readonly s3Bucket?: string;
   readonly s3Endpoint?: string;
   readonly s3Region?: string;

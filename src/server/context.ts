@@ -9,6 +9,8 @@ import type { AccountsDurability } from "./auth/durability.ts";
 import type { OwnedProjects } from "./auth/owned-projects.ts";
 import type { Principal } from "./auth/principal.ts";
 import type { LiveEvents } from "./live/live-events.ts";
+import type { Network } from "./network/network.ts";
+import type { Webhooks } from "./webhooks/webhooks.ts";
 
 export interface ServerLog {
   /** One structured line; `fields` are plain JSON values and never hold a token. */
@@ -37,6 +39,10 @@ export interface ServerContext {
   readonly audit: Audit;
   /** Awaited after something was taken away, before the answer. */
   readonly durability: AccountsDurability;
+  /** Where callers are, what they may use up, and the way out to addresses that somebody else wrote. */
+  readonly network: Network;
+  /** Absent: there are none. */
+  readonly webhooks?: Webhooks;
   /** Fires when the server drains: live streams end, calls that are running finish. */
   readonly draining: AbortSignal;
   /** mic's version. */

@@ -3,14 +3,16 @@ import { isIP } from "node:net";
 import path from "node:path";
 import { MicError } from "../core/base/errors.ts";
 import { readS3Settings, type S3Settings } from "../core/store/s3/environment.ts";
+import { type NetworkFlags, type NetworkSettings, readNetworkSettings } from "./network/network-options.ts";
 
 /** As they were written. */
-export interface ServeFlags {
+export interface ServeFlags extends NetworkFlags {
   readonly data?: string;
   readonly listen?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly insecureListen?: boolean;
+  readonly publicUrl?: string;
   readonly s3Bucket?: string;
   readonly s3Endpoint?: string;
   readonly s3Region?: string;
@@ -61,6 +63,9 @@ export interface ServeOptions {
   /** Files in PEM. */
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
   readonly ownerToken: string | undefined;
+  /** Origin under which callers know this server. */
+  readonly publicUrl: string | undefined;
+  readonly network: NetworkSettings;
 }
 
 const DEFAULT_LISTEN = "127.0.0.1:7420";
@@ -80,7 +85,9 @@ export function readServeOptions(flags: ServeFlags, world: ServeWorld): ServeOpt
     );
   }
   const ownerToken = variable(world, "MIC_OWNER_TOKEN");
-  return { dataDirectory, storage, warnings, host, port, tls, ownerToken };
+  const publicUrl = readPublicUrl(choose(flags.publicUrl, "--public-url", world, "MIC_PUBLIC_URL"));
+  const network = readNetworkSettings(flags, world.env);
+  return { dataDirectory, storage, warnings, host, port, tls, ownerToken, publicUrl, network };
 }
 
 /** `tiered` is what its origin is, with caches before it; those can be given to the others as well. */
@@ -219,6 +226,16 @@ function readCount(
   const count = Number(setting.text);
   if (/^\d+$/.test(setting.text) && count >= least && count <= most) return count;
   throw usage(`${setting.source} is not a whole number from ${least} to ${most}`, setting.line(example));
+}
+
+/** An origin: the server's paths begin at its root. */
+function readPublicUrl(setting: Setting | undefined): string | undefined {
+  if (setting === undefined) return undefined;
+  const { text, source, line } = setting;
+  const url = /^https?:\/\/[^/\\\s]/i.test(text) && URL.canParse(text) ? new URL(text) : undefined;
+  const isOrigin = url !== undefined && url.href === `${url.origin}/`;
+  if (!isOrigin) throw usage(`${source} is not http(s)://host[:port]`, line("https://forge.example.com"));
+  return url.origin;
 }
 
 function checkCdn({ text, source, line }: Setting): string {

@@ -1,9 +1,7 @@
 /** `mic serve`: from a data directory to a listening server, and back. */
-import { createPrivateKey, X509Certificate } from "node:crypto";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { Server as GrpcServer } from "@grpc/grpc-js";
 import type { Clock } from "../core/base/clock.ts";
-import { MicError } from "../core/base/errors.ts";
 import type { Random } from "../core/base/random.ts";
 import type { Forge } from "../core/forge/forge.ts";
 import { ForgeService } from "../core/forge/service.ts";
@@ -18,10 +16,12 @@ import { createLiveEvents } from "./live/events.ts";
 import { notifyingForge } from "./live/notifying-forge.ts";
 import { createLog, formatJsonRecord, formatTextRecord } from "./log.ts";
 import { ServerMetrics } from "./metrics.ts";
+import { createNetwork } from "./network/network.ts";
+import { readTlsFiles, TlsWatch } from "./network/tls-files.ts";
 import { openStorage } from "./open-storage.ts";
 import { GrpcPort, grpcServerOptions } from "./port/grpc-port.ts";
 import { PORT_LIMITS, type PortLimits } from "./port/limits.ts";
-import { Port, type TlsFiles } from "./port/port.ts";
+import { Port } from "./port/port.ts";
 import { createRestHandler, createRouteFinder } from "./rest/handler.ts";
 import { readServeOptions, type ServeFlags, type ServeOptions, type ServeWorld } from "./serve-options.ts";
 
@@ -52,6 +52,8 @@ export interface RunningServer extends AsyncDisposable {
   readonly log: ServerLog;
   /** Resolves when the store is refused after the start: the server is of no more use. */
   readonly refused: Promise<unknown>;
+  /** Reads the certificate again. */
+  reload(): void;
   /**
    * Takes no more calls, ends live streams, waits for the running calls (DRAIN_MS_MAX at most), and closes the
    * store. Disposing does the same without waiting.
@@ -110,6 +112,14 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   keepUp(stored, upkeep);
   if (cached !== undefined) metrics.addTiers(() => cached.figures());
   const draining = new AbortController();
+  const network = createNetwork({
+    settings: options.network,
+    listenHost: options.host,
+    hasTls: tls !== undefined,
+    publicUrl: options.publicUrl,
+    clock,
+    onRefused: (what) => metrics.refused.add(1, `reason="rate-${what}"`),
+  });
   const context: ServerContext = {
     forge: notifyingForge(stored, events),
     events,
@@ -117,6 +127,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     random,
     log,
     authenticate: createAuthenticate(token.digest),
+    network,
     draining: draining.signal,
     version,
   };
@@ -144,6 +155,11 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
       }
     },
   });
+  let reloadTls: (() => void) | undefined;
+  if (options.tls !== undefined) {
+    const watch = cleanup.use(new TlsWatch({ paths: options.tls, use: (files) => port.useTls(files), log }));
+    reloadTls = () => watch.reload();
+  }
   const opened = cleanup.move();
   const stop = async (waitMs: number): Promise<void> => {
     draining.abort();
@@ -157,6 +173,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   };
   let stopped: Promise<void> | undefined;
   return {
+    reload: () => reloadTls?.(),
     url: urlOf(options, port.number),
     dataDirectory: options.dataDirectory,
     storage: address,
@@ -203,36 +220,4 @@ function countLandings(forge: Forge, metrics: ServerMetrics): void {
 function urlOf({ host, tls }: ServeOptions, port: number): string {
   const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   return `${tls === undefined ? "http" : "https"}://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}`;
-}
-
-/** Errors: `usage` for files that are missing, no PEM, or do not belong together. */
-function readTlsFiles({ cert, key }: { readonly cert: string; readonly key: string }): TlsFiles {
-  const files = { cert: readPem("--tls-cert", cert), key: readPem("--tls-key", key) };
-  let belongs: boolean;
-  try {
-    belongs = new X509Certificate(files.cert).checkPrivateKey(createPrivateKey(files.key));
-  } catch (cause) {
-    throw new MicError("usage", `${cert} and ${key} are not a certificate and its key`, {
-      hint: "both are PEM files; the key is not encrypted",
-      cause,
-    });
-  }
-  if (!belongs) {
-    throw new MicError("usage", `the key in ${key} is not that of the certificate in ${cert}`, {
-      hint: "give the files of one certificate",
-    });
-  }
-  return files;
-}
-
-function readPem(flag: string, file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    throw new MicError("usage", `${flag} ${file} cannot be read (${code})`, {
-      hint: "give a PEM file",
-      cause,
-    });
-  }
 }

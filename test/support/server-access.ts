@@ -7,6 +7,8 @@ import { LOCAL_DURABILITY } from "../../src/server/auth/durability.ts";
 import { OwnedProjects } from "../../src/server/auth/owned-projects.ts";
 import type { Principal } from "../../src/server/auth/principal.ts";
 import type { ServerContext } from "../../src/server/context.ts";
+import { createNetwork } from "../../src/server/network/network.ts";
+import { readNetworkSettings } from "../../src/server/network/network-options.ts";
 
 /** A site administrator with a token for everything. */
 export function administrator(account: string): Principal {
@@ -21,7 +23,10 @@ export function administrator(account: string): Principal {
   };
 }
 
-type AccessParts = Pick<ServerContext, "accounts" | "authorizer" | "projects" | "audit" | "durability">;
+type AccessParts = Pick<
+  ServerContext,
+  "accounts" | "authorizer" | "projects" | "audit" | "durability" | "network"
+>;
 
 /** Nobody but administrators has a role anywhere; what they make is nobody's in particular. */
 export function accessForAdministrators(forge: Forge): AccessParts {
@@ -33,5 +38,12 @@ export function accessForAdministrators(forge: Forge): AccessParts {
   const audit = { record: () => undefined };
   const authorizer = new Authorizer({ forge, accounts, clock: systemClock });
   const projects = new OwnedProjects({ forge, accounts, authorizer, audit });
-  return { accounts, authorizer, projects, audit, durability: LOCAL_DURABILITY };
+  const network = createNetwork({
+    settings: readNetworkSettings({}, {}),
+    listenHost: "127.0.0.1",
+    hasTls: false,
+    publicUrl: undefined,
+    clock: systemClock,
+  });
+  return { accounts, authorizer, projects, audit, durability: LOCAL_DURABILITY, network };
 }

@@ -28,6 +28,15 @@ export const define: DefineCommand = (command, bind) => {
     .option("--tls-cert <file>", "certificate chain in PEM: serve with TLS")
     .option("--tls-key <file>", "its private key in PEM")
     .option("--insecure-listen", "without TLS although other machines can reach it, e.g. behind a proxy")
+    .option("--public-url <url>", "how callers reach this server, e.g. https://forge.example.com")
+    .option("--allowed-host <names>", "further names that callers may reach it by, with commas between")
+    .option(
+      "--trusted-proxy <ranges>",
+      "believe what these proxies say of a caller's address, e.g. 10.0.0.0/8",
+    )
+    .option("--cors-origin <origins>", "let pages of these origins call the API (default: none)")
+    .option("--rate-limit <n[,m]>", "units a second for an address and for a user, or off (default: 50,1000)")
+    .option("--allow-outbound <hosts>", "let webhooks reach these hosts and ranges, which are not public")
     .addHelpText(
       "after",
       [

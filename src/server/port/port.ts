@@ -3,7 +3,7 @@
  * bytes. It keeps the limits of PortLimits, and can drain.
  */
 import { createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
 import { MicError } from "../../core/base/errors.ts";
 import type { ServerMetrics } from "../metrics.ts";
 import { Connection } from "./connection.ts";
@@ -39,10 +39,12 @@ const SWEEP_MS_MAX = 1000;
 /** The kernel asks a silent peer after this long. */
 const KEEP_ALIVE_PROBE_MS = 60_000;
 const BACKLOG = 1024;
+const TLS_MIN = "TLSv1.2";
 
 export class Port {
   readonly #options: PortOptions;
   readonly #server: Server;
+  #tlsServer: TlsServer | undefined;
   readonly #http1: Http1;
   readonly #connections = new Map<Socket, Connection>();
   readonly #sweeper: NodeJS.Timeout;
@@ -93,6 +95,11 @@ export class Port {
     let calls = 0;
     for (const connection of this.#connections.values()) calls += connection.calls;
     return calls;
+  }
+
+  /** For handshakes from now on; connections keep what they have. Throws where TLS cannot use them. */
+  useTls({ cert, key }: TlsFiles): void {
+    this.#tlsServer?.setSecureContext({ cert, key, minVersion: TLS_MIN });
   }
 
   /** Takes no more connections and calls; resolves when the running calls have ended, or after `limitMs`. */
@@ -146,7 +153,7 @@ export class Port {
       key,
       // In order of preference: gRPC clients offer h2 alone, and who offers both wants REST.
       ALPNProtocols: ["http/1.1", "h2"],
-      minVersion: "TLSv1.2",
+      minVersion: TLS_MIN,
       handshakeTimeout: this.#options.limits.headMs,
       noDelay: true,
       keepAlive: true,
@@ -161,6 +168,7 @@ export class Port {
       else this.#sniff(connection);
     });
     server.on("tlsClientError", (_error: Error, socket: TLSSocket) => socket.destroy());
+    this.#tlsServer = server;
     return server;
   }
 
