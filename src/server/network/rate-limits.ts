@@ -39,6 +39,8 @@ export interface RateLimits {
   spend(principal: Principal, address: () => string, units: number): void;
   /** Counts one more; `subject`: the account's name that was given, or the user's id. Errors: `rate-limited`. */
   attempt(kind: AttemptKind, address: string, subject?: string): void;
+  /** The attempt was no guess: it does not count. */
+  succeeded(kind: AttemptKind, address: string, subject?: string): void;
   /** What to tell a caller that has used more than half; undefined for others. */
   standing(principal: Principal, address: () => string): Standing | undefined;
 }
@@ -135,6 +137,16 @@ class BudgetLimits implements RateLimits {
     if (waitMs === 0) return;
     this.#onRefused(kind);
     throw rateLimited("this was tried too often", waitMs);
+  }
+
+  succeeded(kind: AttemptKind, address: string, subject?: string): void {
+    const block = addressBlock(address);
+    const name = subject?.slice(0, 128).toLowerCase();
+    const now = this.#now();
+    this.#attempts.get(`${kind} address`)?.spend(block, -1, now);
+    if (name === undefined) return;
+    this.#attempts.get(`${kind} pair`)?.spend(`${block} ${name}`, -1, now);
+    this.#attempts.get(`${kind} subject`)?.spend(name, -1, now);
   }
 
   standing(principal: Principal, address: () => string): Standing | undefined {
