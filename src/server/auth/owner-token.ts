@@ -1,91 +1,115 @@
 /**
- * The owner token: one secret of 256 random bits that every call must carry. The file holds the token's SHA-256
- * in hex and a line break, so that who reads the data directory cannot call the server; a plain hash is enough
- * because a random token cannot be guessed from it.
+ * The first start of a server makes a user `owner`, who administers the site, and a token for it that is shown once.
+ * MIC_OWNER_TOKEN stands for that user instead of that token while it is set, and is stored nowhere.
  */
-import { hash, timingSafeEqual } from "node:crypto";
-import {
-  closeSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import path from "node:path";
-import { bytesToHex } from "../../core/base/bytes.ts";
+import type { Clock } from "../../core/base/clock.ts";
 import { MicError } from "../../core/base/errors.ts";
 import type { Random } from "../../core/base/random.ts";
-import type { Principal } from "../context.ts";
+import { AuthDatabase } from "./database/auth-database.ts";
+import type { PasswordHasher } from "./password.ts";
+import { readSetting, writeSetting } from "./settings.ts";
+import { SqliteAccounts } from "./sqlite-accounts.ts";
+import { mintSecret, SECRET_CHARACTERS_MAX, secretDigest } from "./token-secret.ts";
+import { Tokens } from "./tokens.ts";
+import { Users } from "./users.ts";
 
-const TOKEN_PREFIX = "mic_";
-const TOKEN_RANDOM_BYTES = 32;
+const OWNER_NAME = "owner";
 /** Of a token that somebody chose: below it, guessing over the network is thinkable. */
 const CHOSEN_CHARACTERS_MIN = 20;
-const TOKEN_CHARACTERS_MAX = 4096;
-const OWNER: Principal = { account: "owner" };
 
-export interface OwnerToken {
-  /** The token, when this call made it; it cannot be read again. */
+export interface OpenAccounts {
+  readonly dataDirectory: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** MIC_OWNER_TOKEN. */
+  readonly ownerToken?: string;
+  readonly passwords?: PasswordHasher;
+  readonly onFailure?: (error: unknown) => void;
+}
+
+export interface OpenedAccounts extends Disposable {
+  readonly database: AuthDatabase;
+  readonly accounts: SqliteAccounts;
+  /** The owner's token, when this call made it; it cannot be read again. */
   readonly minted: string | undefined;
-  /** SHA-256 of the token. */
-  readonly digest: Uint8Array;
+}
+
+export function accountsFile(dataDirectory: string): string {
+  return path.join(dataDirectory, "auth", "accounts.db");
+}
+
+/** Errors: those of `AuthDatabase`, `checkOwnerToken` and `startOwner`. */
+export function openAccounts(options: OpenAccounts): OpenedAccounts {
+  const { dataDirectory, ownerToken } = options;
+  if (ownerToken !== undefined) checkOwnerToken(ownerToken);
+  const database = new AuthDatabase({ file: accountsFile(dataDirectory) });
+  try {
+    const minted = startOwner(database, options);
+    const accounts = new SqliteAccounts({ ...options, database });
+    return {
+      database,
+      accounts,
+      minted,
+      [Symbol.dispose]() {
+        accounts[Symbol.dispose]();
+        database[Symbol.dispose]();
+      },
+    };
+  } catch (error) {
+    database[Symbol.dispose]();
+    throw error;
+  }
 }
 
 /**
- * The token that is valid: `given` when there is one (nothing is stored then), else the stored one, made at the
- * first call. Two processes that start at once agree on one. Errors: `usage` for a given one that is too short or
- * cannot be sent in a header, `corrupt` for a damaged file.
+ * Makes the owner where there is none, and its token where there is neither one nor a given one; returns it then. Of
+ * two processes that start at once, one makes them. Errors: `corrupt` for a damaged file of an older version.
  */
-export function openOwnerToken(dataDirectory: string, random: Random, given?: string): OwnerToken {
-  if (given !== undefined) return { minted: undefined, digest: sha256(checkGiven(given)) };
+export function startOwner(
+  database: AuthDatabase,
+  { dataDirectory, clock, random, ownerToken }: OpenAccounts,
+): string | undefined {
+  // One file per data directory, written by versions without accounts: the SHA-256 of the token in hex.
   const file = path.join(dataDirectory, "auth", "owner-token");
-  const stored = readDigest(file);
-  if (stored !== undefined) return { minted: undefined, digest: stored };
-  const minted = TOKEN_PREFIX + Buffer.from(random.bytes(TOKEN_RANDOM_BYTES)).toString("base64url");
-  const digest = sha256(minted);
-  if (createDigest(file, digest, random)) return { minted, digest };
-  return { minted: undefined, digest: readDigest(file)! };
-}
-
-/** For `ServerContext.authenticate`. Takes the same time for every wrong token. */
-export function createAuthenticate(digest: Uint8Array): (authorization: string | undefined) => Principal {
-  return (authorization) => {
-    if (authorization === undefined) throw unauthenticated("this needs a token");
-    const token = /^bearer +([^\s]+)$/i.exec(authorization)?.[1];
-    if (token === undefined || token.length > TOKEN_CHARACTERS_MAX) {
-      throw unauthenticated("the authorization header holds no bearer token");
-    }
-    if (!timingSafeEqual(sha256(token), digest)) throw unauthenticated("the token is not valid here");
-    return OWNER;
-  };
-}
-
-function unauthenticated(message: string): MicError {
-  return new MicError("unauthenticated", message, {
-    hint: "send `authorization: Bearer TOKEN`, or sign in: `mic auth login --server URL --token TOKEN`",
+  const minted = database.write(() => {
+    const nowMs = clock.nowMs();
+    const tokens = new Tokens(database, random);
+    const owner = readSetting(database, "owner") ?? makeOwner(database, random, nowMs);
+    if (readSetting(database, "owner-token") !== undefined) return undefined;
+    const stored = readDigest(file);
+    if (stored === undefined && ownerToken !== undefined) return undefined;
+    const secret = stored === undefined ? mintSecret(random, "personal") : undefined;
+    const digest = secret === undefined ? stored! : secretDigest(secret);
+    const request = { user: owner, kind: "personal", name: "first start", scope: "admin" } as const;
+    writeSetting(database, "owner-token", tokens.insert(request, digest, nowMs).id);
+    return secret;
   });
+  rmSync(file, { force: true });
+  return minted;
 }
 
-function sha256(text: string): Uint8Array {
-  return hash("sha256", text, "buffer");
+function makeOwner(database: AuthDatabase, random: Random, nowMs: number): string {
+  const users = new Users(database, random);
+  const known = users.byLogin(OWNER_NAME);
+  const { id } = known ?? users.insert({ name: OWNER_NAME, isSiteAdmin: true }, undefined, nowMs);
+  if (known !== undefined) users.setSiteAdmin(id, true);
+  writeSetting(database, "owner", id);
+  return id;
 }
 
-function checkGiven(token: string): string {
-  const example = "openssl rand -base64 32";
+/** Errors: `usage` for a given token that is too short, or cannot be sent in a header. */
+export function checkOwnerToken(token: string): void {
+  const hint = "make one with: MIC_OWNER_TOKEN=$(openssl rand -base64 32)";
   if (token.length < CHOSEN_CHARACTERS_MIN) {
     throw new MicError("usage", `MIC_OWNER_TOKEN is shorter than ${CHOSEN_CHARACTERS_MIN} characters`, {
-      hint: `make one with: MIC_OWNER_TOKEN=$(${example})`,
+      hint,
     });
   }
-  if (token.length > TOKEN_CHARACTERS_MAX || !/^[\x21-\x7e]+$/.test(token)) {
-    throw new MicError("usage", "MIC_OWNER_TOKEN must be printable ASCII without spaces", {
-      hint: `make one with: MIC_OWNER_TOKEN=$(${example})`,
-    });
+  if (token.length > SECRET_CHARACTERS_MAX || !/^[\x21-\x7e]+$/.test(token)) {
+    throw new MicError("usage", "MIC_OWNER_TOKEN must be printable ASCII without spaces", { hint });
   }
-  return token;
 }
 
 function readDigest(file: string): Uint8Array | undefined {
@@ -102,32 +126,4 @@ function readDigest(file: string): Uint8Array | undefined {
     });
   }
   return Buffer.from(text.trim(), "hex");
-}
-
-/** False when another process was first. A crash leaves the whole file or none. */
-function createDigest(file: string, digest: Uint8Array, random: Random): boolean {
-  mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-  const temporary = `${file}.${bytesToHex(random.bytes(8))}.tmp`;
-  try {
-    writeFileSync(temporary, `${bytesToHex(digest)}\n`, { flag: "wx", mode: 0o600, flush: true });
-    linkSync(temporary, file);
-    syncDirectory(path.dirname(file));
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw error;
-  } finally {
-    rmSync(temporary, { force: true });
-  }
-}
-
-/** The token is shown once, so its hash must outlive a power cut. */
-function syncDirectory(directory: string): void {
-  if (process.platform === "win32") return;
-  const handle = openSync(directory, "r");
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
 }
