@@ -7,6 +7,7 @@ import { liveRoutes } from "./routes/live.ts";
 import { projectRoutes } from "./routes/projects.ts";
 import { sessionRoutes } from "./routes/sessions.ts";
 import { treeRoutes } from "./routes/tree.ts";
+import { webhookRoutes } from "./routes/webhooks.ts";
 
 export const ROUTES: readonly Route[] = [
   ...projectRoutes,
@@ -15,5 +16,6 @@ export const ROUTES: readonly Route[] = [
   ...treeRoutes,
   ...historyRoutes,
   ...liveRoutes,
+  ...webhookRoutes,
   ...aboutRoutes,
 ];

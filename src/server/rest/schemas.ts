@@ -1,5 +1,6 @@
 /** The documents that REST answers with. */
 import { z } from "zod";
+import { WEBHOOK_EVENTS } from "../webhooks/webhook.ts";
 
 /** Names of shapes in the OpenAPI document. */
 export const components = z.registry<{ id: string }>();
@@ -202,6 +203,41 @@ export const uploadPlace = component(
     finish: z.string().describe("Path here to POST to when the pack is there"),
   }),
 );
+
+export const webhook = component(
+  "Webhook",
+  z.strictObject({
+    id,
+    url: z.string(),
+    events: z.array(z.enum(WEBHOOK_EVENTS)),
+    active: z.boolean(),
+    stoppedBecause: z.string().optional().describe("Where the server stopped it"),
+    createdBy: z.string().describe("A user's name"),
+    createdAt: time,
+    position: position.describe("Landings up to it are delivered, or wait to be"),
+    secret: z.string().optional().describe("Only in the answer of the call that made it"),
+  }),
+);
+export const webhookList = component("WebhookList", z.strictObject({ items: z.array(webhook) }));
+export const webhookDelivery = component(
+  "WebhookDelivery",
+  z.strictObject({
+    id,
+    message: id.describe("`webhook-id`: the same each time that the message is sent"),
+    kind: z.enum(["event", "redelivery", "ping"]),
+    event: z.enum([...WEBHOOK_EVENTS, "ping"]),
+    state: z.enum(["pending", "delivered", "failed"]),
+    createdAt: time,
+    attempts: count,
+    nextAttemptAt: time.optional(),
+    status: z.int().optional().describe("HTTP status of the last attempt"),
+    error: z.string().optional().describe("Why the last attempt failed"),
+    durationMs: count.optional().describe("Of the last attempt"),
+    deliveredAt: time.optional(),
+    payload: z.looseObject({}).optional().describe("Where one delivery is asked for"),
+  }),
+);
+export const webhookDeliveryPage = pageOf("WebhookDeliveryPage", webhookDelivery);
 
 export const problem = component(
   "Problem",
