@@ -1,9 +1,11 @@
 /** What HTTP/1.1 requests reach: health, metrics, the content transport, and REST for everything else. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isMicError } from "../core/base/errors.ts";
+import { AUTH_PATHS, type AuthHandler } from "./auth/oauth/handler.ts";
 import type { ServerContext } from "./context.ts";
 import { httpStatusOf } from "./http-status.ts";
 import type { ServerMetrics } from "./metrics.ts";
+import { createGate } from "./network/gate.ts";
 import type { HttpHandler } from "./port/http1.ts";
 
 export interface HttpParts {
@@ -11,15 +13,24 @@ export interface HttpParts {
   readonly metrics: ServerMetrics;
   readonly rest: HttpHandler;
   readonly content: (request: IncomingMessage, response: ServerResponse) => unknown;
+  /** The OAuth endpoints and the pages. */
+  readonly auth?: AuthHandler;
 }
 
 /** How long an answer of /readyz stands: anybody may ask. */
 const READY_MS = 1000;
 
-export function createHttpHandler({ context, metrics, rest, content }: HttpParts): HttpHandler {
+export function createHttpHandler({ context, metrics, rest, content, auth }: HttpParts): HttpHandler {
   const isReady = createReadiness(context);
+  const gate = createGate(context);
   return (request, response) => {
     const url = request.url!;
+    // Those who ask for it know no name of this server.
+    if (url === "/healthz") {
+      sendText(request, response, 200, "ok\n");
+      return;
+    }
+    if (!gate(request, response)) return;
     if (url.startsWith("/mic.v1.")) {
       content(request, response);
       return;
@@ -37,7 +48,7 @@ export function createHttpHandler({ context, metrics, rest, content }: HttpParts
         sendMetrics(context, metrics, request, response);
         return;
       default:
-        rest(request, response);
+        if (auth?.(request, response) !== true) rest(request, response);
     }
   };
 }
@@ -122,7 +133,7 @@ export function createEndpointNames(
 ): (method: string, url: string) => string {
   const remembered = new Map<string, string>();
   const name = (method: string, path: string): string => {
-    if (OWN_PATHS.has(path)) return path;
+    if (OWN_PATHS.has(path) || AUTH_PATHS.has(path)) return path;
     if (path.startsWith("/mic.v1.")) return /^\/mic\.v1\.\w{1,40}\/\w{1,40}$/.test(path) ? path : OTHER;
     return findRoute(method, path)?.path ?? OTHER;
   };

@@ -1,6 +1,7 @@
 /** What the OAuth endpoints and the pages are given, and what they answer. */
 import type { IncomingMessage } from "node:http";
 import type { ServerContext } from "../../context.ts";
+import type { RateLimits } from "../../network/rate-limits.ts";
 import type { User } from "../accounts.ts";
 import type { AuthDatabase } from "../database/auth-database.ts";
 import type { PageSessions } from "../pages/page-sessions.ts";
@@ -9,19 +10,20 @@ import type { AuthorizationCodes } from "./authorization-codes.ts";
 import type { Clients } from "./clients.ts";
 import type { DeviceCodes } from "./device-codes.ts";
 import type { Origin } from "./origin.ts";
-import type { SignInGuard } from "./sign-in-guard.ts";
 import type { TokenPairs } from "./token-pairs.ts";
 
 export interface AuthServices {
-  readonly context: Pick<ServerContext, "accounts" | "audit" | "clock" | "random" | "log" | "durability">;
+  readonly context: Pick<
+    ServerContext,
+    "accounts" | "audit" | "clock" | "random" | "log" | "durability" | "network"
+  >;
   readonly database: AuthDatabase;
   readonly clients: Clients;
   readonly devices: DeviceCodes;
   readonly codes: AuthorizationCodes;
   readonly pairs: TokenPairs;
   readonly sessions: PageSessions;
-  readonly passwordGuard: SignInGuard;
-  readonly userCodeGuard: SignInGuard;
+  readonly limits: Pick<RateLimits, "attempt" | "succeeded">;
 }
 
 export interface AuthCall {

@@ -3,11 +3,13 @@ import type { Clock } from "../../../core/base/clock.ts";
 import type { Random } from "../../../core/base/random.ts";
 import type { AuthDatabase } from "../database/auth-database.ts";
 import type { Scope, UserId } from "../principal.ts";
+import { codeDigest, mintCode, mintFamily } from "./one-time-codes.ts";
 import { fitsChallenge } from "./pkce.ts";
-import { mintId, mintSecret, secretHash } from "./secrets.ts";
 import { endFamily, type TokenPair, type TokenPairs } from "./token-pairs.ts";
 
 export const AUTHORIZATION_CODE_MS = 60_000;
+/** How long a second use is noticed: as long as the tokens of the first one last, if they are not refreshed. */
+const KEPT_MS = 31 * 24 * 3_600_000;
 
 export interface NewAuthorization {
   readonly client: string;
@@ -60,34 +62,35 @@ export class AuthorizationCodes {
 
   create({ client, clientName, redirectUri, challenge, scope, user }: NewAuthorization): string {
     const { database, clock, random } = this.#options;
-    const code = mintSecret("code", random);
+    const code = mintCode("authorization", random);
     const nowMs = clock.nowMs();
-    database.write((sql) =>
+    database.write((sql) => {
+      sql.prepare("DELETE FROM authorization_codes WHERE expires_at < ?").run(nowMs - KEPT_MS);
       sql
         .prepare(
           `INSERT INTO authorization_codes (code_hash, client_id, client_name, redirect_uri, code_challenge, scope,
            user_id, family, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         )
         .run(
-          secretHash(code),
+          codeDigest(code),
           client,
           clientName,
           redirectUri,
           challenge,
           scope,
           user,
-          mintId(random),
+          mintFamily(random),
           nowMs,
           nowMs + AUTHORIZATION_CODE_MS,
-        ),
-    );
+        );
+    });
     return code;
   }
 
   /** Only the whole of code, client, redirect and verifier uses it up. */
   exchange({ code, client, redirectUri, verifier }: ExchangeCode): Exchanged {
     const { database, pairs, clock } = this.#options;
-    const hash = secretHash(code);
+    const hash = codeDigest(code);
     const nowMs = clock.nowMs();
     return database.write((sql) => {
       const row = sql

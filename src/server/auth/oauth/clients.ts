@@ -13,11 +13,9 @@ export interface Client extends ClientMetadata {
 }
 
 const ID_RANDOM_BYTES = 16;
-const PER_ADDRESS_AND_HOUR_MAX = 20;
-const HOUR_MS = 3_600_000;
 const CLIENTS_MAX = 10_000;
 /** One that nobody signed in with for so long may go where room is needed. */
-const IDLE_MS = 30 * 24 * HOUR_MS;
+const IDLE_MS = 30 * 24 * 3_600_000;
 
 const BUILT_IN: Client = {
   id: "mic-cli",
@@ -35,7 +33,7 @@ interface Row {
 
 export interface ClientsOptions {
   readonly database: AuthDatabase;
-  readonly documents: ClientDocuments | undefined;
+  readonly documents: ClientDocuments;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -51,11 +49,10 @@ export class Clients {
   async find(id: string): Promise<Client> {
     const known = this.findKnown(id);
     if (known !== undefined) return known;
-    const { documents } = this.#options;
-    if (documents === undefined || !id.startsWith("https:")) {
+    if (!id.startsWith("https:")) {
       throw new OAuthError("invalid_client", "the client is not known here");
     }
-    return { ...(await documents.find(id)), id, origin: "document" };
+    return { ...(await this.#options.documents.find(id)), id, origin: "document" };
   }
 
   /** Without asking anybody else. */
@@ -74,32 +71,22 @@ export class Clients {
     };
   }
 
-  /** Errors: `temporarily_unavailable` where there are too many, in all or of this address. */
+  /** Errors: `temporarily_unavailable` where there are too many. */
   register({ name, redirectUris, grantTypes }: ClientMetadata, address: string): Client {
     const { database, clock, random } = this.#options;
     const nowMs = clock.nowMs();
     const id = `client-${Buffer.from(random.bytes(ID_RANDOM_BYTES)).toString("base64url")}`;
     database.write((sql) => {
-      const count = (where: string, ...values: readonly unknown[]): number =>
-        sql
-          .prepare<unknown[], { n: number }>(`SELECT count(*) AS n FROM oauth_clients ${where}`)
-          .get(...values)!.n;
-      if (
-        count("WHERE address = ? AND created_at > ?", address, nowMs - HOUR_MS) >= PER_ADDRESS_AND_HOUR_MAX
-      ) {
-        throw new OAuthError("temporarily_unavailable", "this address has registered many clients", {
-          status: 429,
-          retryAfter: HOUR_MS / 1000,
-        });
-      }
-      if (count("") >= CLIENTS_MAX) {
+      const count = (): number =>
+        sql.prepare<[], { n: number }>("SELECT count(*) AS n FROM oauth_clients").get()!.n;
+      if (count() >= CLIENTS_MAX) {
         sql
           .prepare(
             `DELETE FROM oauth_clients WHERE created_at < ? AND id NOT IN
              (SELECT client_id FROM tokens WHERE client_id IS NOT NULL)`,
           )
           .run(nowMs - IDLE_MS);
-        if (count("") >= CLIENTS_MAX) {
+        if (count() >= CLIENTS_MAX) {
           throw new OAuthError("temporarily_unavailable", "no more clients can be registered", {
             retryAfter: 3600,
           });

@@ -9,7 +9,7 @@ import type { Random } from "../../../core/base/random.ts";
 import type { AuthDatabase } from "../database/auth-database.ts";
 import type { Scope, UserId } from "../principal.ts";
 import { OAuthError } from "./oauth-error.ts";
-import { mintId, mintSecret, secretHash } from "./secrets.ts";
+import { codeDigest, mintCode, mintFamily } from "./one-time-codes.ts";
 import type { TokenPair, TokenPairs } from "./token-pairs.ts";
 
 export const DEVICE_CODE_MS = 600_000;
@@ -20,7 +20,6 @@ const POLL_TOLERANCE_MS = 250;
 /** How long an expired code is told from one that never was. */
 const KEPT_MS = 3_600_000;
 const LIVE_MAX = 10_000;
-const LIVE_PER_ADDRESS_MAX = 100;
 /** No vowels, so no words; no letters that pass for others (RFC 8628, 6.1). */
 const LETTERS = "BCDFGHJKLMNPQRSTVWXZ";
 const USER_CODE_LETTERS = 8;
@@ -78,25 +77,21 @@ export class DeviceCodes {
     this.#random = random;
   }
 
-  /** Errors: `temporarily_unavailable` where too many are waiting, in all or from this address. */
+  /** Errors: `temporarily_unavailable` where too many are waiting. */
   create({ client, clientName, scope, address }: NewDevice): {
     readonly deviceCode: string;
     readonly userCode: string;
   } {
     const nowMs = this.#clock.nowMs();
-    const deviceCode = mintSecret("device", this.#random);
+    const deviceCode = mintCode("device", this.#random);
     const letters = mintLetters(this.#random);
     this.#database.write((sql) => {
       sql.prepare("DELETE FROM device_codes WHERE expires_at < ?").run(nowMs - KEPT_MS);
-      const count = (where: string, ...values: readonly unknown[]): number =>
-        sql
-          .prepare<unknown[], { n: number }>(
-            `SELECT count(*) AS n FROM device_codes WHERE expires_at > ? ${where}`,
-          )
-          .get(nowMs, ...values)!.n;
-      if (count("") >= LIVE_MAX || count("AND address = ?", address) >= LIVE_PER_ADDRESS_MAX) {
+      const { live } = sql
+        .prepare<[number], { live: number }>("SELECT count(*) AS live FROM device_codes WHERE expires_at > ?")
+        .get(nowMs)!;
+      if (live >= LIVE_MAX) {
         throw new OAuthError("temporarily_unavailable", "too many devices are signing in", {
-          status: 429,
           retryAfter: 60,
         });
       }
@@ -106,7 +101,7 @@ export class DeviceCodes {
            expires_at, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending')`,
         )
         .run(
-          secretHash(deviceCode),
+          codeDigest(deviceCode),
           letters,
           client,
           clientName,
@@ -155,7 +150,7 @@ export class DeviceCodes {
    * `invalid_grant` for a code that is not this client's, or was used.
    */
   exchange(deviceCode: string, client: string): TokenPair {
-    const hash = secretHash(deviceCode);
+    const hash = codeDigest(deviceCode);
     const nowMs = this.#clock.nowMs();
     const row = this.#read(hash);
     if (row === undefined || row.client_id !== client || row.state === "used") {
@@ -175,7 +170,7 @@ export class DeviceCodes {
         .prepare<[string | null], { id: string }>("SELECT id FROM users WHERE id = ? AND disabled_at IS NULL")
         .get(row.user_id);
       if (changes !== 1 || user === undefined) return undefined;
-      const family = mintId(this.#random);
+      const family = mintFamily(this.#random);
       return this.#pairs.insert(sql, {
         user: user.id,
         client,

@@ -1,9 +1,7 @@
 /** The OAuth endpoints and the pages, over `node:http`: finds which, runs it, sends what it answers. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isMicError } from "../../../core/base/errors.ts";
-import type { ServerContext } from "../../context.ts";
 import { httpStatusOf } from "../../http-status.ts";
-import type { Outbound } from "../../network/outbound.ts";
 import { HttpError } from "../../rest/problem.ts";
 import type { AuthDatabase } from "../database/auth-database.ts";
 import { decideAuthorize, showAuthorize } from "../pages/authorize-page.ts";
@@ -19,21 +17,19 @@ import { DeviceCodes } from "./device-codes.ts";
 import { startDevice } from "./device-endpoint.ts";
 import { resourceMetadata, serverMetadata } from "./metadata.ts";
 import { OAuthError } from "./oauth-error.ts";
-import { type OriginOf, RESOURCE_METADATA_PATH } from "./origin.ts";
+import { RESOURCE_METADATA_PATH } from "./origin.ts";
 import { registerClient } from "./register-endpoint.ts";
 import { revokeToken } from "./revoke-endpoint.ts";
-import { SignInGuard } from "./sign-in-guard.ts";
 import { giveToken } from "./token-endpoint.ts";
 import { TokenPairs } from "./token-pairs.ts";
 
 export interface AuthHandlerOptions {
-  readonly context: AuthServices["context"] & Pick<ServerContext, "log">;
+  readonly context: AuthServices["context"];
   readonly database: AuthDatabase;
-  /** For documents of clients; absent: there are none. */
-  readonly outbound?: Outbound;
-  readonly originOf: OriginOf;
-  readonly addressOf: (request: IncomingMessage) => string;
 }
+
+const NO_ORIGIN =
+  "this server does not know this address as its own: its operator gives it with --public-url";
 
 /** False for what is none of these paths. */
 export type AuthHandler = (request: IncomingMessage, response: ServerResponse) => boolean;
@@ -72,10 +68,10 @@ export function createAuthHandler(options: AuthHandlerOptions): AuthHandler {
   };
 }
 
-function createServices({ context, database, outbound }: AuthHandlerOptions): AuthServices {
-  const { clock, random } = context;
+function createServices({ context, database }: AuthHandlerOptions): AuthServices {
+  const { clock, random, network } = context;
   const pairs = new TokenPairs({ database, clock, random });
-  const documents = outbound === undefined ? undefined : new ClientDocuments(outbound, clock);
+  const documents = new ClientDocuments(network.outbound, clock);
   return {
     context,
     database,
@@ -84,8 +80,7 @@ function createServices({ context, database, outbound }: AuthHandlerOptions): Au
     devices: new DeviceCodes({ database, pairs, clock, random }),
     codes: new AuthorizationCodes({ database, pairs, clock, random }),
     sessions: new PageSessions({ accounts: context.accounts, database, random, nowMs: () => clock.nowMs() }),
-    passwordGuard: new SignInGuard(clock),
-    userCodeGuard: new SignInGuard(clock),
+    limits: network.limits,
   };
 }
 
@@ -97,13 +92,18 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const origin = options.originOf(request);
+  const origin = options.context.network.originOf(request);
   let reply: Reply;
   try {
-    if (origin === undefined)
-      throw new OAuthError("invalid_request", "the host is not an address of this server");
+    if (origin === undefined) throw new OAuthError("invalid_request", NO_ORIGIN);
     const handle = handlerOf(endpoint, request);
-    const call: AuthCall = { services, request, query, origin, address: options.addressOf(request) };
+    const call: AuthCall = {
+      services,
+      request,
+      query,
+      origin,
+      address: options.context.network.peerOf(request).address,
+    };
     reply = await handle(call);
   } catch (error) {
     reply =
@@ -136,6 +136,12 @@ function oauthErrorReply(error: unknown): Reply {
   }
   if (!isMicError(error) || error.code === "internal") {
     return jsonReply(500, { error: "server_error", error_description: "internal error" });
+  }
+  if (error.code === "rate-limited") {
+    const seconds = Math.ceil(Number(error.data["retryAfterMs"] ?? 1000) / 1000);
+    // The one code that programs wait on (RFC 8628, 3.5).
+    const body = { error: "slow_down", error_description: error.message };
+    return jsonReply(429, body, { "retry-after": String(seconds) });
   }
   const status = error instanceof HttpError ? error.status : httpStatusOf(error.code);
   const code = status < 500 ? "invalid_request" : "temporarily_unavailable";

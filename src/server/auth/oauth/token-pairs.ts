@@ -7,17 +7,16 @@
  * successors were confirmed means that somebody else has a copy: the family ends (RFC 9700, 4.14.2).
  */
 import type Database from "better-sqlite3";
+import { bytesToHex } from "../../../core/base/bytes.ts";
 import type { Clock } from "../../../core/base/clock.ts";
 import type { Random } from "../../../core/base/random.ts";
 import type { AuthDatabase } from "../database/auth-database.ts";
 import type { Scope, UserId } from "../principal.ts";
-import { mintId, mintSecret, secretHash } from "./secrets.ts";
+import { mintSecret, secretDigest } from "../token-secret.ts";
 
 export const ACCESS_TOKEN_MS = 3_600_000;
 export const REFRESH_TOKEN_MS = 30 * 24 * 3_600_000;
-/** How long what has expired is kept, for those who ask what happened. */
-const KEPT_MS = 7 * 24 * 3_600_000;
-const CLEANED_EVERY_MS = 3_600_000;
+const ID_BYTES = 16;
 
 export interface NewPair {
   readonly user: UserId;
@@ -70,7 +69,6 @@ export class TokenPairs {
   readonly #database: AuthDatabase;
   readonly #clock: Clock;
   readonly #random: Random;
-  #cleanedAtMs = 0;
 
   constructor({ database, clock, random }: TokenPairsOptions) {
     this.#database = database;
@@ -81,13 +79,12 @@ export class TokenPairs {
   /** Inside `AuthDatabase.write`. `issuedBy`: the refresh token that these take the place of. */
   insert(sql: Database.Database, request: NewPair, issuedBy?: string, accessScope?: Scope): TokenPair {
     const nowMs = this.#clock.nowMs();
-    this.#clean(sql, nowMs);
     const add = (
       kind: "access" | "refresh",
       scope: Scope,
       livesMs: number,
     ): { id: string; secret: string } => {
-      const [id, secret] = [mintId(this.#random), mintSecret(kind, this.#random)];
+      const [id, secret] = [bytesToHex(this.#random.bytes(ID_BYTES)), mintSecret(this.#random, kind)];
       sql
         .prepare(
           `INSERT INTO tokens (id, user_id, kind, token_hash, name, scope, client_id, family, created_at, expires_at,
@@ -97,7 +94,7 @@ export class TokenPairs {
           id,
           request.user,
           kind,
-          secretHash(secret),
+          secretDigest(secret),
           request.name,
           scope,
           request.client,
@@ -123,7 +120,7 @@ export class TokenPairs {
   refresh(secret: string, client: string, narrow: (granted: Scope) => Scope | undefined): Refreshed {
     const nowMs = this.#clock.nowMs();
     return this.#database.write((sql) => {
-      const row = sql.prepare<[Buffer], Row>(ROW).get(secretHash(secret));
+      const row = sql.prepare<[Buffer], Row>(ROW).get(secretDigest(secret));
       if (row === undefined || row.kind !== "refresh" || row.client_id !== client || row.family === null) {
         return { kind: "unknown" };
       }
@@ -153,7 +150,7 @@ export class TokenPairs {
    * client has it.
    */
   revoke(secret: string, client: string | undefined): Revoked | "other-client" | undefined {
-    const row = this.#database.sql.prepare<[Buffer], Row>(ROW).get(secretHash(secret));
+    const row = this.#database.sql.prepare<[Buffer], Row>(ROW).get(secretDigest(secret));
     if (row === undefined || row.kind === "session" || row.revoked_at !== null) return undefined;
     if (client !== undefined && row.client_id !== null && row.client_id !== client) return "other-client";
     const nowMs = this.#clock.nowMs();
@@ -162,13 +159,6 @@ export class TokenPairs {
       sql.prepare("UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL").run(nowMs, row.id);
     });
     return { user: row.user_id, tokenId: row.id, client: row.client_id ?? undefined };
-  }
-
-  #clean(sql: Database.Database, nowMs: number): void {
-    if (Math.abs(nowMs - this.#cleanedAtMs) < CLEANED_EVERY_MS) return;
-    this.#cleanedAtMs = nowMs;
-    sql.prepare("DELETE FROM tokens WHERE kind <> 'personal' AND expires_at < ?").run(nowMs - KEPT_MS);
-    sql.prepare("DELETE FROM authorization_codes WHERE expires_at < ?").run(nowMs - KEPT_MS);
   }
 }
 

@@ -4,7 +4,7 @@ import type { Device } from "../oauth/device-codes.ts";
 import { parseForm, readForm } from "../oauth/form.ts";
 import { html } from "./html.ts";
 import { formField, outcome, pageReply, problem } from "./layout.ts";
-import { isReply, requireSession } from "./login-page.ts";
+import { isReply, refusedFor, requireSession, waitText } from "./login-page.ts";
 import type { PageSession } from "./page-sessions.ts";
 import { readScopeChoice, scopeChoice } from "./scope-choice.ts";
 
@@ -62,13 +62,12 @@ export async function decideDevice(call: AuthCall): Promise<Reply> {
 /** Wrong codes are counted, so that nobody finds one by trying. */
 function lookUp(call: AuthCall, session: PageSession, code: string): Device | Reply {
   const { services, address } = call;
-  const waitMs = services.userCodeGuard.begin(session.user.id, address);
-  if (waitMs > 0) {
-    const seconds = Math.ceil(waitMs / 1000);
+  const wait = refusedFor(() => services.limits.attempt("device-code", address, session.user.id));
+  if (wait !== undefined) {
     return entryPage(call, session, {
       status: 429,
-      text: `Too many wrong codes. Try again in ${seconds} s.`,
-      headers: { "retry-after": String(seconds) },
+      text: `Too many wrong codes. Try again in ${waitText(wait)}.`,
+      headers: { "retry-after": String(wait) },
     });
   }
   const device = services.devices.find(code);
@@ -76,7 +75,7 @@ function lookUp(call: AuthCall, session: PageSession, code: string): Device | Re
     record(call, session.user, "device.refused", "device:?", { why: "no such code" }, session.tokenId);
     return entryPage(call, session, { status: 404, code, text: NOT_WAITING });
   }
-  services.userCodeGuard.succeeded(session.user.id, address);
+  services.limits.succeeded("device-code", address, session.user.id);
   return device;
 }
 

@@ -10,11 +10,6 @@ import type { AnonymousForm, PageSession } from "./page-sessions.ts";
 const NEXT_CHARACTERS_MAX = 8_192;
 /** Of a name or an address. */
 const LOGIN_CHARACTERS_MAX = 320;
-/** Each takes a core and much memory for a moment. */
-const CHECKS_AT_ONCE_MAX = 4;
-
-let checksRunning = 0;
-
 export function loginPath(next: string): string {
   return `/login?next=${encodeURIComponent(next)}`;
 }
@@ -55,23 +50,20 @@ export async function logIn(call: AuthCall): Promise<Reply> {
   }
   // One account has one count, whatever it is called here.
   const account = services.context.accounts.findUser(login)?.id ?? login.toLowerCase();
-  const waitMs = services.passwordGuard.begin(account, address);
-  if (waitMs > 0) {
-    const seconds = Math.ceil(waitMs / 1000);
-    return refuse(429, `Too many attempts. Try again in ${waitText(seconds)}.`, {
-      "retry-after": String(seconds),
-    });
+  const wait = refusedFor(() => services.limits.attempt("sign-in", address, account));
+  if (wait !== undefined) {
+    const headers = { "retry-after": String(wait) };
+    return refuse(429, `Too many attempts. Try again in ${waitText(wait)}.`, headers);
   }
   const user = await checkPassword(call, login, password);
   if (user === "busy") {
-    services.passwordGuard.succeeded(account, address);
     return refuse(503, "The server is busy. Try again in a moment.", { "retry-after": "2" });
   }
   if (user === undefined) {
     record(call, undefined, "sign-in.refused", `user:${cleanLogin(login)}`, { why: "name or password" });
     return refuse(401, "The name or the password is wrong.");
   }
-  services.passwordGuard.succeeded(account, address);
+  services.limits.succeeded("sign-in", address, account);
   const { cookies, tokenId } = services.sessions.start(user, request, origin);
   record(call, user, "sign-in.succeeded", `user:${user.name}`, {}, tokenId);
   return redirectReply(next ?? "/login", cookies);
@@ -157,19 +149,27 @@ async function checkPassword(
   login: string,
   password: string,
 ): Promise<User | "busy" | undefined> {
-  if (checksRunning >= CHECKS_AT_ONCE_MAX) return "busy";
-  checksRunning++;
   try {
     return await call.services.context.accounts.checkPassword(login, password);
   } catch (error) {
     if (isMicError(error, "unauthenticated") || isMicError(error, "too-large")) return undefined;
+    if (isMicError(error, "unreachable")) return "busy";
     throw error;
-  } finally {
-    checksRunning--;
   }
 }
 
-function waitText(seconds: number): string {
+/** Seconds to wait, where `attempt` refuses. */
+export function refusedFor(attempt: () => void): number | undefined {
+  try {
+    attempt();
+    return undefined;
+  } catch (error) {
+    if (!isMicError(error, "rate-limited")) throw error;
+    return Math.ceil(Number(error.data["retryAfterMs"]) / 1000);
+  }
+}
+
+export function waitText(seconds: number): string {
   if (seconds < 60) return seconds === 1 ? "a second" : `${seconds} seconds`;
   const minutes = Math.ceil(seconds / 60);
   return minutes === 1 ? "a minute" : `${minutes} minutes`;
