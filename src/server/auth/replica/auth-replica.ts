@@ -176,10 +176,13 @@ export class AuthReplica implements AccountsReplica {
     this.#wake?.();
     await this.#running;
     if (this.#isPrimary) {
-      if (this.#litestream !== undefined) await this.#round();
+      this.#database?.setReadOnly(true);
+      if (this.#litestream !== undefined && (await this.#round())) {
+        // All that is here is in the replica: nothing need be set aside when another one goes on with it.
+        this.#remember({ generation: 0, origin: "copy" });
+      }
       await this.#litestream?.stop();
       this.#isPrimary = false;
-      this.#database?.setReadOnly(true);
       await this.#lease
         .release()
         .catch((error: unknown) => log.warn("auth-lease", { message: textOf(error) }));
@@ -276,8 +279,8 @@ export class AuthReplica implements AccountsReplica {
     if (!this.#stopping.signal.aborted) await this.#round();
   }
 
-  /** Everything written so far goes to the bucket, and the lease says so. */
-  async #round(): Promise<void> {
+  /** Everything written so far goes to the bucket, and the lease says so: true when it does. */
+  async #round(): Promise<boolean> {
     const { log, elapsedMs } = this.#options;
     const waiting = this.#waiters.splice(0);
     const behindSince = this.#behindSince;
@@ -292,7 +295,7 @@ export class AuthReplica implements AccountsReplica {
       this.#problem = undefined;
       for (const { resolve } of waiting) resolve();
       if (isFirst) void removeOldGenerations(this.#options.store, litestream.generation, log);
-      return;
+      return true;
     } catch (error) {
       failure = error;
     }
@@ -305,7 +308,9 @@ export class AuthReplica implements AccountsReplica {
       else this.#waiters.push(waiter);
     }
     if (isMicError(failure, "forbidden") || !(await this.#stillHeld())) await this.#stepDown();
-    else if (litestream.failures >= FAILURES_MAX) await this.#beginAnew(litestream);
+    else if (litestream.failures >= FAILURES_MAX && this.#lease.record?.source === litestream.generation)
+      await this.#beginAnew(litestream);
+    return false;
   }
 
   async #stillHeld(): Promise<boolean> {
@@ -341,7 +346,7 @@ export class AuthReplica implements AccountsReplica {
   }
 
   async #follow(): Promise<void> {
-    const { role, elapsedMs, file } = this.#options;
+    const { role, elapsedMs } = this.#options;
     const { signal } = this.#stopping;
     await this.#pause(FOLLOW_MS);
     if (signal.aborted) return;
@@ -361,7 +366,6 @@ export class AuthReplica implements AccountsReplica {
       await this.#whileRenewing(this.#refresh(record));
     }
     this.#begin(isOwn ? "local" : "restored");
-    removeDatabase(`${file}.restored`);
     this.#database?.setReadOnly(false);
     this.#startLitestream();
     await this.#round();
@@ -376,8 +380,11 @@ export class AuthReplica implements AccountsReplica {
     const { file } = this.#options;
     const fresh = `${file}.restored`;
     await this.#restoreTo(fresh, record);
-    using source = openFresh(fresh);
-    await source.sql.backup(file);
+    {
+      using source = openFresh(fresh);
+      await source.sql.backup(file);
+    }
+    removeDatabase(fresh);
     this.#remember({ generation: 0, origin: "copy" });
     this.#database?.replaced();
   }

@@ -61,6 +61,12 @@ export function litestreamEnvironment(env: Environment, { explicit }: S3Settings
   for (const [name, value] of Object.entries(env)) {
     if (value !== undefined && INHERITED.test(name)) inherited[name] = value;
   }
+  // Litestream cannot start with this one; Go's own does the same.
+  const bundle = inherited["AWS_CA_BUNDLE"];
+  if (bundle !== undefined) {
+    delete inherited["AWS_CA_BUNDLE"];
+    inherited["SSL_CERT_FILE"] ??= bundle;
+  }
   if (explicit !== undefined) {
     inherited["AWS_ACCESS_KEY_ID"] = explicit.accessKeyId;
     inherited["AWS_SECRET_ACCESS_KEY"] = explicit.secretAccessKey;
