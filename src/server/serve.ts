@@ -52,8 +52,6 @@ export interface RunningServer extends AsyncDisposable {
   readonly log: ServerLog;
   /** Resolves when the store is refused after the start: the server is of no more use. */
   readonly refused: Promise<unknown>;
-  /** Reads the certificate again. */
-  reload(): void;
   /**
    * Takes no more calls, ends live streams, waits for the running calls (DRAIN_MS_MAX at most), and closes the
    * store. Disposing does the same without waiting.
@@ -155,10 +153,8 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
       }
     },
   });
-  let reloadTls: (() => void) | undefined;
   if (options.tls !== undefined) {
-    const watch = cleanup.use(new TlsWatch({ paths: options.tls, use: (files) => port.useTls(files), log }));
-    reloadTls = () => watch.reload();
+    cleanup.use(new TlsWatch({ paths: options.tls, use: (files) => port.useTls(files), log }));
   }
   const opened = cleanup.move();
   const stop = async (waitMs: number): Promise<void> => {
@@ -173,7 +169,6 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   };
   let stopped: Promise<void> | undefined;
   return {
-    reload: () => reloadTls?.(),
     url: urlOf(options, port.number),
     dataDirectory: options.dataDirectory,
     storage: address,

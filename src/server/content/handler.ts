@@ -17,6 +17,8 @@ import { allMethods } from "../methods/all-methods.ts";
 import { DEADLINE_PASSED, interrupted, statusOfFailure } from "../methods/failure.ts";
 import type { Encoded, Method, MethodCall } from "../methods/method.ts";
 import { enter, openCall } from "../methods/open-call.ts";
+import { chargedCaller, FAILED_PRICE } from "../network/gate.ts";
+import { BYTE_PRICE, priceOfMethod } from "../network/prices.ts";
 import { HttpCall } from "./http-call.ts";
 
 const PREFIX = "/mic.v1.";
@@ -45,6 +47,7 @@ async function serve(
 ): Promise<void> {
   const { request } = call;
   const path = request.url ?? "";
+  const address = (): string => context.network.peerOf(request).address;
   try {
     if (request.method !== "POST") {
       call.refuse(405, { allow: "POST" });
@@ -54,8 +57,9 @@ async function serve(
       call.refuse(415, { "accept-post": CONTENT_TYPE });
       return;
     }
-    const principal = context.authenticate(request.headers.authorization);
     const method = methods.get(path);
+    const price = method === undefined ? FAILED_PRICE : priceOfMethod(method);
+    const principal = chargedCaller(context, request.headers.authorization, address, price);
     if (method === undefined) {
       throw new MicError("unsupported", `there is no method ${JSON.stringify(path.slice(0, 200))}`);
     }
@@ -64,7 +68,12 @@ async function serve(
     // A short call is answered before it could be ended.
     const isStream = method.requestStream || method.responseStream;
     using _ending = isStream ? whenEnded(principal, () => call.abort(tokenEnded())) : undefined;
+    const sentBefore = request.socket.bytesWritten;
     await run(method, call, opened);
+    if (method.responseStream) {
+      const bytes = Math.max(0, request.socket.bytesWritten - sentBefore);
+      context.network.limits.spend(principal, address, bytes * BYTE_PRICE);
+    }
   } catch (error) {
     const failure = call.abortedWith ?? error;
     const status = call.isExpired ? DEADLINE_PASSED : statusOfFailure(failure, context, path.slice(0, 200));

@@ -21,6 +21,8 @@ import type { ServerContext } from "../context.ts";
 import { interrupted, statusOfFailure } from "../methods/failure.ts";
 import type { Answer, Encoded, Method } from "../methods/method.ts";
 import { enter, openCall } from "../methods/open-call.ts";
+import { chargedCaller } from "../network/gate.ts";
+import { BYTE_PRICE } from "../network/prices.ts";
 import { readOneAhead } from "./internals.ts";
 
 /** What may wait in a stream for a slow reader. */
@@ -52,7 +54,11 @@ function asIs(bytes: Buffer): Buffer {
 const PRINCIPALS = new WeakMap<Metadata, Principal>();
 
 /** Refuses a call before any of its messages is read. */
-export function authenticator(context: ServerContext, accessOf: (path: string) => Access): ServerInterceptor {
+export function authenticator(
+  context: ServerContext,
+  accessOf: (path: string) => Access,
+  priceOf: (path: string) => number,
+): ServerInterceptor {
   return (definition, call) => {
     // Each call passes here: the given object is changed rather than wrapped.
     const intercepted = call as ServerInterceptingCall;
@@ -62,7 +68,12 @@ export function authenticator(context: ServerContext, accessOf: (path: string) =
       const proceed = listener.onReceiveMetadata;
       listener.onReceiveMetadata = (metadata) => {
         try {
-          const principal = context.authenticate(metadata.get("authorization")[0]?.toString());
+          const principal = chargedCaller(
+            context,
+            metadata.get("authorization")[0]?.toString(),
+            () => addressOf(context, intercepted, metadata),
+            priceOf(definition.path),
+          );
           context.authorizer.admit(principal, accessOf(definition.path));
           PRINCIPALS.set(metadata, principal);
         } catch (error) {
@@ -75,6 +86,15 @@ export function authenticator(context: ServerContext, accessOf: (path: string) =
     };
     return intercepted;
   };
+}
+
+function addressOf({ network }: ServerContext, call: { getPeer(): string }, metadata: Metadata): string {
+  // Address and port.
+  const peer = call.getPeer().replace(/:\d+$/, "");
+  return network.peerAt(peer, (name) => {
+    const values = metadata.get(name);
+    return values.length === 0 ? undefined : values.map(String).join(",");
+  }).address;
 }
 
 export function principalOf(metadata: Metadata): Principal {
@@ -195,7 +215,9 @@ function serverStreamHandler(
       const opened = openCall(context, principal, method, cancellation.signal);
       cancellation.endWith(principal);
       using _place = await enter(method, opened);
-      await sendAll(call, run(call.request, opened), opened.signal);
+      const bytes = await sendAll(call, run(call.request, opened), opened.signal);
+      const address = (): string => addressOf(context, call, call.metadata);
+      context.network.limits.spend(principal, address, bytes * BYTE_PRICE);
       call.end();
     } catch (error) {
       if (!call.cancelled) {
@@ -205,19 +227,24 @@ function serverStreamHandler(
   };
 }
 
-/** Waits where the reader is slow; stops where it is gone. Errors: those of `responses`, and `aborted`. */
+/**
+ * Waits where the reader is slow; stops where it is gone. The result is how many bytes were sent.
+ * Errors: those of `responses`, and `aborted`.
+ */
 export async function sendAll(
   call: ServerWritableStream<Buffer, Buffer>,
   responses: AsyncIterable<Encoded>,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<number> {
   let unsent = 0;
+  let bytes = 0;
   let resume: () => void = () => undefined;
   signal.addEventListener("abort", () => resume(), { once: true });
   for await (const response of responses) {
     const message = whole(response);
     if (call.cancelled || signal.aborted) throw interrupted(signal.reason);
     unsent += message.length;
+    bytes += message.length;
     call.write(message, () => {
       unsent -= message.length;
       if (unsent <= UNSENT_BYTES_MAX) resume();
@@ -229,6 +256,7 @@ export async function sendAll(
       });
     }
   }
+  return bytes;
 }
 
 /** One copy for parts: grpc-js takes a message in one piece. */

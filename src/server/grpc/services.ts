@@ -2,6 +2,8 @@
 import type { Server, ServiceDefinition, UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { ServerContext } from "../context.ts";
 import { allMethods } from "../methods/all-methods.ts";
+import { FAILED_PRICE } from "../network/gate.ts";
+import { priceOfMethod } from "../network/prices.ts";
 import { authenticator, toDefinition, toHandler } from "./calls.ts";
 import { createHealth, HEALTH_METHODS } from "./health.ts";
 import { configureServer } from "./internals.ts";
@@ -15,10 +17,15 @@ type MethodShapes = Readonly<Record<string, Parameters<typeof toDefinition>[0]>>
 export function addGrpcServices(server: Server, context: ServerContext): void {
   const methodsOfApi = allMethods();
   const access = new Map(methodsOfApi.map((method) => [method.path, method.access]));
+  const prices = new Map(methodsOfApi.map((method) => [method.path, priceOfMethod(method)]));
   // Of what else there is (reflection, and what does not exist) nothing is said to nobody.
   configureServer(
     server,
-    authenticator(context, (path) => access.get(path) ?? "signed-in"),
+    authenticator(
+      context,
+      (path) => access.get(path) ?? "signed-in",
+      (path) => prices.get(path) ?? FAILED_PRICE,
+    ),
   );
   const services = new Map<string, { methods: MethodShapes; handlers: UntypedServiceImplementation }>();
   for (const method of methodsOfApi) {

@@ -16,7 +16,13 @@ export interface CrossOrigin {
 
 /** Of these paths, pages of allowed origins may read answers. Pages with cookies are not among them. */
 const API_PATH =
-  /^\/(?:api\/|mic\.v1\.|\.well-known\/|oauth\/(?:device|token|register|revoke)(?:$|\?)|SKILL\.md|llms\.txt)/;
+  /^\/(?:api\/|mic\.v1\.|\.well-known\/|oauth\/(?:device|token|register|revoke)(?:$|\?)|SKILL\.md|llms\.txt|metrics$)/;
+
+/** Whether `url` is of the API, which knows its callers by tokens alone. */
+export function isApiPath(url: string): boolean {
+  return API_PATH.test(url);
+}
+
 const METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const REQUEST_HEADERS =
   "authorization, content-type, accept, if-match, if-none-match, if-range, range, last-event-id, grpc-timeout";
@@ -46,7 +52,7 @@ export function createCrossOrigin(allowed: readonly string[], ownOrigin: string 
         return changes(request) && !isSameOrigin(request) ? "refused" : "go-on";
       }
       if (isSameOrigin(request)) return "go-on";
-      const isApi = API_PATH.test(request.url ?? "");
+      const isApi = isApiPath(request.url ?? "");
       if (isApi && origins.size > 0) response.setHeader("vary", "origin");
       if (!isApi || !isAllowed(origin)) return changes(request) ? "refused" : "go-on";
       response.setHeader("access-control-allow-origin", origins.has("*") ? "*" : origin);

@@ -67,13 +67,12 @@ export class TlsWatch implements Disposable {
     this.#options = options;
     this.#seen = stampOf(options.paths);
     this.#timer = setInterval(() => {
-      if (stampOf(options.paths) !== this.#seen) this.reload();
+      if (stampOf(options.paths) !== this.#seen) this.#reload();
     }, options.pollMs ?? POLL_MS);
     this.#timer.unref();
   }
 
-  /** Reads the files now, changed or not. */
-  reload(): void {
+  #reload(): void {
     const { paths, use, log } = this.#options;
     this.#seen = stampOf(paths);
     try {

@@ -10,6 +10,8 @@ import { tokenEnded, whenEnded } from "../auth/ended-token.ts";
 import type { OwnedProjects } from "../auth/owned-projects.ts";
 import { NOBODY, type Principal } from "../auth/principal.ts";
 import type { ServerContext } from "../context.ts";
+import { chargedCaller, tellStanding } from "../network/gate.ts";
+import { BYTE_PRICE, priceOfRoute } from "../network/prices.ts";
 import { chooseType } from "./accept.ts";
 import { type Answer, sendAnswer } from "./answer.ts";
 import { readJson } from "./body.ts";
@@ -27,6 +29,7 @@ const NOTHING: Readonly<Record<string, never>> = Object.freeze({});
 /** A route with what is worked out once. */
 interface Endpoint {
   readonly route: Route;
+  readonly price: number;
   readonly produced: readonly string[];
   readonly parameters: ReadonlySet<string>;
   readonly repeatable: ReadonlySet<string>;
@@ -77,6 +80,7 @@ function toEndpoint(route: Route): Endpoint {
   const defaults = route.query?.safeParse({});
   return {
     route,
+    price: priceOfRoute(route.id),
     produced: [...new Set(types.filter((type) => type !== ""))],
     parameters: new Set(Object.keys(shape)),
     repeatable: new Set(Object.keys(shape).filter((name) => shape[name]!.safeParse([]).success)),
@@ -100,8 +104,7 @@ async function serve(
     if (found === undefined) return;
     const { endpoint, params } = found;
     const { route } = endpoint;
-    const principal =
-      route.access === "anyone" ? NOBODY : state.context.authenticate(request.headers.authorization);
+    const principal = callerOf(state, endpoint, request, response);
     state.context.authorizer.admit(principal, route.access);
     if (endpoint.produced.length > 0) chooseType(request.headers.accept, endpoint.produced);
     call = new RestCall(state, request, response, isHead, principal, route.access);
@@ -115,7 +118,17 @@ async function serve(
     const handled = route.handle(call);
     answer = handled instanceof Promise ? await handled : handled;
     const sent = sendAnswer(response, answer, call.sending);
-    if (sent !== undefined) await sent;
+    if (sent !== undefined) {
+      const { socket } = response;
+      const sentBefore = socket?.bytesWritten ?? 0;
+      await sent;
+      const bytes = Math.max(0, (socket?.bytesWritten ?? 0) - sentBefore);
+      state.context.network.limits.spend(
+        principal,
+        () => state.context.network.peerOf(request).address,
+        bytes * BYTE_PRICE,
+      );
+    }
   } catch (error) {
     // Nobody is there to be told.
     if (call?.isGone !== true) fail(state, request, response, error, isHead);
@@ -123,6 +136,24 @@ async function serve(
     call?.finish();
     leaveBody(request, response);
   }
+}
+
+/** Errors: `unauthenticated`, `rate-limited`. */
+function callerOf(
+  { context }: RestState,
+  { route, price }: Endpoint,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Principal {
+  const { limits } = context.network;
+  const address = (): string => context.network.peerOf(request).address;
+  if (route.access === "anyone") {
+    limits.charge(NOBODY, address, price);
+    return NOBODY;
+  }
+  const principal = chargedCaller(context, request.headers.authorization, address, price);
+  tellStanding(limits, principal, address, response);
+  return principal;
 }
 
 /** Answers OPTIONS, and calls that no route takes, itself. */

@@ -94,6 +94,9 @@ function internalProblem(
 function headersOf(error: MicError): Readonly<Record<string, string>> {
   if (error instanceof HttpError) return error.headers;
   if (error.code === "unauthenticated") return { "www-authenticate": 'Bearer realm="mic"' };
+  if (error.code === "rate-limited") {
+    return { "retry-after": String(Math.max(1, Math.ceil(Number(error.data["retryAfterMs"] ?? 0) / 1000))) };
+  }
   return error.code === "unreachable" || error.code === "outcome-unknown" ? { "retry-after": "1" } : {};
 }
 

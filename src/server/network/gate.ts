@@ -1,0 +1,95 @@
+/** What every HTTP/1.1 request passes before anything is done for it, and how a call is charged to its caller. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { NOBODY, type Principal } from "../auth/principal.ts";
+import type { ServerContext } from "../context.ts";
+import { sendAnswer } from "../rest/answer.ts";
+import { HttpError, problemAnswer } from "../rest/problem.ts";
+import { isApiPath } from "./cross-origin.ts";
+import type { RateLimits } from "./rate-limits.ts";
+
+/** Of a token that is not valid, or a method that there is not, to whoever sent it. */
+export const FAILED_PRICE = 2;
+
+/** A guess at one's own password; the OAuth endpoints count for themselves. */
+const PASSWORD_PATH = "/api/mic/account/password";
+
+export type Gate = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+/** False: the request has its answer already, being for another host, of another origin, a preflight, or too many. */
+export function createGate(context: ServerContext): Gate {
+  const { network } = context;
+  return (request, response) => {
+    try {
+      const url = request.url ?? "";
+      checkHost(context, request, url);
+      const received = network.crossOrigin.receive(request, response);
+      if (received === "refused") {
+        throw new HttpError(403, "forbidden", "a page of another site may not do this", {
+          hint: "the operator of this server can allow its origin: mic serve --cors-origin ORIGIN",
+        });
+      }
+      if (received === "answered") return false;
+      if (request.method === "POST" && url.startsWith(PASSWORD_PATH)) {
+        network.limits.attempt("password", network.peerOf(request).address);
+      }
+      return true;
+    } catch (error) {
+      // The rest of the request is nobody's to read.
+      if (!request.complete) response.setHeader("connection", "close");
+      const method = request.method === "HEAD" ? "HEAD" : "GET";
+      void sendAnswer(response, problemAnswer(error, context, request), { method, signal: NEVER_ASKED });
+      return false;
+    }
+  };
+}
+
+/** Answers that are one text need no signal. */
+const NEVER_ASKED = (): AbortSignal => AbortSignal.abort();
+
+/** Errors: 421. */
+function checkHost({ network }: ServerContext, request: IncomingMessage, url: string): void {
+  const { host } = request.headers;
+  // HTTP/1.0 knows no host, and no browser speaks it.
+  const kind = host === undefined ? "own" : network.hostKind(host);
+  if (kind === "own" || (kind === "unknown" && isApiPath(url))) return;
+  throw new HttpError(421, "usage", `this server does not answer as ${JSON.stringify(host!.slice(0, 255))}`, {
+    hint: "start it with --public-url or --allowed-host to let it",
+  });
+}
+
+type Caller = Pick<ServerContext, "authenticate"> & { readonly network: { readonly limits: RateLimits } };
+
+/**
+ * The caller, whose budget the price was taken from. `address` is asked for where nobody signed in.
+ * Errors: `unauthenticated`, `rate-limited`.
+ */
+export function chargedCaller(
+  { authenticate, network }: Caller,
+  authorization: string | undefined,
+  address: () => string,
+  price: number,
+): Principal {
+  let principal: Principal;
+  try {
+    principal = authenticate(authorization);
+  } catch (error) {
+    network.limits.charge(NOBODY, address, FAILED_PRICE);
+    throw error;
+  }
+  network.limits.charge(principal, address, price);
+  return principal;
+}
+
+/** Tells callers how they stand once they have used half of what they may (draft-ietf-httpapi-ratelimit-headers). */
+export function tellStanding(
+  limits: RateLimits,
+  principal: Principal,
+  address: () => string,
+  response: ServerResponse,
+): void {
+  const standing = limits.standing(principal, address);
+  if (standing === undefined || response.headersSent) return;
+  const { limit, windowSeconds, remaining, resetSeconds } = standing;
+  response.setHeader("ratelimit-policy", `"calls";q=${limit};w=${windowSeconds}`);
+  response.setHeader("ratelimit", `"calls";r=${remaining};t=${resetSeconds}`);
+}
