@@ -35,7 +35,7 @@ export function accessForAdministrators(forge: Forge): AccessParts {
     roleInOrganization: () => "owner",
     isNameTaken: () => false,
   } as unknown as Accounts;
-  const audit = { record: () => undefined };
+  const audit = { record: () => undefined, list: () => [] };
   const authorizer = new Authorizer({ forge, accounts, clock: systemClock });
   const projects = new OwnedProjects({ forge, accounts, authorizer, audit });
   const network = createNetwork({

@@ -14,7 +14,38 @@ export interface AuditEntry {
   readonly detail?: Readonly<Record<string, unknown>>;
 }
 
+export interface AuditRecord {
+  /** In the order of writing. */
+  readonly id: number;
+  /** Unix milliseconds. */
+  readonly atMs: number;
+  /** The user's name then; empty for nobody. */
+  readonly account: string;
+  readonly userId: string | undefined;
+  readonly tokenId: string | undefined;
+  readonly address: string;
+  readonly action: string;
+  readonly target: string;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+export interface AuditQuery {
+  readonly account?: string;
+  /** With a final dot, every action of that noun: `token.`. */
+  readonly action?: string;
+  readonly target?: string;
+  /** Unix milliseconds, inclusive. */
+  readonly sinceMs?: number;
+  /** Unix milliseconds, exclusive. */
+  readonly untilMs?: number;
+  /** Only records with a smaller id. */
+  readonly beforeId?: number;
+  readonly limit: number;
+}
+
 export interface Audit {
   /** Errors: those of the database. On a follower it does nothing: what is audited happens on the primary. */
   record(entry: AuditEntry): void;
+  /** Newest first. */
+  list(query: AuditQuery): readonly AuditRecord[];
 }

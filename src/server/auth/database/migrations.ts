@@ -149,6 +149,10 @@ const AUDIT = `
   CREATE INDEX audit_by_account ON audit (account, id);
   CREATE TRIGGER audit_is_append_only_update BEFORE UPDATE ON audit
     BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+  -- INSERT OR REPLACE removes a row without asking the trigger for that.
+  CREATE TRIGGER audit_is_append_only_insert BEFORE INSERT ON audit
+    WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
+    BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
   CREATE TRIGGER audit_is_append_only_delete BEFORE DELETE ON audit
     BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 `;
