@@ -83,6 +83,12 @@ export const MUTANTS: readonly Mutant[] = [
     to: "",
   },
   {
+    name: "content that a batch-mate has is not looked for again on a new head",
+    file: "src/core/forge/locate-content.ts",
+    from: "        else if (known.hint !== 0) hints[i] = known.hint;\n",
+    to: "        else if (known.hint !== 0) hints[i] = ((this.#places.landing as any)[i] ??= known.hint);\n",
+  },
+  {
     name: "what was sent counts as not landed when its caller goes away",
     file: PENDING,
     from: "    this.#mayBeApplied = true;\n    return true;",

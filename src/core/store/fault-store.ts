@@ -45,6 +45,8 @@ export interface FaultOptions {
   readonly classOf?: (key: string) => string;
   /** How much likelier than its rate a fault is where this is done (`delete pack`): for what is done rarely. Default 1. */
   readonly weightOf?: (what: string) => number;
+  /** The same for stops of an actor. Default: `weightOf`. */
+  readonly stopWeightOf?: (what: string) => number;
 }
 
 const DAY_MS = 86_400_000;
@@ -61,6 +63,7 @@ export class FaultWorld {
   readonly #signatureMs: number;
   readonly #classOf: (key: string) => string;
   readonly weightOf: (what: string) => number;
+  readonly stopWeightOf: (what: string) => number;
   /** What callers have seen. */
   readonly table = new FaultTable();
   /** Keys that a second delivery has reached, of which nobody can know before looking at them again. */
@@ -80,6 +83,7 @@ export class FaultWorld {
     this.#signatureMs = options.signatureMs ?? Number.POSITIVE_INFINITY;
     this.#classOf = options.classOf ?? (() => "object");
     this.weightOf = options.weightOf ?? (() => 1);
+    this.stopWeightOf = options.stopWeightOf ?? this.weightOf;
   }
 
   actor(): FaultStore {
@@ -302,7 +306,7 @@ export class FaultStore implements ObjectStore {
     // An actor that dies has seen nothing of what came before, so faults count when the call is over.
     const seen: FaultKind[] = [];
     let keys: readonly string[] = [];
-    if (!this.#crashed && world.dice.drawPause(world.weightOf(what))) {
+    if (!this.#crashed && world.dice.drawPause(world.stopWeightOf(what))) {
       this.#pauses++;
       await world.pause();
       seen.push("actor-paused");

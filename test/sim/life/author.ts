@@ -33,6 +33,13 @@ interface Known {
   readonly hint: number;
 }
 
+/** Content that was uploaded for a landing that is still to be made, and what came with it that none names yet. */
+interface Prepared {
+  readonly text: Uint8Array;
+  readonly spare: Uint8Array | undefined;
+  readonly pack: PackId;
+}
+
 /** How the content of a landing gets there. */
 type Carriage = "inline" | "pack" | "blobs";
 
@@ -44,8 +51,7 @@ export class Author extends Asker<LifeAgent> {
   /** What stood somewhere once, and where it was introduced. */
   readonly #old: Known[] = [];
   readonly #carriage = new Map<Attempted, Carriage>();
-  /** Content that was uploaded for a landing that is still to be made. */
-  #prepared: { readonly text: Uint8Array; readonly pack: PackId } | undefined;
+  #prepared: Prepared | undefined;
 
   constructor(name: string, world: LifeWorld, project: LifeProject) {
     super(name, world);
@@ -83,7 +89,11 @@ export class Author extends Asker<LifeAgent> {
       !isNew ? "blobs" : prepared !== undefined || random.below(4) === 0 ? "pack" : "inline",
     );
     await this.pursue(attempted, 2 + random.below(5));
-    if (attempted.answer?.kind === "landed" && random.below(2) === 0) await this.#sync();
+    if (attempted.answer?.kind !== "landed") return;
+    if (prepared?.spare !== undefined) {
+      this.#remember({ ...this.#known(prepared.spare), hint: attempted.answer.position });
+    }
+    if (random.below(2) === 0) await this.#sync();
   }
 
   protected request(operations: readonly Operation[], session?: LandRequest["session"]): LandRequest {
@@ -106,15 +116,16 @@ export class Author extends Asker<LifeAgent> {
   async #prepare(): Promise<void> {
     const { random, clock } = this.world;
     const text = this.#newText("prepared");
+    const spare = random.below(2) === 0 ? this.#newText("spare") : undefined;
     const agent = this.world.agent();
     try {
-      const frames = this.#frames([text]);
+      const frames = this.#frames(spare === undefined ? [text] : [text, spare]);
       const pack = await this.inTime(SYNC_TIMEOUT_MS, () =>
         agent.forge.putPack(this.project.id, encodePack(frames).bytes),
       );
       if (pack === undefined) return;
       this.world.note(`${this.name} uploads ${pack.slice(0, 4)} through ${agent.name}`);
-      this.#prepared = { text, pack };
+      this.#prepared = { text, spare, pack };
       await clock.sleep(random.below(6 * DAY_MS));
       await this.#sync();
     } catch (error) {
@@ -304,7 +315,7 @@ export class Author extends Asker<LifeAgent> {
     if (code !== "not-found") return;
     const { request } = attempted;
     this.#carriage.set(attempted, "inline");
-    const frames = this.#framesOf([...request.operations]);
+    const frames = this.#framesOf([...request.operations].map((operation) => ({ ...operation, hint: 0 })));
     Object.assign(attempted, { request: { ...request, packs: [], frames } });
   }
 

@@ -9,7 +9,7 @@ const UPKEEP_TIMEOUT_MS = 2 * HOUR_MS;
 export async function keepUp(name: string, world: LifeWorld, project: LifeProject): Promise<void> {
   const { random, stats, clock } = world;
   while (!world.isOver) {
-    const restMs = (world.isTidy ? 3 : 8) * HOUR_MS;
+    const restMs = (world.temper === "tidy" ? 3 : 8) * HOUR_MS;
     await clock.sleep(random.below(random.below(3) === 0 ? HOUR_MS : restMs));
     await call(name, world, "keeps up", async ({ forge }) => {
       const { rollups, packsMerged } = await maintenanceOf(forge).upkeep(project.id);
@@ -23,7 +23,7 @@ export async function keepUp(name: string, world: LifeWorld, project: LifeProjec
 export async function collect(name: string, world: LifeWorld, project: LifeProject): Promise<void> {
   const { random, stats, clock } = world;
   while (!world.isOver) {
-    await clock.sleep(random.below((world.isTidy ? 16 : 40) * HOUR_MS));
+    await clock.sleep(random.below((world.temper === "tidy" ? 16 : 40) * HOUR_MS));
     // Whoever starts it does so again after an error, and sometimes too early.
     for (let times = 1 + random.below(3); times > 0 && !world.isOver; times--) {
       await call(name, world, "collects", async ({ forge }) => {

@@ -47,6 +47,18 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
     to: "return storeMs > 0 || epoch === lastEpochs(storeMs, NAMEABLE)[0];",
   },
   {
+    name: "a swap is signed when it is sent, whenever what it names was checked",
+    file: "src/core/forge/sealed-head.ts",
+    from: ", checkedAtMs: storeMs }",
+    to: " }",
+  },
+  {
+    name: "an uploaded pack is looked at once, and not again for a new head",
+    file: "src/core/forge/batch.ts",
+    from: "await uploads.require(pack, storeMs)",
+    to: "await ((landing as any)[pack] ??= uploads.require(pack, storeMs))",
+  },
+  {
     name: "rollups know nothing of what was put below a path",
     file: CLASHES,
     from: "if (own === undefined) return kind !== KIND_DELETE;",

@@ -76,13 +76,14 @@ async function runLife(world: LifeWorld): Promise<AuditSummary> {
 
 function people(world: LifeWorld, project: LifeProject): Promise<void>[] {
   const { random } = world;
-  for (let i = 1 + random.below(3); i > 0; i--) {
+  for (let i = world.temper === "quiet" ? 1 : 1 + random.below(3); i > 0; i--) {
     project.authors.push(new Author(`C${i}`, world, project));
   }
-  if (world.isTidy || random.below(2) === 0) project.workers.push(new SessionWorker("S1", world, project));
+  const hasWorker = world.temper === "tidy" || (world.temper === "usual" && random.below(2) === 0);
+  if (hasWorker) project.workers.push(new SessionWorker("S1", world, project));
   const readers = Array.from({ length: 1 + random.below(2) }, (_, i) => new Reader(`R${i}`, world, project));
   const lives = [...project.authors, ...project.workers, ...readers].map((person) => person.live());
-  const more = world.isTidy ? 1 : 0;
+  const more = world.temper === "tidy" ? 1 : 0;
   for (let i = 1 + more + random.below(2); i > 0; i--) lives.push(keepUp(`K${i}`, world, project));
   for (let i = 1 + more + random.below(2); i > 0; i--) lives.push(collect(`G${i}`, world, project));
   return lives;

@@ -3,7 +3,7 @@
  * what is not there, and no immutable object ever gets other bytes. Says so at the very request that breaks it.
  */
 import { equalBytes } from "../../../src/core/base/bytes.ts";
-import type { ProjectId } from "../../../src/core/base/ids.ts";
+import { epochOf, type ProjectId } from "../../../src/core/base/ids.ts";
 import { decodeHead, type Head } from "../../../src/core/codec/head.ts";
 import { decodeManifestPage } from "../../../src/core/codec/manifest-page.ts";
 import type { ManifestPack } from "../../../src/core/codec/pack-entry.ts";
@@ -21,6 +21,11 @@ import type {
   StoredObject,
   Swap,
 } from "../../../src/core/store/object-store.ts";
+
+const EPOCH = /\/(\d{4}-\d{2}-\d{2})\//;
+const DAY_MS = 86_400_000;
+/** What the store's clock can be wrong by, and the time for which a signature is good. */
+const SLACK_MS = 75 * 60_000;
 
 export class WatchedStore implements ObjectStore {
   readonly #memory: MemoryStore;
@@ -100,11 +105,19 @@ export class WatchedStore implements ObjectStore {
     const before = this.#named.get(project);
     for (const key of named) {
       if (before?.has(key) === true) continue;
+      this.#checkDay(key, await this.#memory.nowMs());
       if ((await this.#memory.get(key, { range: { offset: 0, length: 0 } })) === undefined) {
         this.#onBreach(`DATA LOSS: the head of ${head.position} names ${key}, which is not there`);
       }
     }
     this.#named.set(project, named);
+  }
+
+  /** A head newly names only what is of today or yesterday, as far as clocks and requests under way can tell. */
+  #checkDay(key: string, nowMs: number): void {
+    const epoch = EPOCH.exec(key)?.[1];
+    if (epoch === undefined || epoch >= epochOf(nowMs - DAY_MS - SLACK_MS)) return;
+    this.#onBreach(`the head newly names ${key} at ${new Date(nowMs).toISOString()}`);
   }
 
   async #collectNames(project: ProjectId, head: Head, named: Set<string>): Promise<void> {

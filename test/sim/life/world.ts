@@ -54,9 +54,24 @@ const RARE: Readonly<Record<string, { readonly weight: number; readonly deaths: 
   "swap session": { weight: 4, deaths: 1 },
 };
 
+/** Where little happens, those who were stopped before their swap find the head as they left it. */
+const QUIET_SWAP_STOPS = 60;
+
 function weightOf(what: string): number {
   return RARE[what]?.weight ?? 1;
 }
+
+/**
+ * `tidy`: longer, with more people who keep it small, so that what is done rarely elsewhere is done often. `quiet`:
+ * one author who comes every other day, and one agent.
+ */
+type Temper = "usual" | "tidy" | "quiet";
+const TEMPERS: readonly Temper[] = ["usual", "usual", "usual", "usual", "usual", "tidy", "tidy", "quiet"];
+const PACES_MS: Readonly<Record<Temper, readonly number[]>> = {
+  usual: [20 * 60 * SECOND_MS, 3 * HOUR_MS, 12 * HOUR_MS, 40 * HOUR_MS],
+  tidy: [HOUR_MS, 3 * HOUR_MS],
+  quiet: [40 * HOUR_MS],
+};
 
 /** The virtual clock as one machine shows it. */
 class WrongClock implements Clock {
@@ -164,8 +179,7 @@ export class LifeWorld {
   /** Everything that was ever written, by its id. */
   readonly contents = new Map<ObjectId, Uint8Array>();
   readonly endMs: number;
-  /** Longer, with more people who keep it small: what is done rarely elsewhere is done often. */
-  readonly isTidy: boolean;
+  readonly temper: Temper;
   /** Usual time between two things that somebody does: from minutes to days. */
   readonly paceMs: number;
   readonly stats: LifeStats = { rollups: 0, merged: 0, collected: 0, reads: 0, syncs: 0, sessions: 0 };
@@ -179,12 +193,10 @@ export class LifeWorld {
     this.random = new SeededRandom(seed ^ 0x5eed11fe);
     const { random } = this;
     this.clock = new VirtualClock(Date.UTC(2026, 0, 1) + random.below(DAY_MS));
-    this.isTidy = random.below(4) === 0;
-    const days = this.isTidy ? 9 + random.below(8) : 4 + random.below(9);
+    this.temper = TEMPERS[random.below(TEMPERS.length)]!;
+    const days = this.temper === "usual" ? 4 + random.below(9) : 9 + random.below(8);
     this.endMs = this.clock.nowMs() + days * DAY_MS;
-    const paces = this.isTidy
-      ? [HOUR_MS, 3 * HOUR_MS]
-      : [20 * 60 * SECOND_MS, 3 * HOUR_MS, 12 * HOUR_MS, 40 * HOUR_MS];
+    const paces = PACES_MS[this.temper];
     this.paceMs = paces[random.below(paces.length)]!;
     this.breach = new Promise((_, reject) => {
       this.#fail = reject;
@@ -201,8 +213,10 @@ export class LifeWorld {
       signatureMs: SIGNATURE_MS,
       classOf,
       weightOf,
+      stopWeightOf: (what) =>
+        this.temper === "quiet" && what === "swap head" ? QUIET_SWAP_STOPS : weightOf(what),
     });
-    const count = 2 + random.below(2);
+    const count = this.temper === "quiet" ? 1 : 2 + random.below(2);
     this.agents = Array.from({ length: count }, (_, i) => new LifeAgent(`A${i}`, this));
   }
 
