@@ -1,7 +1,6 @@
 /** What the OAuth endpoints and the pages are given, and what they answer. */
 import type { IncomingMessage } from "node:http";
 import type { ServerContext } from "../../context.ts";
-import type { RateLimits } from "../../network/rate-limits.ts";
 import type { User } from "../accounts.ts";
 import type { AuthDatabase } from "../database/auth-database.ts";
 import type { PageSessions } from "../pages/page-sessions.ts";
@@ -10,6 +9,7 @@ import type { AuthorizationCodes } from "./authorization-codes.ts";
 import type { Clients } from "./clients.ts";
 import type { DeviceCodes } from "./device-codes.ts";
 import type { Origin } from "./origin.ts";
+import type { SignInGuard } from "./sign-in-guard.ts";
 import type { TokenPairs } from "./token-pairs.ts";
 
 export interface AuthServices {
@@ -23,7 +23,8 @@ export interface AuthServices {
   readonly codes: AuthorizationCodes;
   readonly pairs: TokenPairs;
   readonly sessions: PageSessions;
-  readonly limits: Pick<RateLimits, "attempt" | "succeeded">;
+  readonly passwordGuard: SignInGuard;
+  readonly userCodeGuard: SignInGuard;
 }
 
 export interface AuthCall {

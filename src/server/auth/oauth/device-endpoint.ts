@@ -9,7 +9,7 @@ import { parseScope } from "./scopes.ts";
 
 export async function startDevice(call: AuthCall): Promise<Reply> {
   const { services, origin, address } = call;
-  services.limits.attempt("device", address);
+  services.context.network.limits.attempt("device", address);
   const form = await readForm(call.request);
   const client = await services.clients.find(required(form, "client_id"));
   if (!client.grantTypes.includes(DEVICE_GRANT)) {

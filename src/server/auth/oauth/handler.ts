@@ -20,6 +20,7 @@ import { OAuthError } from "./oauth-error.ts";
 import { RESOURCE_METADATA_PATH } from "./origin.ts";
 import { registerClient } from "./register-endpoint.ts";
 import { revokeToken } from "./revoke-endpoint.ts";
+import { SignInGuard } from "./sign-in-guard.ts";
 import { giveToken } from "./token-endpoint.ts";
 import { TokenPairs } from "./token-pairs.ts";
 
@@ -80,7 +81,8 @@ function createServices({ context, database }: AuthHandlerOptions): AuthServices
     devices: new DeviceCodes({ database, pairs, clock, random }),
     codes: new AuthorizationCodes({ database, pairs, clock, random }),
     sessions: new PageSessions({ accounts: context.accounts, database, random, nowMs: () => clock.nowMs() }),
-    limits: network.limits,
+    passwordGuard: new SignInGuard(clock),
+    userCodeGuard: new SignInGuard(clock),
   };
 }
 

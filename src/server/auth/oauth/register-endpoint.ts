@@ -10,7 +10,7 @@ import { SCOPES } from "./scopes.ts";
 const BODY_BYTES_MAX = 16 << 10;
 
 export async function registerClient(call: AuthCall): Promise<Reply> {
-  call.services.limits.attempt("register", call.address);
+  call.services.context.network.limits.attempt("register", call.address);
   const metadata = readClientMetadata(await readDocument(call.request));
   const client = call.services.clients.register(metadata, call.address);
   record(call, undefined, "client.registered", `client:${client.id}`, { name: client.name });

@@ -8,7 +8,7 @@ import { isWithin, parseScope } from "./scopes.ts";
 import { ACCESS_TOKEN_MS, type TokenPair } from "./token-pairs.ts";
 
 export async function giveToken(call: AuthCall): Promise<Reply> {
-  call.services.limits.attempt("token", call.address);
+  call.services.context.network.limits.attempt("token", call.address);
   const form = await readForm(call.request);
   const grant = required(form, "grant_type");
   const client = required(form, "client_id");

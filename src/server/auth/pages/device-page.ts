@@ -4,7 +4,7 @@ import type { Device } from "../oauth/device-codes.ts";
 import { parseForm, readForm } from "../oauth/form.ts";
 import { html } from "./html.ts";
 import { formField, outcome, pageReply, problem } from "./layout.ts";
-import { isReply, refusedFor, requireSession, waitText } from "./login-page.ts";
+import { isReply, requireSession, secondsOf, waitText } from "./login-page.ts";
 import type { PageSession } from "./page-sessions.ts";
 import { readScopeChoice, scopeChoice } from "./scope-choice.ts";
 
@@ -62,7 +62,7 @@ export async function decideDevice(call: AuthCall): Promise<Reply> {
 /** Wrong codes are counted, so that nobody finds one by trying. */
 function lookUp(call: AuthCall, session: PageSession, code: string): Device | Reply {
   const { services, address } = call;
-  const wait = refusedFor(() => services.limits.attempt("device-code", address, session.user.id));
+  const wait = secondsOf(services.userCodeGuard.begin(session.user.id, address));
   if (wait !== undefined) {
     return entryPage(call, session, {
       status: 429,
@@ -75,7 +75,7 @@ function lookUp(call: AuthCall, session: PageSession, code: string): Device | Re
     record(call, session.user, "device.refused", "device:?", { why: "no such code" }, session.tokenId);
     return entryPage(call, session, { status: 404, code, text: NOT_WAITING });
   }
-  services.limits.succeeded("device-code", address, session.user.id);
+  services.userCodeGuard.succeeded(session.user.id, address);
   return device;
 }
 

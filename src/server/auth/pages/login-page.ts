@@ -50,20 +50,21 @@ export async function logIn(call: AuthCall): Promise<Reply> {
   }
   // One account has one count, whatever it is called here.
   const account = services.context.accounts.findUser(login)?.id ?? login.toLowerCase();
-  const wait = refusedFor(() => services.limits.attempt("sign-in", address, account));
+  const wait = secondsOf(services.passwordGuard.begin(account, address));
   if (wait !== undefined) {
     const headers = { "retry-after": String(wait) };
     return refuse(429, `Too many attempts. Try again in ${waitText(wait)}.`, headers);
   }
   const user = await checkPassword(call, login, password);
   if (user === "busy") {
+    services.passwordGuard.succeeded(account, address);
     return refuse(503, "The server is busy. Try again in a moment.", { "retry-after": "2" });
   }
   if (user === undefined) {
     record(call, undefined, "sign-in.refused", `user:${cleanLogin(login)}`, { why: "name or password" });
     return refuse(401, "The name or the password is wrong.");
   }
-  services.limits.succeeded("sign-in", address, account);
+  services.passwordGuard.succeeded(account, address);
   const { cookies, tokenId } = services.sessions.start(user, request, origin);
   record(call, user, "sign-in.succeeded", `user:${user.name}`, {}, tokenId);
   return redirectReply(next ?? "/login", cookies);
@@ -158,15 +159,9 @@ async function checkPassword(
   }
 }
 
-/** Seconds to wait, where `attempt` refuses. */
-export function refusedFor(attempt: () => void): number | undefined {
-  try {
-    attempt();
-    return undefined;
-  } catch (error) {
-    if (!isMicError(error, "rate-limited")) throw error;
-    return Math.ceil(Number(error.data["retryAfterMs"]) / 1000);
-  }
+/** Undefined: no wait. */
+export function secondsOf(waitMs: number): number | undefined {
+  return waitMs === 0 ? undefined : Math.ceil(waitMs / 1000);
 }
 
 export function waitText(seconds: number): string {
