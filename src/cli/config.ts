@@ -39,7 +39,7 @@ const FAMILIES = /^(?:server|alias)\.[A-Za-z0-9][A-Za-z0-9_-]*$/;
 const CONTROL = /[\u0000-\u001f\u007f]/;
 
 /** Where `mic` keeps what belongs to a person rather than to a workspace. */
-export function homeDirectory(world: CommandLineWorld): string {
+export function homeDirectory(world: Pick<CommandLineWorld, "cwd" | "env" | "platform">): string {
   const { env } = world;
   const own = env["MIC_HOME"];
   if (own !== undefined && own !== "") return path.resolve(world.cwd(), own);

@@ -1,9 +1,17 @@
 /**
- * Tokens, one file for each server: `credentials/HOST_PORT.json` in the configuration directory, for its owner
- * only (0600), `{"origin": "https://forge.example.org", "token": "…"}`. A token is handed out for its exact origin
- * and for nothing else.
+ * What `mic auth login` keeps: one file for each server, `credentials/HOST_PORT.json` in the configuration directory,
+ * for its owner only (0600). A token is handed out for its exact origin and for nothing else.
+ *
+ * | member | meaning |
+ * | --- | --- |
+ * | origin | `https://forge.example.org` |
+ * | token | what calls carry |
+ * | refreshToken | gets the next token; absent for a token that a person gave |
+ * | expiresAt | of `token`, RFC 3339 by this machine's clock; absent: never, or not known |
+ * | scope | `read`, `write` or `admin`; absent where not known |
+ * | account | `{"name", "email"?}`: whose token it is; absent where the server did not say |
  */
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
 import { MicError } from "../core/base/errors.ts";
 import { homeDirectory } from "./config.ts";
@@ -12,60 +20,75 @@ import { replaceFile } from "./replace-file.ts";
 import { parseServerUrl } from "./server-url.ts";
 import type { CommandLineWorld } from "./world.ts";
 
+export interface CredentialAccount {
+  readonly name: string;
+  readonly email?: string;
+}
+
 export interface Credential {
   readonly origin: string;
   readonly token: string;
+  readonly refreshToken?: string;
+  readonly expiresAt?: string;
+  readonly scope?: string;
+  readonly account?: CredentialAccount;
 }
 
-export type TokenSource = "MIC_TOKEN" | "login";
+export type TokenOrigin = "MIC_TOKEN" | "login";
 
 const TOKEN_CHARACTERS_MAX = 4096;
+const TOKEN = /^[\x21-\x7e]+$/;
 
-export function credentialsDirectory(world: CommandLineWorld): string {
+type World = Pick<CommandLineWorld, "cwd" | "env" | "platform">;
+
+export function credentialsDirectory(world: World): string {
   return path.join(homeDirectory(world), "credentials");
 }
 
 /** Errors: `usage` for what cannot be sent in a header. */
 export function checkToken(token: string, what: string): string {
   if (token === "") throw usageError(`${what} is empty`);
-  if (token.length > TOKEN_CHARACTERS_MAX || !/^[\x21-\x7e]+$/.test(token)) {
+  if (!isToken(token)) {
     throw usageError(`${what} is not a token: it must be printable ASCII without spaces`);
   }
   return token;
 }
 
-/**
- * MIC_TOKEN wins over what `mic auth login` stored. It is for the server that MIC_SERVER means (`meant`), else for
- * the one that the command names.
- */
-export function findToken(
-  world: CommandLineWorld,
-  origin: string,
-  meant: string | undefined,
-): { readonly token: string; readonly source: TokenSource } | undefined {
-  const given = world.env["MIC_TOKEN"];
-  if (given !== undefined && given !== "" && (meant === undefined || meant === origin)) {
-    return { token: checkToken(given.trim(), "MIC_TOKEN"), source: "MIC_TOKEN" };
-  }
-  const stored = readCredential(fileOf(world, origin));
-  if (stored === undefined || stored.origin !== origin) return undefined;
-  return { token: stored.token, source: "login" };
+function isToken(text: unknown): text is string {
+  return typeof text === "string" && text.length <= TOKEN_CHARACTERS_MAX && TOKEN.test(text);
 }
 
-export function storeCredential(world: CommandLineWorld, credential: Credential): void {
+/** Undefined when nobody signed in to that server. Errors: `usage` for a damaged file. */
+export function readCredential(world: World, origin: string): Credential | undefined {
+  const stored = readFile(fileOf(world, origin));
+  return stored?.origin === origin ? stored : undefined;
+}
+
+/** Replaces what was there, and is on the disk when this returns. */
+export function storeCredential(world: World, credential: Credential): void {
   replaceFile(fileOf(world, credential.origin), `${JSON.stringify(credential)}\n`);
 }
 
+/** For the lock of one that is not there yet. */
+export function makeCredentialsDirectory(world: World): void {
+  mkdirSync(credentialsDirectory(world), { recursive: true, mode: 0o700 });
+}
+
 /** False when there was none. */
-export function removeCredential(world: CommandLineWorld, origin: string): boolean {
+export function removeCredential(world: World, origin: string): boolean {
   const file = fileOf(world, origin);
-  if (readCredential(file)?.origin !== origin) return false;
+  if (readFile(file)?.origin !== origin) return false;
   rmSync(file, { force: true });
   return true;
 }
 
+/** Who changes a server's credential holds this file's lock. */
+export function credentialLockPath(world: World, origin: string): string {
+  return fileOf(world, origin).replace(/\.json$/, ".lock");
+}
+
 /** Origins with a stored token, sorted. */
-export function listCredentials(world: CommandLineWorld): readonly string[] {
+export function listCredentials(world: World): readonly string[] {
   const directory = credentialsDirectory(world);
   let names: string[];
   try {
@@ -76,19 +99,19 @@ export function listCredentials(world: CommandLineWorld): readonly string[] {
   }
   return names
     .filter((name) => name.endsWith(".json"))
-    .map((name) => readCredential(path.join(directory, name))?.origin)
+    .map((name) => readFile(path.join(directory, name))?.origin)
     .filter((origin) => origin !== undefined)
     .sort();
 }
 
 /** Two origins may share a name only if they differ in scheme; the content says whose it is. */
-function fileOf(world: CommandLineWorld, origin: string): string {
+function fileOf(world: World, origin: string): string {
   const { hostname, port, protocol } = new URL(origin);
   const name = `${hostname}_${port === "" ? (protocol === "https:" ? "443" : "80") : port}`;
   return path.join(credentialsDirectory(world), `${name.replace(/[^a-z0-9._-]/g, "_")}.json`);
 }
 
-function readCredential(file: string): Credential | undefined {
+function readFile(file: string): Credential | undefined {
   let text: string;
   try {
     text = readFileSync(file, "utf8");
@@ -96,20 +119,47 @@ function readCredential(file: string): Credential | undefined {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
+  let value: unknown;
   try {
-    const { origin, token } = JSON.parse(text) as Record<string, unknown>;
-    if (typeof origin === "string" && typeof token === "string" && parseServerUrl(origin).origin === origin) {
-      return { origin, token };
-    }
+    value = JSON.parse(text);
   } catch (cause) {
     throw damaged(file, cause);
   }
-  throw damaged(file, undefined);
+  const credential = toCredential(value);
+  if (credential === undefined) throw damaged(file, undefined);
+  return credential;
+}
+
+function toCredential(value: unknown): Credential | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { origin, token, refreshToken, expiresAt, scope, account } = value as Record<string, unknown>;
+  if (typeof origin !== "string" || !isOrigin(origin) || !isToken(token)) return undefined;
+  if (refreshToken !== undefined && !isToken(refreshToken)) return undefined;
+  const owner = toAccount(account);
+  return {
+    origin,
+    token,
+    ...(refreshToken === undefined ? {} : { refreshToken }),
+    ...(typeof expiresAt === "string" && !Number.isNaN(Date.parse(expiresAt)) ? { expiresAt } : {}),
+    ...(typeof scope === "string" ? { scope } : {}),
+    ...(owner === undefined ? {} : { account: owner }),
+  };
+}
+
+function toAccount(value: unknown): CredentialAccount | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { name, email } = value as Record<string, unknown>;
+  if (typeof name !== "string" || name === "") return undefined;
+  return { name, ...(typeof email === "string" && email !== "" ? { email } : {}) };
+}
+
+function isOrigin(text: string): boolean {
+  return URL.canParse(text) && parseServerUrl(text).origin === text;
 }
 
 function damaged(file: string, cause: unknown): MicError {
   return new MicError("usage", `${file} does not hold a server's token`, {
-    hint: "remove it and sign in again: mic auth login --server URL --token TOKEN",
+    hint: "remove it and sign in again: mic auth login --server URL",
     ...(cause === undefined ? {} : { cause }),
   });
 }

@@ -1,7 +1,8 @@
-/** Who lands: MIC_AUTHOR, else the configuration's user, else user@host. */
+/** Who lands: MIC_AUTHOR, else the account that is signed in, else the configuration's user, else user@host. */
 import { readFileSync } from "node:fs";
 import { hostname, userInfo } from "node:os";
 import type { ConfigValues } from "./config.ts";
+import type { CredentialAccount } from "./credentials.ts";
 import { usageError } from "./errors.ts";
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
@@ -12,12 +13,27 @@ export function resolveAuthor(
   env: Readonly<Record<string, string | undefined>>,
   config: ConfigValues,
 ): string {
-  const fromEnvironment = env["MIC_AUTHOR"]?.trim();
-  if (fromEnvironment !== undefined && fromEnvironment !== "")
-    return checkName("MIC_AUTHOR", fromEnvironment);
+  const given = givenAuthor(env);
+  if (given !== undefined) return given;
   const { "user.name": name, "user.email": email } = config;
   if (name !== undefined && email !== undefined) return `${name} <${email}>`;
   return name ?? email ?? `${systemUser(env)}@${hostname()}`;
+}
+
+function givenAuthor(env: Readonly<Record<string, string | undefined>>): string | undefined {
+  const given = env["MIC_AUTHOR"]?.trim();
+  return given === undefined || given === "" ? undefined : checkName("MIC_AUTHOR", given);
+}
+
+/** Undefined where MIC_AUTHOR has the first word, or the account's name cannot be an author's. */
+export function accountAuthor(
+  env: Readonly<Record<string, string | undefined>>,
+  { name, email }: CredentialAccount,
+): string | undefined {
+  if (givenAuthor(env) !== undefined) return undefined;
+  const author = email === undefined ? name : `${name} <${email}>`;
+  if (CONTROL.test(author) || /[<>]/.test(name + (email ?? ""))) return undefined;
+  return Buffer.byteLength(author) > NAME_BYTES_MAX ? undefined : author;
 }
 
 export function checkAgent(agent: string): string {

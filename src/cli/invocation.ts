@@ -5,16 +5,20 @@ import { MicError } from "../core/base/errors.ts";
 import { type Position, type ProjectId, toPosition } from "../core/base/ids.ts";
 import { systemClock, systemRandom } from "../core/base/system.ts";
 import type { Forge } from "../core/forge/forge.ts";
+import type { TokenSource } from "../core/remote/channel.ts";
+import type { RestClient } from "../core/remote/rest-client.ts";
 import type { WorkspaceContext } from "../core/workspace/context.ts";
 import type { Workspace } from "../core/workspace/workspace.ts";
+import type { AccountClient } from "./account/account-client.ts";
 import { type AddressContext, type ProjectAddress, resolveForge, resolveProject } from "./address.ts";
 import { isBucketAddress } from "./bucket-address.ts";
 import { type ConfigValues, configPath, loadConfig } from "./config.ts";
-import { findToken } from "./credentials.ts";
+import { listCredentials, readCredential } from "./credentials.ts";
 import { usageError } from "./errors.ts";
-import { checkAgent, resolveAuthor } from "./identity.ts";
+import { accountAuthor, checkAgent, resolveAuthor } from "./identity.ts";
 import type { Output } from "./output.ts";
 import { type PositionSpec, resolvePosition } from "./positions.ts";
+import type { FoundToken } from "./server-token.ts";
 import { isPrivateOrigin, isServerUrl, parseServerUrl } from "./server-url.ts";
 import { versionInfo } from "./version.ts";
 import type { CommandLineWorld } from "./world.ts";
@@ -92,6 +96,7 @@ export class Invocation implements AsyncDisposable {
       openForge: (address, request) =>
         this.openForge(address, request?.create ?? options.createForge ?? false),
       author: resolveAuthor(world.env, this.#config),
+      authorAt: (forge) => this.#accountAuthor(forge),
       agent: agent === undefined ? "" : checkAgent(agent),
       onProgress: (progress) => output.progress.update(progress),
       signal: world.signal,
@@ -99,6 +104,14 @@ export class Invocation implements AsyncDisposable {
       ...(world.platform === "linux" ? { findChangedDirectories: this.#askWatcher } : {}),
       lockTimeoutMs: this.timeoutMs,
     };
+  }
+
+  /** Of the sign-in, where that is what the server is sent. */
+  #accountAuthor(forge: string): string | undefined {
+    const { env } = this.world;
+    if (!isServerUrl(forge) || nonEmpty(env["MIC_TOKEN"]) !== undefined) return undefined;
+    const account = readCredential(this.world, parseServerUrl(forge).origin)?.account;
+    return account === undefined ? undefined : accountAuthor(env, account);
   }
 
   /** Elsewhere it is not known that every change is reported before the question is. */
@@ -133,37 +146,93 @@ export class Invocation implements AsyncDisposable {
   }
 
   /** A server's forge with a token of one's own choice; the caller disposes of it. */
-  async openRemote(origin: string, token: string | undefined): Promise<Forge> {
+  async openRemote(origin: string, token: string | TokenSource | undefined): Promise<Forge> {
     const { openRemoteForge } = await import("../core/remote/remote-forge.ts");
-    const ca = readCertificates(nonEmpty(this.world.env["SSL_CERT_FILE"]));
+    const { ca, ...connection } = this.#connection();
     return await openRemoteForge(origin, {
+      ...connection,
       ...(token === undefined ? {} : { token }),
       ...(ca === undefined ? {} : { ca }),
-      clock: systemClock,
       random: systemRandom,
-      timeoutMs: this.timeoutMs,
-      agent: `mic/${versionInfo().version}`,
     });
   }
 
   async #openServer(address: string): Promise<Forge> {
     const { origin } = parseServerUrl(address);
     const found = await this.findToken(origin);
-    if (found !== undefined && !isPrivateOrigin(origin)) {
-      this.output.warn(`${origin} is not encrypted: the token can be read on the way`);
-    }
+    if (found !== undefined) this.warnIfReadable(origin);
     return await this.openRemote(origin, found?.token);
+  }
+
+  warnIfReadable(origin: string): void {
+    if (isPrivateOrigin(origin)) return;
+    this.output.warn(`${origin} is not encrypted: the token can be read on the way`);
+  }
+
+  #connection() {
+    return {
+      ca: readCertificates(nonEmpty(this.world.env["SSL_CERT_FILE"])),
+      clock: systemClock,
+      timeoutMs: this.timeoutMs,
+      agent: `mic/${versionInfo().version}`,
+    };
+  }
+
+  /** A server's REST and OAuth endpoints, without a token. */
+  async openRest(origin: string): Promise<RestClient> {
+    const { RestClient } = await import("../core/remote/rest-client.ts");
+    return new RestClient({ ...this.#connection(), origin });
+  }
+
+  /**
+   * A server's accounts; without `origin` at the server of `--server`, MIC_SERVER or the configuration, or the only one that is known.
+   * `token`: one's own choice. Errors: `usage` where no server is known.
+   */
+  async accountClient(origin?: string, token?: TokenSource): Promise<AccountClient> {
+    const server = origin ?? (await this.#accountServer());
+    const source = token ?? (await this.findToken(server))?.token;
+    if (source !== undefined) this.warnIfReadable(server);
+    const { AccountClient } = await import("./account/account-client.ts");
+    return new AccountClient({
+      ...this.#connection(),
+      origin: server,
+      token: source,
+      signal: this.signal,
+    });
+  }
+
+  async #accountServer(): Promise<string> {
+    const chosen = await this.serverOrigin();
+    if (chosen !== undefined) return chosen;
+    const known = listCredentials(this.world);
+    if (known.length === 1) return known[0]!;
+    throw usageError("which server?", "give --server URL");
   }
 
   resolveProject(address: string): Promise<ProjectAddress> {
     return resolveProject(address, this.#addressContext());
   }
 
-  /** The token that a server is sent. */
-  async findToken(origin: string): Promise<ReturnType<typeof findToken>> {
-    const named = nonEmpty(this.world.env["MIC_SERVER"]);
-    const meant = named === undefined ? undefined : await resolveForge(named, this.#addressContext());
-    return findToken(this.world, origin, meant !== undefined && isServerUrl(meant) ? meant : undefined);
+  /** What a server is sent: undefined where nobody signed in. Errors: as `tokenForServer`. */
+  async findToken(origin: string): Promise<FoundToken | undefined> {
+    const { tokenForServer } = await import("./server-token.ts");
+    return await tokenForServer(origin, {
+      world: this.world,
+      meant: () => this.#serverOfGivenToken(),
+      rest: () => this.openRest(origin),
+      clock: systemClock,
+      timeoutMs: this.timeoutMs,
+      warn: (message) => this.output.warn(message),
+    });
+  }
+
+  /** MIC_TOKEN is for the server that MIC_SERVER, else `--server`, else the configuration names. */
+  async #serverOfGivenToken(): Promise<string | undefined> {
+    const context = this.#addressContext();
+    const named = nonEmpty(this.world.env["MIC_SERVER"]) ?? context.server;
+    if (named === undefined) return undefined;
+    const meant = await resolveForge(named, context);
+    return isServerUrl(meant) ? meant : undefined;
   }
 
   /**

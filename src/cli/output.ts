@@ -100,6 +100,13 @@ export class Output {
     writeErr(`${text}\n`);
   }
 
+  /** What a person has to act on for the command to go on: on stderr whatever the options, already escaped. */
+  tell(text: string): void {
+    this.progress.clear();
+    this.flush();
+    writeErr(`${text}\n`);
+  }
+
   hint(text: string): void {
     this.note(this.errStyle.dim(`hint: ${text}`));
   }

@@ -181,6 +181,12 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./command/serve.ts"),
   },
   {
+    name: "admin",
+    group: FORGE,
+    summary: "users and the audit log of a server",
+    load: () => import("./command/admin.ts"),
+  },
+  {
     name: "auth",
     group: FORGE,
     summary: "sign in to a server, and out",

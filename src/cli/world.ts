@@ -1,5 +1,6 @@
 /** What a command line needs from its process, so that everything else in src/cli can be run in a test. */
 import { writeSync } from "node:fs";
+import type { OfflineAccounts } from "./account/account-admin.ts";
 import type { ServerProgram } from "./server-program.ts";
 
 export interface CommandLineWorld {
@@ -19,6 +20,8 @@ export interface CommandLineWorld {
   surviveCrashes?(listener: (error: unknown) => void): void;
   /** For `mic serve`; loaded only then. */
   loadServer?(): Promise<ServerProgram>;
+  /** For `mic admin … --data`. */
+  loadOfflineAccounts?(): Promise<OfflineAccounts>;
 }
 
 const waitCell = new Int32Array(new SharedArrayBuffer(4));

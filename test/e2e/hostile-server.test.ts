@@ -31,7 +31,10 @@ afterAll(async () => {
 });
 
 async function run(args: readonly string[], options: RunOptions = {}) {
-  const { code, stdout } = await world.start(["--json", ...args], { ...options, env: { MIC_TOKEN: TOKEN } });
+  const { code, stdout } = await world.start(["--json", ...args], {
+    ...options,
+    env: { MIC_TOKEN: TOKEN, MIC_SERVER: server.url },
+  });
   return { code, document: JSON.parse(stdout) };
 }
 

@@ -112,9 +112,9 @@ describe("mic publish", () => {
       world.ok(["land", `part ${i}`], { in: "work" });
     }
     const log = world.ok(["log", "--json"], { in: "work" });
-    const env = { MIC_TOKEN: "token-of-the-end-to-end-tests" };
     let server = await Served.start(world);
     const { port, url } = server;
+    const env = { MIC_TOKEN: "token-of-the-end-to-end-tests", MIC_SERVER: url };
     let kills = 0;
     for (let waitMs = 40; ; waitMs *= 1.7) {
       const { ended } = start(world, ["publish", url, "--as", "acme/app", "--timeout", "3"], env);

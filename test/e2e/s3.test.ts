@@ -187,19 +187,24 @@ describe("mic serve --s3-bucket", () => {
     await using one = await serve("data-1");
     await using two = await serve("data-2");
     await ok(["project", "create", "s3://forge/shared/ada/board"]);
-    await ok(["clone", `${one.url}/ada/board`, "w1"], { env: { MIC_TOKEN: TOKEN } });
-    await ok(["clone", `${two.url}/ada/board`, "w2"], { env: { MIC_TOKEN: TOKEN } });
+    const env: Record<string, Record<string, string>> = {
+      w1: { MIC_TOKEN: TOKEN, MIC_SERVER: one.url },
+      w2: { MIC_TOKEN: TOKEN, MIC_SERVER: two.url },
+      w3: {},
+    };
+    await ok(["clone", `${one.url}/ada/board`, "w1"], { env: env["w1"]! });
+    await ok(["clone", `${two.url}/ada/board`, "w2"], { env: env["w2"]! });
     await ok(["clone", "s3://forge/shared/ada/board", "w3"]);
     const rounds = [1, 2, 3];
     const landings = ["w1", "w2", "w3"].map(async (workspace) => {
       for (const round of rounds) {
         world.write(`${workspace}/${workspace}-${round}.txt`, `${round}`);
-        await ok(["land", `${workspace} ${round}`, "--sync"], { in: workspace, env: { MIC_TOKEN: TOKEN } });
+        await ok(["land", `${workspace} ${round}`, "--sync"], { in: workspace, env: env[workspace]! });
       }
     });
     await Promise.all(landings);
     for (const workspace of ["w1", "w2", "w3"]) {
-      const synced = await json(["sync"], { in: workspace, env: { MIC_TOKEN: TOKEN } });
+      const synced = await json(["sync"], { in: workspace, env: env[workspace]! });
       expect(synced.document).toMatchObject({ position: 9, conflicts: [] });
       expect(readTree(world.path(workspace))).toEqual(readTree(world.path("w1")));
     }

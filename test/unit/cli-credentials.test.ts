@@ -4,9 +4,10 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   checkToken,
+  credentialLockPath,
   credentialsDirectory,
-  findToken,
   listCredentials,
+  readCredential,
   removeCredential,
   storeCredential,
 } from "../../src/cli/credentials.ts";
@@ -29,8 +30,7 @@ const world = (env: Readonly<Record<string, string>> = {}): CommandLineWorld => 
   readStdin: async () => new Uint8Array(),
   signal: new AbortController().signal,
 });
-const tokenFor = (origin: string, env?: Readonly<Record<string, string>>, meant?: string) =>
-  findToken(world(env), origin, meant)?.token;
+const tokenFor = (origin: string) => readCredential(world(), origin)?.token;
 
 describe("a stored token", () => {
   it("is for its exact origin only", () => {
@@ -87,31 +87,41 @@ describe("a stored token", () => {
   );
 });
 
-describe("MIC_TOKEN", () => {
-  it("wins over what is stored", () => {
-    storeCredential(world(), { origin: "https://x", token: "stored" });
-    expect(findToken(world({ MIC_TOKEN: "given" }), "https://x", undefined)).toEqual({
-      token: "given",
-      source: "MIC_TOKEN",
-    });
-    expect(findToken(world({ MIC_TOKEN: "" }), "https://x", undefined)).toEqual({
-      token: "stored",
-      source: "login",
-    });
+describe("a sign-in", () => {
+  const signIn = {
+    origin: "https://x",
+    token: "mic_1",
+    refreshToken: "micr_1",
+    expiresAt: "2026-11-21T07:00:00.000Z",
+    scope: "write",
+    account: { name: "ada", email: "ada@example.org" },
+  };
+
+  it("is kept with what renews it and whose it is", () => {
+    storeCredential(world(), signIn);
+    expect(readCredential(world(), "https://x")).toEqual(signIn);
+    expect(readCredential(world(), "http://x")).toBeUndefined();
   });
 
-  it("goes to the server that MIC_SERVER means, alone", () => {
-    const env = { MIC_TOKEN: "given" };
-    expect(tokenFor("https://x", env, "https://x")).toBe("given");
-    expect(tokenFor("https://evil", env, "https://x")).toBeUndefined();
-    expect(tokenFor("http://x", env, "https://x")).toBeUndefined();
-    expect(tokenFor("https://anywhere", env)).toBe("given");
+  it("has a lock that is no credential", () => {
+    storeCredential(world(), signIn);
+    writeFileSync(credentialLockPath(world(), "https://x"), "");
+    expect(path.dirname(credentialLockPath(world(), "https://x"))).toBe(credentialsDirectory(world()));
+    expect(listCredentials(world())).toEqual(["https://x"]);
   });
 
-  it.each(["a b", "a\nb", "a\r\nx: y", "ü", "x".repeat(5000)])("%j cannot be sent", (token) => {
-    expect(() => tokenFor("https://x", { MIC_TOKEN: token })).toThrow(
-      expect.objectContaining({ code: "usage" }),
-    );
-    expect(() => checkToken(token, "--token")).toThrow(expect.objectContaining({ code: "usage" }));
+  it.each([
+    ["a refresh token that cannot be sent", { refreshToken: "a\nb" }],
+    ["a refresh token that is no text", { refreshToken: 1 }],
+    ["a token that cannot be sent", { token: "a b" }],
+  ])("with %s is refused", (_, change) => {
+    storeCredential(world(), signIn);
+    const file = path.join(credentialsDirectory(world()), "x_443.json");
+    writeFileSync(file, JSON.stringify({ ...signIn, ...change }));
+    expect(() => tokenFor("https://x")).toThrow(expect.objectContaining({ code: "usage" }));
   });
+});
+
+it.each(["", "a b", "a\nb", "a\r\nx: y", "ü", "x".repeat(5000)])("%j is no token", (token) => {
+  expect(() => checkToken(token, "--token")).toThrow(expect.objectContaining({ code: "usage" }));
 });

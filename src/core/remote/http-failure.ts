@@ -2,6 +2,7 @@
 import { type ErrorCode, MicError } from "../base/errors.ts";
 import { CallFailure } from "./channel.ts";
 import { notAServer } from "./connection-failure.ts";
+import { readAtMost } from "./server-fetch.ts";
 
 const BODY_BYTES_MAX = 64 << 10;
 
@@ -14,6 +15,11 @@ const CODES: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCode>([
 
 /** From a proxy, or from a server that is starting or stopping. */
 const TRANSIENT: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+
+/** Undefined for a status that no server of ours gives. */
+export function codeOfHttpStatus(status: number): ErrorCode | undefined {
+  return CODES.get(status);
+}
 
 export async function failureOfHttpStatus(origin: string, response: Response): Promise<MicError> {
   const { status } = response;
@@ -47,19 +53,7 @@ function redirected(origin: string, location: string | null): CallFailure {
 }
 
 async function readText(response: Response): Promise<string> {
-  if (response.body === null) return "";
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  const reader = response.body.getReader();
-  for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    parts.push(next.value);
-    length += next.value.length;
-    if (length > BODY_BYTES_MAX) {
-      await reader.cancel();
-      return "";
-    }
-  }
-  return Buffer.concat(parts).toString();
+  return (await readAtMost(response, BODY_BYTES_MAX))?.toString() ?? "";
 }
 
 /** `detail` of a problem document (RFC 9457). */

@@ -86,3 +86,20 @@ export class ServerFetch {
     return [...tls.getCACertificates("default"), ...tls.getCACertificates("system"), ...given];
   }
 }
+
+/** The body, or undefined when it is longer. */
+export async function readAtMost(response: Response, bytesMax: number): Promise<Buffer | undefined> {
+  if (response.body === null) return Buffer.alloc(0);
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  const reader = response.body.getReader();
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    parts.push(next.value);
+    length += next.value.length;
+    if (length > bytesMax) {
+      await reader.cancel();
+      return undefined;
+    }
+  }
+  return Buffer.concat(parts);
+}

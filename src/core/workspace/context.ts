@@ -19,6 +19,8 @@ export interface WorkspaceContext {
   openForge(address: string, options?: { readonly create?: boolean }): Promise<Forge>;
   /** `Name <email>` or `user@host`. */
   readonly author: string;
+  /** Who the user is at the forge with this address, where that is known better than by `author`. */
+  readonly authorAt?: (forgeAddress: string) => string | undefined;
   /** Empty when a person works by hand. */
   readonly agent: string;
   readonly onProgress?: (progress: TaskProgress) => void;
@@ -32,4 +34,13 @@ export interface WorkspaceContext {
   readonly findChangedDirectories?: (root: string, index: string) => Promise<readonly string[] | undefined>;
   /** How long to wait for another command in the same workspace. Default 10,000. */
   readonly lockTimeoutMs?: number;
+}
+
+/** Who works in a workspace. */
+export function authorOf(workspace: {
+  readonly context: WorkspaceContext;
+  readonly forgeAddress: string;
+}): string {
+  const { context, forgeAddress } = workspace;
+  return context.authorAt?.(forgeAddress) ?? context.author;
 }

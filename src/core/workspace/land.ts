@@ -14,6 +14,7 @@ import { callOptions } from "./base-changes.ts";
 import { findChanges, toStatusChanges } from "./changes.ts";
 import { readChunkList } from "./content.ts";
 import { ContentUpload } from "./content-upload.ts";
+import { authorOf } from "./context.ts";
 import { readWorkspaceFile } from "./disk-state.ts";
 import { packFiles } from "./pack-files.ts";
 import { type PackedChanges, packStatusChanges } from "./packed-changes.ts";
@@ -94,7 +95,7 @@ async function landOnce(
     baseRoot: base.root,
     session,
     goal: options.goal,
-    author: ws.context.author,
+    author: authorOf(ws),
     agent: ws.context.agent,
     decisions: options.decisions ?? [],
     packs: ws.inDirectory ? [] : packs,

@@ -4,6 +4,7 @@ import type { SessionId } from "../base/ids.ts";
 import { mintSessionId } from "../base/random.ts";
 import type { ConversationMessage, ListSessions, Page, Session, SessionSummary } from "../forge/forge.ts";
 import { callOptions } from "./base-changes.ts";
+import { authorOf } from "./context.ts";
 import { landWorkspace } from "./land.ts";
 import type { LandOptions, LandOutcome } from "./results.ts";
 import { changeWorkspace } from "./settle.ts";
@@ -22,7 +23,7 @@ export function startSession(ws: Workspace, goal: string): Promise<Session> {
     const forge = await ws.forge();
     const id = mintSessionId(ws.context.random);
     const { position, root } = ws.index.base;
-    const request = { id, goal, owner: ws.context.author, base: { position, root } };
+    const request = { id, goal, owner: authorOf(ws), base: { position, root } };
     const started = await forge.startSession(ws.settings.project, request, callOptions(ws));
     ws.saveSession(id);
     return started;

@@ -1,0 +1,48 @@
+/**
+ * Users and the audit log, for administrators: over a server (./account-client.ts), or in the data directory of one
+ * (the server's own program), for the first start and for who is locked out.
+ */
+import type { AuditDocument, PageOf, UserDocument } from "./documents.ts";
+
+export interface NewUser {
+  readonly name: string;
+  readonly email?: string;
+  /** Absent: signs in with tokens only. */
+  readonly password?: string;
+  readonly siteAdmin?: boolean;
+}
+
+export interface UserChange {
+  readonly disabled?: boolean;
+  readonly siteAdmin?: boolean;
+  readonly password?: string;
+}
+
+export interface AuditFilter {
+  readonly account?: string;
+  readonly action?: string;
+  readonly target?: string;
+  /** Newest first; `next` of the page before. */
+  readonly before?: string;
+  readonly limit: number;
+}
+
+/** Errors: `forbidden`, `not-found`, `already-exists`, `usage`, and those of the way there. */
+export interface AccountAdmin extends AsyncDisposable {
+  /** An origin or a directory, for people. */
+  readonly where: string;
+  createUser(user: NewUser): Promise<UserDocument>;
+  listUsers(after: string | undefined): Promise<PageOf<UserDocument>>;
+  /** `user`: name, address or id. */
+  updateUser(user: string, change: UserChange): Promise<UserDocument>;
+  listAudit(filter: AuditFilter): Promise<PageOf<AuditDocument>>;
+}
+
+/** What the composition root brings in for `--data`. */
+export interface OfflineAccounts {
+  /** Errors: `not-found` when the directory has no accounts yet and `create` is not set. */
+  openAccountAdmin(options: {
+    readonly dataDirectory: string;
+    readonly create: boolean;
+  }): Promise<AccountAdmin>;
+}

@@ -1,0 +1,129 @@
+/** A server's accounts over its REST interface, with the token of whoever runs the command. */
+import type { TokenSource } from "../../core/remote/channel.ts";
+import { type RestCall, RestClient, type RestClientOptions } from "../../core/remote/rest-client.ts";
+import type { AccountAdmin, AuditFilter, NewUser, UserChange } from "./account-admin.ts";
+import {
+  type AccountDocument,
+  type AuditDocument,
+  type MemberDocument,
+  type MemberRole,
+  type PageOf,
+  readAccount,
+  readAuditEntry,
+  readMember,
+  readPage,
+  readToken,
+  readUser,
+  type TokenDocument,
+  type TokenScope,
+  type UserDocument,
+} from "./documents.ts";
+
+const ACCOUNT = "/api/mic/account";
+const USERS = "/api/mic/users";
+const PAGE_LIMIT = 100;
+
+export interface NewTokenRequest {
+  readonly name: string;
+  readonly scope: TokenScope;
+  /** Id or name. */
+  readonly project?: string;
+  /** RFC 3339. */
+  readonly expiresAt?: string;
+}
+
+/** Whose members: `/api/mic/projects/{project}` or `/api/mic/organizations/{organization}`. */
+export type MembersOf =
+  | { readonly kind: "project"; readonly id: string }
+  | { readonly kind: "organization"; readonly name: string };
+
+export interface AccountClientOptions extends RestClientOptions {
+  readonly token: TokenSource | undefined;
+  readonly signal: AbortSignal;
+}
+
+export class AccountClient implements AccountAdmin {
+  readonly where: string;
+  readonly #rest: RestClient;
+  readonly #token: TokenSource | undefined;
+  readonly #signal: AbortSignal;
+
+  constructor(options: AccountClientOptions) {
+    this.where = options.origin;
+    this.#rest = new RestClient(options);
+    this.#token = options.token;
+    this.#signal = options.signal;
+  }
+
+  async account(): Promise<AccountDocument> {
+    return readAccount(await this.#call("GET", ACCOUNT));
+  }
+
+  async listTokens(): Promise<PageOf<TokenDocument>> {
+    return readPage(await this.#call("GET", `${ACCOUNT}/tokens`), readToken);
+  }
+
+  async createToken(
+    request: NewTokenRequest,
+  ): Promise<{ readonly token: TokenDocument; readonly secret: string }> {
+    const document = (await this.#call("POST", `${ACCOUNT}/tokens`, request)) as Record<string, unknown>;
+    const { secret, token } = document ?? {};
+    if (typeof secret === "string") return { token: readToken(token ?? document), secret };
+    // The secret under the name that OAuth gives it.
+    return { token: readToken(document), secret: String(token) };
+  }
+
+  async revokeToken(id: string): Promise<void> {
+    await this.#call("DELETE", `${ACCOUNT}/tokens/${encodeURIComponent(id)}`);
+  }
+
+  async createUser(user: NewUser): Promise<UserDocument> {
+    return readUser(await this.#call("POST", USERS, user));
+  }
+
+  async listUsers(after: string | undefined): Promise<PageOf<UserDocument>> {
+    return readPage(await this.#call("GET", USERS + query({ after, limit: PAGE_LIMIT })), readUser);
+  }
+
+  async updateUser(user: string, change: UserChange): Promise<UserDocument> {
+    return readUser(await this.#call("PATCH", `${USERS}/${encodeURIComponent(user)}`, change));
+  }
+
+  async listAudit(filter: AuditFilter): Promise<PageOf<AuditDocument>> {
+    return readPage(await this.#call("GET", `/api/mic/audit${query({ ...filter })}`), readAuditEntry);
+  }
+
+  async listMembers(of: MembersOf): Promise<PageOf<MemberDocument>> {
+    return readPage(await this.#call("GET", membersPath(of)), readMember);
+  }
+
+  /** Also changes the role of one who is a member. */
+  async setMember(of: MembersOf, user: string, role: MemberRole): Promise<void> {
+    await this.#call("PUT", `${membersPath(of)}/${encodeURIComponent(user)}`, { role });
+  }
+
+  async removeMember(of: MembersOf, user: string): Promise<void> {
+    await this.#call("DELETE", `${membersPath(of)}/${encodeURIComponent(user)}`);
+  }
+
+  #call(method: RestCall["method"], path: string, body?: unknown): Promise<unknown> {
+    const call = { method, path, token: this.#token, signal: this.#signal };
+    return this.#rest.call(body === undefined ? call : { ...call, body });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Every call has a connection of its own.
+  }
+}
+
+function membersPath(of: MembersOf): string {
+  return of.kind === "project"
+    ? `/api/mic/projects/${encodeURIComponent(of.id)}/members`
+    : `/api/mic/organizations/${encodeURIComponent(of.name)}/members`;
+}
+
+function query(values: Readonly<Record<string, string | number | undefined>>): string {
+  const pairs = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) if (value !== undefined) pairs.set(name, String(value));
+  return pairs.size === 0 ? "" : `?${pairs}`;
+}
