@@ -12,10 +12,12 @@
  * | `source` | the generation whose replica is whole: what a follower or a new primary restores; 0: none yet |
  * | `position` | transaction of `source` that the primary has acknowledged, at least |
  * | `nonce` | of this version of the object: 16 hex digits |
+ * | `check` | BLAKE3 of everything before it: a damaged answer is not believed |
  */
 import { z } from "zod";
-import { utf8 } from "../../../core/base/bytes.ts";
+import { equalBytes, utf8 } from "../../../core/base/bytes.ts";
 import { MicError } from "../../../core/base/errors.ts";
+import { hashObject } from "../../../core/base/hash.ts";
 
 export interface LeaseRecord {
   readonly generation: number;
@@ -39,10 +41,13 @@ const schema = z.object({
   source: count,
   position: count,
   nonce: z.string().regex(/^[0-9a-f]{16}$/),
+  check: z.string(),
 });
 
-export function encodeLease({ expiresAtMs, ...rest }: LeaseRecord): Uint8Array {
-  return utf8(`${JSON.stringify({ version: VERSION, ...rest, expiresAt: expiresAtMs })}\n`);
+export function encodeLease(record: LeaseRecord): Uint8Array {
+  const { generation, holder, url, expiresAtMs: expiresAt, source, position, nonce } = record;
+  const fields = { version: VERSION, generation, holder, url, expiresAt, source, position, nonce };
+  return utf8(`${JSON.stringify({ ...fields, check: hashObject(utf8(JSON.stringify(fields))) })}\n`);
 }
 
 /** Errors: `unsupported` for a newer version, `corrupt`. */
@@ -55,13 +60,14 @@ export function decodeLease(bytes: Uint8Array, where: string): LeaseRecord {
     });
   }
   const parsed = schema.safeParse(value);
-  if (!parsed.success || parsed.data.source > parsed.data.generation) {
-    throw new MicError("corrupt", `the lease of the accounts in ${where} cannot be read`, {
-      hint: "see what wrote it; with every server stopped it may be removed, and what is on disk is used",
-    });
+  if (parsed.success) {
+    const { version: _version, check: _check, expiresAt, ...rest } = parsed.data;
+    const record = { ...rest, expiresAtMs: expiresAt };
+    if (record.source <= record.generation && equalBytes(bytes, encodeLease(record))) return record;
   }
-  const { version: _version, expiresAt, ...rest } = parsed.data;
-  return { ...rest, expiresAtMs: expiresAt };
+  throw new MicError("corrupt", `the lease of the accounts in ${where} cannot be read`, {
+    hint: "see what wrote it; with every server stopped it may be removed, and what is on disk is used",
+  });
 }
 
 function parseJson(bytes: Uint8Array): unknown {
