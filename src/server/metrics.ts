@@ -6,7 +6,7 @@ import type { TierFigures } from "../core/store/cache/tier-stats.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 
-interface Metric {
+export interface Metric {
   readonly name: string;
   readonly help: string;
   readonly type: "counter" | "gauge" | "histogram" | "summary";
@@ -56,7 +56,7 @@ export class Gauge implements Metric {
 }
 
 /** Several series that somebody else counts, read when they are asked for. */
-class Readings implements Metric {
+export class Readings implements Metric {
   readonly name: string;
   readonly help: string;
   readonly type: Metric["type"];
@@ -170,6 +170,11 @@ export class ServerMetrics {
       }),
       new Gauge("process_start_time_seconds", "Start of the process, Unix time", () => startedAtMs / 1000),
     ];
+  }
+
+  /** Shown with the rest from here on. */
+  add(metric: Metric): void {
+    this.#metrics.push(metric);
   }
 
   /** What the tiers in front of the store did. */

@@ -1,8 +1,9 @@
 /**
  * Runs the feeds and queues of all webhooks, on the server that keeps the accounts: a follower, which cannot write
- * them, does nothing.
+ * them, does nothing, until it becomes the primary.
  */
 import type { Clock } from "../../core/base/clock.ts";
+import { isMicError } from "../../core/base/errors.ts";
 import type { Position, ProjectId, SessionId } from "../../core/base/ids.ts";
 import type { Random } from "../../core/base/random.ts";
 import type { ServerLog } from "../context.ts";
@@ -17,6 +18,8 @@ import type { WebhookStore } from "./webhook-store.ts";
 /** Attempts under way at a time. */
 const FAST_MAX = 24;
 const SLOW_MAX = 8;
+/** How soon a server that becomes the primary begins. */
+const ROLE_MS = 2_000;
 /** Projects that are read at a time. */
 const READING_MAX = 4;
 
@@ -43,19 +46,17 @@ export class WebhookJob implements ChangeNotices, AsyncDisposable {
   readonly #reading = new Places(READING_MAX);
   /** Those that ended by themselves, or are ending. */
   readonly #ending = new Set<Promise<void>>();
+  readonly #stopping = new AbortController();
   #isRunning = false;
+  #watching: Promise<void> | undefined;
 
   constructor(options: WebhookJobOptions) {
     this.#options = options;
   }
 
-  /** Goes on where the server stopped, or another primary did. Called again, it does nothing. */
+  /** Goes on where the server stopped, or another primary did. */
   start(): void {
-    if (this.#isRunning || this.#options.store.isReadOnly) return;
-    this.#isRunning = true;
-    const { store } = this.#options;
-    for (const project of store.activeProjects()) this.changed(project);
-    for (const webhook of store.webhooksWithWaiting()) this.#queue(webhook).kick();
+    this.#watching ??= this.#watchRole();
   }
 
   landed(project: ProjectId, position: Position): void {
@@ -108,6 +109,33 @@ export class WebhookJob implements ChangeNotices, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await this.#watching;
+    await this.#halt();
+  }
+
+  async #watchRole(): Promise<void> {
+    const { store, clock } = this.#options;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      if (store.isReadOnly) await this.#halt();
+      else if (!this.#isRunning) this.#begin();
+      try {
+        await clock.sleep(ROLE_MS, signal);
+      } catch (error) {
+        if (!isMicError(error, "aborted")) throw error;
+      }
+    }
+  }
+
+  #begin(): void {
+    this.#isRunning = true;
+    const { store } = this.#options;
+    for (const project of store.activeProjects()) this.changed(project);
+    for (const webhook of store.webhooksWithWaiting()) this.#queue(webhook).kick();
+  }
+
+  async #halt(): Promise<void> {
     this.#isRunning = false;
     const parts = [...this.#feeds.values(), ...this.#queues.values()];
     this.#feeds.clear();

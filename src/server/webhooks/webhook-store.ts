@@ -107,13 +107,13 @@ export class WebhookStore {
   }
 
   get(id: WebhookId): Webhook | undefined {
-    const row = this.#sql.prepare("SELECT * FROM webhooks WHERE id = ?").get(id);
+    const row = this.#database.prepare("SELECT * FROM webhooks WHERE id = ?").get(id);
     return row === undefined ? undefined : toWebhook(row as WebhookRow);
   }
 
   /** In the order in which they were made. */
   list(project: ProjectId): readonly Webhook[] {
-    const rows = this.#sql
+    const rows = this.#database
       .prepare("SELECT * FROM webhooks WHERE project_id = ? ORDER BY created_at, id")
       .all(project);
     return (rows as WebhookRow[]).map(toWebhook);
@@ -121,7 +121,7 @@ export class WebhookStore {
 
   /** Those that sign now, the newest first. */
   secrets(id: WebhookId, nowMs: number): readonly string[] {
-    const row = this.#sql
+    const row = this.#database
       .prepare("SELECT secret, previous_secret, previous_secret_until FROM webhooks WHERE id = ?")
       .get(id) as Pick<WebhookRow, "secret" | "previous_secret" | "previous_secret_until"> | undefined;
     if (row === undefined) return [];
@@ -130,7 +130,7 @@ export class WebhookStore {
   }
 
   activeProjects(): readonly ProjectId[] {
-    return this.#sql
+    return this.#database
       .prepare("SELECT DISTINCT project_id FROM webhooks WHERE is_active = 1")
       .pluck()
       .all() as ProjectId[];
@@ -167,7 +167,7 @@ export class WebhookStore {
   }
 
   toldSessions(id: WebhookId): ReadonlyMap<string, ToldSession> {
-    const rows = this.#sql.prepare("SELECT * FROM webhook_sessions WHERE webhook_id = ?").all(id);
+    const rows = this.#database.prepare("SELECT * FROM webhook_sessions WHERE webhook_id = ?").all(id);
     return new Map(
       (rows as ToldRow[]).map(({ session_id, updated_at, state, told_at }) => [
         session_id,
@@ -193,7 +193,7 @@ export class WebhookStore {
   }
 
   countWaiting(id: WebhookId): number {
-    return this.#sql
+    return this.#database
       .prepare(
         "SELECT count(*) FROM deliveries WHERE webhook_id = ? AND next_attempt_at IS NOT NULL AND kind = 'event'",
       )
@@ -201,9 +201,17 @@ export class WebhookStore {
       .get(id) as number;
   }
 
+  /** Of all webhooks. */
+  countAllWaiting(): number {
+    return this.#database
+      .prepare("SELECT count(*) FROM deliveries WHERE next_attempt_at IS NOT NULL")
+      .pluck()
+      .get() as number;
+  }
+
   /** Pings and redeliveries. */
   countAskedFor(id: WebhookId): number {
-    return this.#sql
+    return this.#database
       .prepare(
         "SELECT count(*) FROM deliveries WHERE webhook_id = ? AND next_attempt_at IS NOT NULL AND kind <> 'event'",
       )
@@ -214,7 +222,7 @@ export class WebhookStore {
   /** What comes next: in turn, or what was asked for out of turn. */
   nextWaiting(id: WebhookId, lane: "in-turn" | "out-of-turn"): Delivery | undefined {
     const operator = lane === "in-turn" ? "=" : "<>";
-    const row = this.#sql
+    const row = this.#database
       .prepare(
         `SELECT * FROM deliveries WHERE webhook_id = ? AND next_attempt_at IS NOT NULL AND kind ${operator} 'event' ORDER BY number LIMIT 1`,
       )
@@ -223,7 +231,7 @@ export class WebhookStore {
   }
 
   webhooksWithWaiting(): readonly WebhookId[] {
-    return this.#sql
+    return this.#database
       .prepare("SELECT DISTINCT webhook_id FROM deliveries WHERE next_attempt_at IS NOT NULL")
       .pluck()
       .all() as WebhookId[];
@@ -263,7 +271,7 @@ export class WebhookStore {
     id: WebhookId,
     { before, limit }: { readonly before?: number | undefined; readonly limit: number },
   ): { readonly items: readonly Delivery[]; readonly next: number | undefined } {
-    const rows = this.#sql
+    const rows = this.#database
       .prepare("SELECT * FROM deliveries WHERE webhook_id = ? AND number < ? ORDER BY number DESC LIMIT ?")
       .all(id, before ?? Number.MAX_SAFE_INTEGER, limit + 1) as DeliveryRow[];
     const items = rows.slice(0, limit);
@@ -271,7 +279,7 @@ export class WebhookStore {
   }
 
   getDelivery(webhook: WebhookId, id: string): Delivery | undefined {
-    const row = this.#sql
+    const row = this.#database
       .prepare("SELECT * FROM deliveries WHERE webhook_id = ? AND id = ?")
       .get(webhook, id);
     return row === undefined ? undefined : toDelivery(row as DeliveryRow);
