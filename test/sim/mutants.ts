@@ -6,6 +6,12 @@ import type { Patch } from "./copy.ts";
  */
 export interface Mutant extends Patch {
   readonly name: string;
+  /** What else is different: other guards against the same, without which nothing would be seen of it. */
+  readonly also?: readonly Patch[];
+}
+
+export function patchesOf(mutant: Mutant): readonly Patch[] {
+  return [mutant, ...(mutant.also ?? [])];
 }
 
 const PUBLISHER = "src/core/forge/publisher.ts";
@@ -81,12 +87,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: TOUCHED,
     from: "for (const directory of ancestorsOf(path)) if (isAfter(this.#touched.get(directory), base)) return true;",
     to: "",
-  },
-  {
-    name: "content that a batch-mate has is not looked for again on a new head",
-    file: "src/core/forge/locate-content.ts",
-    from: "        else if (known.hint !== 0) hints[i] = known.hint;\n",
-    to: "        else if (known.hint !== 0) hints[i] = ((this.#places.landing as any)[i] ??= known.hint);\n",
   },
   {
     name: "what was sent counts as not landed when its caller goes away",

@@ -1,9 +1,28 @@
-import type { Mutant } from "../mutants.ts";
+import { type Mutant, patchesOf } from "../mutants.ts";
 
 const COLLECT = "src/core/forge/collect/collect.ts";
 const ROOTS = "src/core/forge/collect/roots.ts";
 const MERGE = "src/core/forge/merge-packs/merge-packs.ts";
 const CLASHES = "src/core/forge/rollup/clashes.ts";
+
+/**
+ * Not a mutant: packs, pages and rollups go in the first pass that finds them old, however long that pass takes and
+ * as old as they are when it lists them. That the head is read after the listing is then the only guard left.
+ */
+export const ONE_PASS: Mutant = {
+  name: "a collector that takes what is old and unnamed in one pass",
+  file: COLLECT,
+  from: "    if (this.#isGapOver && this.#comparable?.has(object) === true) {",
+  to: '    if (object.kind !== "blob" || (this.#isGapOver && this.#comparable?.has(object) === true)) {',
+  also: [
+    {
+      file: COLLECT,
+      from: "      for (const object of listed) {\n",
+      to: "      this.#startedMs = await store.nowMs();\n      for (const object of listed) {\n",
+    },
+    { file: COLLECT, from: "const PASS_MS_MAX = 6 * 3_600_000;", to: "const PASS_MS_MAX = 1e15;" },
+  ],
+};
 
 /**
  * Lines of upkeep and collection, each with what it guards against. Days in the life of a project must find every
@@ -15,6 +34,13 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
     file: COLLECT,
     from: "    if (!this.#isOld(object)) {\n      this.#tally",
     to: "    if (days > 0) {\n      this.#doomed.push(object);\n      return;\n    }\n    if (!this.#isOld(object)) {\n      this.#tally",
+  },
+  {
+    name: "the collector reads the head before it lists, and not after",
+    file: COLLECT,
+    from: "    if (!this.#isDeleted) await this.#roots.readHead();\n    if ((await store",
+    to: "    if ((await store",
+    also: patchesOf(ONE_PASS),
   },
   {
     name: "pages of the head are no roots",
@@ -51,12 +77,6 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
     file: "src/core/forge/sealed-head.ts",
     from: ", checkedAtMs: storeMs }",
     to: " }",
-  },
-  {
-    name: "an uploaded pack is looked at once, and not again for a new head",
-    file: "src/core/forge/batch.ts",
-    from: "await uploads.require(pack, storeMs)",
-    to: "await ((landing as any)[pack] ??= uploads.require(pack, storeMs))",
   },
   {
     name: "rollups know nothing of what was put below a path",
