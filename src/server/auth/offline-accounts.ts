@@ -1,0 +1,140 @@
+/**
+ * Users and the audit log in a data directory, for `mic admin … --data DIR`: before the first start, and for an
+ * administrator who is locked out. The server may be running: it sees each change at its next call. Whoever can write
+ * the directory may do everything, so nothing is asked.
+ */
+import { existsSync } from "node:fs";
+import { MicError } from "../../core/base/errors.ts";
+import { systemClock, systemRandom } from "../../core/base/system.ts";
+import type { CreateUser, User } from "./accounts.ts";
+import { AuthDatabase } from "./database/auth-database.ts";
+import { accountsFile } from "./owner-token.ts";
+import { NOBODY } from "./principal.ts";
+import { SqliteAccounts } from "./sqlite-accounts.ts";
+import { SqliteAudit } from "./sqlite-audit.ts";
+
+const USERS_PER_PAGE = 100;
+/** What the audit log has instead of a network address. */
+const ADDRESS = "local";
+
+export interface UserDocument {
+  readonly id: string;
+  readonly name: string;
+  readonly email: string | null;
+  readonly siteAdmin: boolean;
+  readonly disabled: boolean;
+  readonly createdAt: string;
+}
+
+export interface OfflineAuditFilter {
+  readonly account?: string;
+  readonly action?: string;
+  readonly target?: string;
+  readonly before?: string;
+  readonly limit: number;
+}
+
+/** `create`: an empty database where there is none. Errors: `not-found`, and those of `AuthDatabase`. */
+export async function openAccountAdmin(options: {
+  readonly dataDirectory: string;
+  readonly create: boolean;
+}): Promise<OfflineAccountAdmin> {
+  const { dataDirectory, create } = options;
+  const file = accountsFile(dataDirectory);
+  if (!create && !existsSync(file)) {
+    throw new MicError("not-found", `there are no accounts in ${dataDirectory}`, {
+      hint: "name the directory that `mic serve --data` has",
+    });
+  }
+  return new OfflineAccountAdmin(dataDirectory, new AuthDatabase({ file }));
+}
+
+export class OfflineAccountAdmin implements AsyncDisposable {
+  readonly where: string;
+  readonly #database: AuthDatabase;
+  readonly #accounts: SqliteAccounts;
+  readonly #audit: SqliteAudit;
+
+  constructor(where: string, database: AuthDatabase) {
+    this.where = where;
+    this.#database = database;
+    this.#accounts = new SqliteAccounts({ database, clock: systemClock, random: systemRandom });
+    this.#audit = new SqliteAudit({ database, clock: systemClock });
+  }
+
+  async createUser(request: Omit<CreateUser, "isSiteAdmin"> & { readonly siteAdmin?: boolean }) {
+    const { siteAdmin, ...user } = request;
+    const created = await this.#accounts.createUser({ ...user, isSiteAdmin: siteAdmin === true });
+    this.#record("user.created", created);
+    return documentOf(created);
+  }
+
+  async listUsers(after: string | undefined) {
+    const page = { limit: USERS_PER_PAGE, ...(after === undefined ? {} : { after }) };
+    const items = this.#accounts.listUsers(page).map(documentOf);
+    return { items, next: items.length === USERS_PER_PAGE ? items.at(-1)?.name : undefined };
+  }
+
+  /** Errors: `not-found`, `usage`. */
+  async updateUser(
+    what: string,
+    change: { readonly disabled?: boolean; readonly siteAdmin?: boolean; readonly password?: string },
+  ): Promise<UserDocument> {
+    const user = this.#accounts.findUser(what);
+    if (user === undefined) {
+      throw new MicError("not-found", `there is no user ${JSON.stringify(what.slice(0, 200))}`, {
+        hint: "see `mic admin user list`",
+      });
+    }
+    const { disabled, siteAdmin, password } = change;
+    if (password !== undefined) {
+      await this.#accounts.setPassword(user.id, password);
+      this.#record("user.password-reset", user);
+    }
+    if (siteAdmin !== undefined) {
+      this.#accounts.setSiteAdmin(user.id, siteAdmin);
+      this.#record("user.changed", user, { siteAdmin });
+    }
+    if (disabled !== undefined) {
+      this.#accounts.setDisabled(user.id, disabled);
+      this.#record(disabled ? "user.disabled" : "user.enabled", user);
+    }
+    return documentOf(this.#accounts.findUser(user.id)!);
+  }
+
+  async listAudit({ before, limit, ...filter }: OfflineAuditFilter) {
+    const beforeId = before === undefined ? {} : { beforeId: Number(before) };
+    const records = this.#audit.list({ ...filter, ...beforeId, limit });
+    const items = records.map(({ id, atMs, account, tokenId, address, action, target, detail }) => ({
+      id,
+      at: new Date(atMs).toISOString(),
+      account,
+      token: tokenId ?? null,
+      address,
+      action,
+      target,
+      detail,
+    }));
+    return { items, next: items.length === limit ? String(items.at(-1)?.id) : undefined };
+  }
+
+  #record(action: string, { name }: User, detail: Readonly<Record<string, unknown>> = {}): void {
+    this.#audit.record({ principal: NOBODY, address: ADDRESS, action, target: `user:${name}`, detail });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#accounts[Symbol.dispose]();
+    this.#database[Symbol.dispose]();
+  }
+}
+
+function documentOf({ id, name, email, isSiteAdmin, createdAtMs, disabledAtMs }: User): UserDocument {
+  return {
+    id,
+    name,
+    email: email ?? null,
+    siteAdmin: isSiteAdmin,
+    disabled: disabledAtMs !== undefined,
+    createdAt: new Date(createdAtMs).toISOString(),
+  };
+}
