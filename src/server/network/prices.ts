@@ -5,8 +5,7 @@
  * | price | calls |
  * | --- | --- |
  * | 0.1 | heads, single entries, landings and what belongs to a session, content by hash, writes, live streams |
- * | 1 | what is not named here |
- * | 2 | a clone's list, content in bulk: each call carries many megabytes |
+ * | 1 | what is not named here; a clone's list; content in bulk, of which each call carries many megabytes |
  * | 5 | pages of trees, landings, projects, sessions |
  * | 20 | differences |
  * | 50 | blame, archives, a check of a whole project |
@@ -17,13 +16,12 @@ import type { Method } from "../methods/method.ts";
 
 const CHEAP = 0.1;
 const PLAIN = 1;
-const BULK = 2;
 const PAGE = 5;
 const DIFFERENCE = 20;
 const SEARCH = 50;
 
-/** 0.05 for a MiB: who receives 1 Gbit/s spends 6 units a second. */
-export const BYTE_PRICE = 0.05 / (1 << 20);
+/** 0.02 for a MiB: who receives 10 Gbit/s spends 24 units a second. */
+export const BYTE_PRICE = 0.02 / (1 << 20);
 
 /** By the name of a gRPC method, without its service. */
 const PRICE_OF_METHOD: Readonly<Record<string, number>> = {
@@ -41,9 +39,9 @@ const PRICE_OF_METHOD: Readonly<Record<string, number>> = {
   WatchLandings: CHEAP,
   GetProject: CHEAP,
   GetOrganization: CHEAP,
-  ListEntries: BULK,
-  Fetch: BULK,
-  ReadObjects: BULK,
+  ListEntries: PLAIN,
+  Fetch: PLAIN,
+  ReadObjects: PLAIN,
   GetTree: PAGE,
   ListLandings: PAGE,
   ListProjects: PAGE,
@@ -75,7 +73,7 @@ const PRICE_OF_ROUTE: Readonly<Record<string, number>> = {
   recordConversation: CHEAP,
   abandonSession: CHEAP,
   landSession: CHEAP,
-  getPack: BULK,
+  getPack: PLAIN,
   listTree: PAGE,
   listLandings: PAGE,
   listProjects: PAGE,
@@ -85,6 +83,12 @@ const PRICE_OF_ROUTE: Readonly<Record<string, number>> = {
   blame: SEARCH,
   getArchive: SEARCH,
 };
+
+/** For those who check them against what there is. */
+export const PRICED_NAMES = {
+  methods: Object.keys(PRICE_OF_METHOD),
+  routes: Object.keys(PRICE_OF_ROUTE),
+} as const;
 
 /** Sessions are where agents live: all that is not a list is cheap. */
 export function priceOfMethod({ service, name }: Pick<Method, "service" | "name">): number {

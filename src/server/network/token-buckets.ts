@@ -13,6 +13,8 @@ interface Bucket {
 
 /** A bucket that nobody touched for this long goes to the end of the order when it is. */
 const REORDER_MS = 1_000;
+/** What sums of fractions may be off by. */
+const ROUNDING = 1e-6;
 
 export class TokenBuckets {
   readonly #rule: BucketRule;
@@ -41,9 +43,8 @@ export class TokenBuckets {
   take(key: string, cost: number, nowMs: number): number {
     const bucket = this.#refill(key, nowMs);
     const wanted = Math.min(cost, this.#rule.burst);
-    if (bucket.tokens < wanted) {
-      return Math.ceil(((wanted - bucket.tokens) / this.#rule.perSecond) * 1000);
-    }
+    const missing = wanted - bucket.tokens;
+    if (missing > ROUNDING) return Math.ceil(((missing - ROUNDING) / this.#rule.perSecond) * 1000);
     bucket.tokens -= wanted;
     return 0;
   }
@@ -68,7 +69,7 @@ export class TokenBuckets {
       this.#buckets.set(key, bucket);
       return bucket;
     }
-    if (nowMs === bucket.atMs) return bucket;
+    if (nowMs <= bucket.atMs) return bucket;
     if (nowMs - bucket.atMs >= REORDER_MS) {
       this.#buckets.delete(key);
       this.#buckets.set(key, bucket);
