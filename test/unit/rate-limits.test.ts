@@ -3,7 +3,7 @@ import { MicError } from "../../src/core/base/errors.ts";
 import { NOBODY, type Principal } from "../../src/server/auth/principal.ts";
 import { allMethods } from "../../src/server/methods/all-methods.ts";
 import { readNetworkSettings } from "../../src/server/network/network-options.ts";
-import { PRICED_NAMES, priceOfMethod, priceOfRoute } from "../../src/server/network/prices.ts";
+import { BYTE_PRICE, PRICED_NAMES, priceOfMethod, priceOfRoute } from "../../src/server/network/prices.ts";
 import { type AttemptKind, createRateLimits } from "../../src/server/network/rate-limits.ts";
 import { TokenBuckets } from "../../src/server/network/token-buckets.ts";
 import { ROUTES } from "../../src/server/rest/routes.ts";
