@@ -3,10 +3,11 @@ import { isIP } from "node:net";
 import path from "node:path";
 import { MicError } from "../core/base/errors.ts";
 import { readS3Settings, type S3Settings } from "../core/store/s3/environment.ts";
+import { type ReplicaFlags, type ReplicaOptions, readReplicaOptions } from "./auth/replica/replica-target.ts";
 import { type NetworkFlags, type NetworkSettings, readNetworkSettings } from "./network/network-options.ts";
 
 /** As they were written. */
-export interface ServeFlags extends NetworkFlags {
+export interface ServeFlags extends NetworkFlags, ReplicaFlags {
   readonly data?: string;
   readonly listen?: string;
   readonly tlsCert?: string;
@@ -66,6 +67,8 @@ export interface ServeOptions {
   /** Origin under which callers know this server. */
   readonly publicUrl: string | undefined;
   readonly network: NetworkSettings;
+  /** Of the accounts. Undefined: they are on this machine alone. */
+  readonly replica: ReplicaOptions | undefined;
 }
 
 const DEFAULT_LISTEN = "127.0.0.1:7420";
@@ -87,7 +90,8 @@ export function readServeOptions(flags: ServeFlags, world: ServeWorld): ServeOpt
   const ownerToken = variable(world, "MIC_OWNER_TOKEN");
   const publicUrl = readPublicUrl(choose(flags.publicUrl, "--public-url", world, "MIC_PUBLIC_URL"));
   const network = readNetworkSettings(flags, world.env);
-  return { dataDirectory, storage, warnings, host, port, tls, ownerToken, publicUrl, network };
+  const replica = readReplicaOptions(flags, world.env);
+  return { dataDirectory, storage, warnings, host, port, tls, ownerToken, publicUrl, network, replica };
 }
 
 /** `tiered` is what its origin is, with caches before it; those can be given to the others as well. */

@@ -6,7 +6,7 @@ import type { Random } from "../core/base/random.ts";
 import type { Forge } from "../core/forge/forge.ts";
 import { ForgeService } from "../core/forge/service.ts";
 import type { CachedStore } from "../core/store/cache/cached-store.ts";
-import { createAuthenticate, openOwnerToken } from "./auth/owner-token.ts";
+import { createAuthHandler } from "./auth/oauth/handler.ts";
 import { createContentHandler } from "./content/handler.ts";
 import type { ServerContext, ServerLog } from "./context.ts";
 import { addGrpcServices } from "./grpc/services.ts";
@@ -18,6 +18,7 @@ import { createLog, formatJsonRecord, formatTextRecord } from "./log.ts";
 import { ServerMetrics } from "./metrics.ts";
 import { createNetwork } from "./network/network.ts";
 import { readTlsFiles, TlsWatch } from "./network/tls-files.ts";
+import { openAccess } from "./open-access.ts";
 import { openStorage } from "./open-storage.ts";
 import { GrpcPort, grpcServerOptions } from "./port/grpc-port.ts";
 import { PORT_LIMITS, type PortLimits } from "./port/limits.ts";
@@ -98,8 +99,6 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
       ...(presigning === undefined ? {} : { presigning }),
     }),
   );
-  // After what fails for want of a setting: it is shown once, by a start that succeeds.
-  const token = openOwnerToken(options.dataDirectory, random, options.ownerToken);
   const events = cleanup.use(createLiveEvents({ forge: stored, clock }));
   const metrics: ServerMetrics = new ServerMetrics(
     { connections: () => port?.connections ?? 0, calls: () => port?.calls ?? 0 },
@@ -109,6 +108,9 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   const upkeep = cleanup.use(new UpkeepJob({ forge: stored, clock, random, log }));
   keepUp(stored, upkeep);
   if (cached !== undefined) metrics.addTiers(() => cached.figures());
+  const forge = notifyingForge(stored, events);
+  // After what fails for want of a setting: the owner's token is shown once, by a start that succeeds.
+  const access = cleanup.use(await openAccess({ options, env, forge, clock, random, log }));
   const draining = new AbortController();
   const network = createNetwork({
     settings: options.network,
@@ -119,12 +121,12 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     onRefused: (what) => metrics.refused.add(1, `reason="rate-${what}"`),
   });
   const context: ServerContext = {
-    forge: notifyingForge(stored, events),
+    forge,
     events,
     clock,
     random,
     log,
-    authenticate: createAuthenticate(token.digest),
+    ...access.parts,
     network,
     draining: draining.signal,
     version,
@@ -143,6 +145,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
       metrics,
       rest: createRestHandler(context),
       content: createContentHandler(context),
+      auth: createAuthHandler({ context, database: access.database }),
     }),
     http2: new GrpcPort(grpc, limits, metrics),
     onAnswered: ({ method, url }, { statusCode }, seconds) => {
@@ -156,6 +159,8 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   if (options.tls !== undefined) {
     cleanup.use(new TlsWatch({ paths: options.tls, use: (files) => port.useTls(files), log }));
   }
+  const url = urlOf(options, port.number);
+  access.replica?.announce(url);
   const opened = cleanup.move();
   const stop = async (waitMs: number): Promise<void> => {
     draining.abort();
@@ -169,10 +174,10 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   };
   let stopped: Promise<void> | undefined;
   return {
-    url: urlOf(options, port.number),
+    url,
     dataDirectory: options.dataDirectory,
     storage: address,
-    newOwnerToken: token.minted,
+    newOwnerToken: access.newOwnerToken,
     log,
     refused: new Promise((resolve) => {
       checked.catch(resolve);
