@@ -24,6 +24,10 @@ export interface ServeFlags {
   readonly cdnBaseUrl?: string;
   readonly cdnTimeoutMs?: string;
   readonly presignedUrls?: boolean;
+  readonly authReplica?: string;
+  readonly authReplicaEndpoint?: string;
+  readonly authRole?: string;
+  readonly advertiseUrl?: string;
 }
 
 export interface StartServerRequest {

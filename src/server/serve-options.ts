@@ -91,6 +91,11 @@ export function readServeOptions(flags: ServeFlags, world: ServeWorld): ServeOpt
   const publicUrl = readPublicUrl(choose(flags.publicUrl, "--public-url", world, "MIC_PUBLIC_URL"));
   const network = readNetworkSettings(flags, world.env);
   const replica = readReplicaOptions(flags, world.env);
+  if (replica !== undefined && replica.advertiseUrl === undefined && isLoopback(host)) {
+    warnings.push(
+      `other servers cannot pass changes of accounts on to ${host}: --advertise-url URL says how they reach this one`,
+    );
+  }
   return { dataDirectory, storage, warnings, host, port, tls, ownerToken, publicUrl, network, replica };
 }
 

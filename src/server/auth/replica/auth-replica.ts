@@ -177,10 +177,7 @@ export class AuthReplica implements AccountsReplica {
     await this.#running;
     if (this.#isPrimary) {
       this.#database?.setReadOnly(true);
-      if (this.#litestream !== undefined && (await this.#round())) {
-        // All that is here is in the replica: nothing need be set aside when another one goes on with it.
-        this.#remember({ generation: 0, origin: "copy" });
-      }
+      if (this.#litestream !== undefined) await this.#round();
       await this.#litestream?.stop();
       this.#isPrimary = false;
       await this.#lease
@@ -221,7 +218,7 @@ export class AuthReplica implements AccountsReplica {
     const fresh = `${file}.restored`;
     await this.#restoreTo(fresh, record);
     if (this.#state.origin !== "copy" && existsSync(file)) {
-      log.warn("auth-set-aside", { file: setAside(file, `before-generation-${record.generation}`) });
+      log.warn("auth-set-aside", { file: setAside(file, record.generation) });
     }
     removeDatabase(file);
     renameSync(fresh, file);
@@ -279,8 +276,8 @@ export class AuthReplica implements AccountsReplica {
     if (!this.#stopping.signal.aborted) await this.#round();
   }
 
-  /** Everything written so far goes to the bucket, and the lease says so: true when it does. */
-  async #round(): Promise<boolean> {
+  /** Everything written so far goes to the bucket, and the lease says so. */
+  async #round(): Promise<void> {
     const { log, elapsedMs } = this.#options;
     const waiting = this.#waiters.splice(0);
     const behindSince = this.#behindSince;
@@ -295,7 +292,7 @@ export class AuthReplica implements AccountsReplica {
       this.#problem = undefined;
       for (const { resolve } of waiting) resolve();
       if (isFirst) void removeOldGenerations(this.#options.store, litestream.generation, log);
-      return true;
+      return;
     } catch (error) {
       failure = error;
     }
@@ -310,7 +307,6 @@ export class AuthReplica implements AccountsReplica {
     if (isMicError(failure, "forbidden") || !(await this.#stillHeld())) await this.#stepDown();
     else if (litestream.failures >= FAILURES_MAX && this.#lease.record?.source === litestream.generation)
       await this.#beginAnew(litestream);
-    return false;
   }
 
   async #stillHeld(): Promise<boolean> {

@@ -37,7 +37,7 @@ export async function prepareLocal(options: PrepareLocal): Promise<"local" | "re
     });
   }
   if (exists && state.origin !== "copy") {
-    log.warn("auth-set-aside", { file: setAside(file, `before-generation-${before.generation + 1}`) });
+    log.warn("auth-set-aside", { file: setAside(file, before.generation + 1) });
   } else {
     removeDatabase(file);
   }

@@ -29,6 +29,7 @@ export interface ReplicaState {
 }
 
 const FILE = "replica.json";
+const ASIDE_MAX = 3;
 const schema = z.object({
   holder: z.string().regex(/^[0-9a-f]{32}$/),
   generation: z.int().min(0),
@@ -62,6 +63,21 @@ export function writeReplicaState(directory: string, state: ReplicaState): void 
   renameSync(`${file}.tmp`, file);
 }
 
+/**
+ * For whoever writes to a database that no server has open. Errors: `forbidden` for a follower's: the primary's would
+ * take its place.
+ */
+export function refuseCopy(directory: string): void {
+  const file = path.join(directory, FILE);
+  if (!existsSync(file)) return;
+  const parsed = schema.safeParse(parse(readFileSync(file, "utf8")));
+  if (parsed.success && parsed.data.origin === "copy") {
+    throw new MicError("forbidden", `the accounts in ${directory} are a copy of another server's`, {
+      hint: "do it on the primary, or over the network: mic --server URL admin …",
+    });
+  }
+}
+
 /** The last transaction that Litestream took from the database of `metaDirectory`; 0 where it took none. */
 export function lastLocalPosition(metaDirectory: string): number {
   const directory = path.join(metaDirectory, "ltx", "0");
@@ -74,10 +90,16 @@ export function lastLocalPosition(metaDirectory: string): number {
   return last;
 }
 
-/** Moves a database and its companions out of the way: nothing that somebody may miss is deleted. */
-export function setAside(file: string, suffix: string): string {
-  const aside = `${file}.${suffix}`;
+/** Moves a database and its companions out of the way; the last few that were stay, in case somebody misses one. */
+export function setAside(file: string, generation: number): string {
+  const infix = `${path.basename(file)}.before-generation-`;
+  const directory = path.dirname(file);
+  const aside = path.join(directory, `${infix}${generation}`);
   for (const end of ["-wal", "-shm", ""]) if (existsSync(file + end)) renameSync(file + end, aside + end);
+  const kept = readdirSync(directory)
+    .filter((name) => name.startsWith(infix) && /^\d+$/.test(name.slice(infix.length)))
+    .sort((a, b) => Number(b.slice(infix.length)) - Number(a.slice(infix.length)));
+  for (const name of kept.slice(ASIDE_MAX)) removeDatabase(path.join(directory, name));
   return aside;
 }
 
