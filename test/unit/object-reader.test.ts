@@ -183,6 +183,25 @@ describe("ObjectReader.read()", () => {
     expect(store.reads).toBeLessThan(15);
   });
 
+  test("scans frames of which every twelfth is wanted before those in front of it in few reads", async () => {
+    const { store, directory, cache } = setUp();
+    const nodes = Array.from({ length: 240 }, () => testObject(random.bytes(5000), "node"));
+    const others = blobs(200, 5000);
+    const all = [...others, ...nodes];
+    const entry = await storePack(store, directory, framesOf(all, 5000), 4);
+    const pack = await cache.open(entry);
+    store.reset();
+    for (let parent = 211; parent < 440; parent += 12) {
+      for (let frame = parent - 11; frame <= parent; frame++) {
+        const wanted = frame === parent - 11 ? parent : frame - 1;
+        const found = await cache.frame(pack, wanted, "scan");
+        expect(found.raw).toEqual(all[wanted]!.content);
+      }
+    }
+    expect(store.reads).toBeLessThan(10);
+    expect(store.counts.bytesRead).toBeLessThan(240 * 5100);
+  });
+
   test("keeps to its budget", async () => {
     const budget = 200_000;
     const { store, directory, cache, reader } = setUp(budget);

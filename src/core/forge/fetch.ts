@@ -27,10 +27,11 @@ export async function* fetchChanges(
   const snapshot = await openSnapshot(context, project, options);
   requireReached(snapshot, request.from);
   requireReached(snapshot, request.to);
-  const wanted = new WantedContent();
+  const wanted = new WantedContent((hint) => snapshot.reader.prepare(hint));
   if (request.from !== request.to) {
     const before = await snapshot.treeAt(request.from);
-    const after = await snapshot.treeAt(request.to);
+    const isAll = before.isEmpty && request.paths === undefined;
+    const after = isAll ? await snapshot.treeToScan(request.to) : await snapshot.treeAt(request.to);
     for await (const changes of changesBetween(before, after, ranges, options)) {
       for (const change of changes) wanted.add(change);
       yield { kind: "changes", changes };
@@ -42,12 +43,21 @@ export async function* fetchChanges(
   for await (const frame of frames) yield { kind: "frame", frame };
 }
 
+/** The packs of so many positions are opened while the changes are still being listed. */
+const PREPARED_HINTS_MAX = 8;
+
 /** Each object once, in the order of the paths that need it first. */
 class WantedContent {
   readonly #ids = new IdNumbers();
   readonly #hints: number[] = [];
+  readonly #prepared = new Set<number>();
+  readonly #prepare: (hint: number) => void;
   /** Of the files; chunked ones count whole. */
   bytes = 0;
+
+  constructor(prepare: (hint: number) => void) {
+    this.#prepare = prepare;
+  }
 
   add(change: TreeChange): void {
     const { before, after } = change;
@@ -57,6 +67,10 @@ class WantedContent {
     if (this.#ids.add(scratch) < known) return;
     this.#hints.push(after.hint);
     this.bytes += after.entry.size;
+    if (this.#prepared.size < PREPARED_HINTS_MAX && !this.#prepared.has(after.hint)) {
+      this.#prepared.add(after.hint);
+      this.#prepare(after.hint);
+    }
   }
 
   get refs(): List<ObjectRef> {

@@ -32,6 +32,7 @@ export class ProjectCaches {
   readonly #trees = new Map<ObjectId, Tree>();
   #context: TreeContext | undefined;
   #nodes: NodeSource | undefined;
+  #scanned: NodeSource | undefined;
 
   constructor(store: ObjectStore, project: ProjectId, nodeCacheBytes: number) {
     this.#nodeCache = new NodeCache(nodeCacheBytes);
@@ -50,6 +51,7 @@ export class ProjectCaches {
    */
   readThrough(reader: ObjectReader): void {
     this.#nodes = new PackNodeSource(reader);
+    this.#scanned = new PackNodeSource(reader, "scan");
   }
 
   tree(root: ObjectId, hint: number, salt: string): Tree {
@@ -67,6 +69,12 @@ export class ProjectCaches {
     const tree = Tree.open({ root, hint }, this.#context);
     this.addTree(tree);
     return tree;
+  }
+
+  /** The same tree, to be read from its first key to its last. */
+  toScan({ rootSlot, hint, context }: Tree): Tree {
+    const nodes: NodeSource = { load: (hash, nodeHint) => this.#scanned!.load(hash, nodeHint) };
+    return Tree.fromSlot(rootSlot, hint, { ...context, nodes });
   }
 
   addTree(tree: Tree): void {

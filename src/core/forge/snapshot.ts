@@ -87,6 +87,11 @@ export class Snapshot {
     return this.#caches.tree(ref.root, ref.hint ?? ref.position, this.head.salt);
   }
 
+  /** The tree of a position, of which most will be read in the order of its keys. */
+  async treeToScan(position: Position): Promise<Tree> {
+    return this.#caches.toScan(await this.treeAt(position));
+  }
+
   headTree(): Tree {
     const { position, root, rootHint } = this.head;
     return this.tree({ position, root, hint: rootHint });

@@ -2,6 +2,7 @@
 import { decodeHints } from "../codec/hints.ts";
 import type { NodeSource, StoredNode } from "../prolly/types.ts";
 import type { ObjectReader } from "./object-reader.ts";
+import type { FrameUse } from "./pack-cache.ts";
 import type { ObjectContent } from "./read-frame.ts";
 
 /** Where a node's header has its number of entries, u16 LE (prolly/node.ts). */
@@ -9,9 +10,12 @@ const ENTRY_COUNT_OFFSET = 6;
 
 export class PackNodeSource implements NodeSource {
   readonly #reader: ObjectReader;
+  readonly #use: FrameUse;
 
-  constructor(reader: ObjectReader) {
+  /** `scan`: for a tree of which most is read, from its first key to its last. */
+  constructor(reader: ObjectReader, use: FrameUse = "near") {
     this.#reader = reader;
+    this.#use = use;
   }
 
   load(hash: Uint8Array, hint: number): StoredNode | Promise<StoredNode> {
@@ -20,7 +24,7 @@ export class PackNodeSource implements NodeSource {
   }
 
   async #read(hash: Uint8Array, hint: number): Promise<StoredNode> {
-    return toNode(await this.#reader.load(hash, hint));
+    return toNode(await this.#reader.load(hash, hint, this.#use));
   }
 }
 

@@ -4,9 +4,10 @@ import { objectIdFromBytes, objectIdToBytes } from "../base/ids.ts";
 import type { List } from "../base/list.ts";
 import type { PackIndex } from "../codec/pack-index.ts";
 import type { Frame, ObjectRef } from "./frame.ts";
+import { openPacksAt } from "./frame-plan.ts";
 import { type FramesOptions, streamFrames } from "./frame-stream.ts";
 import { ObjectLookup, objectNotFound } from "./object-lookup.ts";
-import type { PackCache } from "./pack-cache.ts";
+import type { FrameUse, PackCache } from "./pack-cache.ts";
 import type { PackDirectory, PackEntry } from "./pack-directory.ts";
 import type { ObjectContent } from "./read-frame.ts";
 import { renewing } from "./renewal.ts";
@@ -22,11 +23,11 @@ export class ObjectReader {
 
   /**
    * Errors: `not-found` when no pack has the object; MissingPackError (also `not-found`) when a pack is gone that
-   * the newest head names; `corrupt`, `unreachable`. `once`: as for `PackCache.frame`.
+   * the newest head names; `corrupt`, `unreachable`. `once`: as for `FrameUse`.
    */
-  async read(ref: ObjectRef, options: { readonly once?: boolean } = {}): Promise<ObjectContent> {
+  async read(ref: ObjectRef, { once }: { readonly once?: boolean } = {}): Promise<ObjectContent> {
     const id = objectIdToBytes(ref.id);
-    return this.peek(id, ref.hint) ?? (await this.load(id, ref.hint, options.once));
+    return this.peek(id, ref.hint) ?? (await this.load(id, ref.hint, once ? "once" : "near"));
   }
 
   /** The object, if that takes no read. `id`: 32 bytes. */
@@ -38,16 +39,21 @@ export class ObjectReader {
   }
 
   /** `read` for 32 raw bytes of id. */
-  async load(id: Uint8Array, hint: number, once = false): Promise<ObjectContent> {
-    return await renewing(this.#lookup.directory, () => this.#load(id, hint, once));
+  async load(id: Uint8Array, hint: number, use: FrameUse = "near"): Promise<ObjectContent> {
+    return await renewing(this.#lookup.directory, () => this.#load(id, hint, use));
   }
 
-  async #load(id: Uint8Array, hint: number, once: boolean): Promise<ObjectContent> {
+  async #load(id: Uint8Array, hint: number, use: FrameUse): Promise<ObjectContent> {
     const found = await this.#lookup.findRow(id, hint);
     if (found === undefined) throw objectNotFound(objectIdFromBytes(id));
     const { pack, row } = found;
-    const frame = await this.#cache.frame(pack, pack.index.frameOfRow(row), once);
+    const frame = await this.#cache.frame(pack, pack.index.frameOfRow(row), use);
     return frame.read(row);
+  }
+
+  /** Begins to open the packs of a position whose objects will be asked for. What fails is left to whoever asks. */
+  prepare(position: number): void {
+    openPacksAt(this.#lookup, [position]).catch(() => undefined);
   }
 
   /** Which pack holds an object, without reading it; `undefined` when none does. */

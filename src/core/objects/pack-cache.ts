@@ -19,6 +19,10 @@ import { type LruEntry, WeightedLru } from "./weighted-lru.ts";
 export const WHOLE_PACK_BYTES_MAX = 256 << 10;
 /** Stored bytes that frames read one after the other are fetched ahead. */
 const READ_AHEAD_BYTES_MAX = 1 << 20;
+/** A scan's next frame is at most this many further on: a parent lies behind its children, and is read before them. */
+const SCAN_GAP_FRAMES = 32;
+/** Of those, what is read the first time. */
+const SCAN_BACK_BYTES_MAX = 256 << 10;
 /** Larger frames are not kept for readers who ask for that. */
 const READ_THROUGH_BYTES_MIN = 256 << 10;
 /** What a frame costs beside its bytes. */
@@ -38,6 +42,12 @@ export class MissingPackError extends MicError {
     this.pack = pack;
   }
 }
+
+/**
+ * Why a frame is read. `near`: those after it are likely wanted if those before it were. `once`: it will not be wanted
+ * again soon, and is not kept when it is large. `scan`: so are all of its kind around it.
+ */
+export type FrameUse = "near" | "once" | "scan";
 
 export interface PackCacheOptions {
   readonly store: ObjectStore;
@@ -60,6 +70,9 @@ export class OpenPack implements LruEntry {
   /** The last frame that had to be read, and how many were read with it. */
   lastRead = Number.NaN;
   readAhead = 1;
+  /** The last frame that a scan had to read, and how many were read with it. */
+  lastScanned = Number.NaN;
+  scanAhead = 1;
   readonly #onEvicted: (pack: OpenPack) => void;
 
   constructor(
@@ -205,13 +218,11 @@ export class PackCache {
     return pack.whole === undefined ? undefined : this.#keepFrame(pack, frame, pack.whole, 0);
   }
 
-  /** `once`: it will not be wanted again soon, and is not kept when it is large. */
-  async frame(pack: OpenPack, frame: number, once = false): Promise<CachedFrame> {
-    const isKept = !once || pack.index.frame(frame).rawLength < READ_THROUGH_BYTES_MIN;
+  async frame(pack: OpenPack, frame: number, use: FrameUse = "near"): Promise<CachedFrame> {
     for (;;) {
       const cached = this.peekFrame(pack, frame);
       if (cached !== undefined) return cached;
-      const read = pack.reading.get(frame) ?? this.#readFrames(pack, frame, isKept);
+      const read = pack.reading.get(frame) ?? this.#readFrames(pack, frame, use);
       const found = (await read.frames)[frame - read.first];
       if (found !== undefined) return found;
     }
@@ -271,25 +282,17 @@ export class PackCache {
     return this.#packs.get(pack) ?? this.#keep(entry, index, isWhole ? bytes : undefined);
   }
 
-  /** Reads a frame, and those that follow it when the pack is being read from front to back. */
-  #readFrames(pack: OpenPack, first: number, isKept: boolean): FrameRead {
+  /** Reads a frame, and those around it that are likely to be wanted next. */
+  #readFrames(pack: OpenPack, wanted: number, use: FrameUse): FrameRead {
     const { index } = pack;
-    const isSequential = isKept && first > pack.lastRead && first <= pack.lastRead + 2;
-    pack.readAhead = isSequential ? pack.readAhead * 2 : 1;
+    const isKept = use !== "once" || index.frame(wanted).rawLength < READ_THROUGH_BYTES_MIN;
+    const { first, last } = use === "scan" ? scanSpan(pack, wanted) : nearSpan(pack, wanted, isKept);
     const start = index.frame(first).offset;
-    let last = first;
-    let end = start + index.frame(first).storedLength;
-    while (last + 1 < index.frameCount && last - first + 1 < pack.readAhead) {
-      const next = index.frame(last + 1);
-      const isWanted = !pack.frames.has(last + 1) && !pack.reading.has(last + 1);
-      if (!isWanted || next.offset + next.storedLength - start > READ_AHEAD_BYTES_MAX) break;
-      last++;
-      end = next.offset + next.storedLength;
-    }
-    pack.readAhead = last - first + 1;
-    pack.lastRead = last;
+    const end = index.frame(last).offset + index.frame(last).storedLength;
     const open = (bytes: Uint8Array): readonly (CachedFrame | undefined)[] =>
-      isKept ? this.#keepFrames(pack, first, last, bytes) : [this.#openFrame(pack, first, bytes, start)];
+      isKept
+        ? this.#keepFrames(pack, { first, last, wanted }, bytes)
+        : [this.#openFrame(pack, wanted, bytes, start)];
     const frames = this.readBytes(pack.entry, start, end - start)
       .then(open)
       .catch(async (error: unknown) => {
@@ -304,18 +307,20 @@ export class PackCache {
     return read;
   }
 
-  /** The first is added last, so that it is the newest and stays however small the budget. */
-  #keepFrames(pack: OpenPack, first: number, last: number, bytes: Uint8Array): (CachedFrame | undefined)[] {
+  /** The wanted one is added last, so that it is the newest and stays however small the budget. */
+  #keepFrames(pack: OpenPack, span: WantedSpan, bytes: Uint8Array): (CachedFrame | undefined)[] {
+    const { first, last, wanted } = span;
     const start = pack.index.frame(first).offset;
-    const kept: (CachedFrame | undefined)[] = [];
+    const kept: (CachedFrame | undefined)[] = new Array(last - first + 1).fill(undefined);
     for (let frame = last; frame >= first; frame--) {
+      if (frame === wanted) continue;
       try {
         kept[frame - first] = this.#keepFrame(pack, frame, bytes, start);
       } catch (error) {
-        if (frame === first || !isMicError(error, "corrupt")) throw error;
-        kept[frame - first] = undefined;
+        if (!isMicError(error, "corrupt")) throw error;
       }
     }
+    kept[wanted - first] = this.#keepFrame(pack, wanted, bytes, start);
     return kept;
   }
 
@@ -358,4 +363,60 @@ export class PackCache {
     for (const frame of pack.frames.values()) this.#lru.remove(frame);
     pack.frames.clear();
   }
+}
+
+/** Frames that are read together, both included. */
+interface FrameSpan {
+  readonly first: number;
+  readonly last: number;
+}
+
+interface WantedSpan extends FrameSpan {
+  readonly wanted: number;
+}
+
+/** With those that follow, twice as many each time, when the pack is being read from front to back. */
+function nearSpan(pack: OpenPack, wanted: number, isKept: boolean): FrameSpan {
+  const isSequential = isKept && wanted > pack.lastRead && wanted <= pack.lastRead + 2;
+  const last = lastAhead(pack, wanted, wanted, isSequential ? pack.readAhead * 2 : 1);
+  pack.readAhead = last - wanted + 1;
+  pack.lastRead = last;
+  return { first: wanted, last };
+}
+
+/** With what was skipped on the way to it, and with twice as many after it each time. */
+function scanSpan(pack: OpenPack, wanted: number): FrameSpan {
+  const { index, lastScanned } = pack;
+  const goesOn = wanted > lastScanned && wanted <= lastScanned + SCAN_GAP_FRAMES;
+  const end = index.frame(wanted).offset + index.frame(wanted).storedLength;
+  const least = goesOn ? lastScanned + 1 : Math.max(0, wanted - SCAN_GAP_FRAMES);
+  const bytesMax = goesOn ? READ_AHEAD_BYTES_MAX : SCAN_BACK_BYTES_MAX;
+  const kind = index.kindOfRow(index.firstRow(wanted));
+  let first = wanted;
+  while (first > least && isToRead(pack, first - 1)) {
+    if (end - index.frame(first - 1).offset > bytesMax) break;
+    if (index.kindOfRow(index.firstRow(first - 1)) !== kind) break;
+    first--;
+  }
+  const last = lastAhead(pack, first, wanted, goesOn ? pack.scanAhead * 2 : 1);
+  pack.scanAhead = last - first + 1;
+  pack.lastScanned = last;
+  return { first, last };
+}
+
+/** The last of `count` frames from `wanted` on, as far as they are to be read and within bounds. */
+function lastAhead(pack: OpenPack, first: number, wanted: number, count: number): number {
+  const { index } = pack;
+  const start = index.frame(first).offset;
+  let last = wanted;
+  while (last + 1 < index.frameCount && last - wanted + 1 < count && isToRead(pack, last + 1)) {
+    const next = index.frame(last + 1);
+    if (next.offset + next.storedLength - start > READ_AHEAD_BYTES_MAX) break;
+    last++;
+  }
+  return last;
+}
+
+function isToRead(pack: OpenPack, frame: number): boolean {
+  return !pack.frames.has(frame) && !pack.reading.has(frame);
 }
