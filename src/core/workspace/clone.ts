@@ -178,7 +178,7 @@ async function finishClone(
     checkFiles(files, settings);
     collectAfter(files.length);
     // Of a part of the tree, its root cannot be known.
-    if (!ws.inDirectory && settings.sparse.length === 0) await checkRoot(files, settings.salt, target);
+    if (!ws.inProcess && settings.sparse.length === 0) await checkRoot(files, settings.salt, target);
     ensureDirectory(stage);
     // A directory is as near as a copy of it would be.
     const received = ws.inDirectory ? undefined : ws.objects.writer("received");
@@ -235,7 +235,7 @@ function checkFiles({ paths }: CloneList, settings: WorkspaceSettings): void {
   checkCollisions(paths, rules);
 }
 
-/** That a list from elsewhere is the tree it was said to be, down to the last name and mode. Errors: `corrupt`. */
+/** That a list from a server is the tree it was said to be, down to the last name and mode. Errors: `corrupt`. */
 async function checkRoot(files: CloneList, salt: string, target: PositionRef): Promise<void> {
   const root = await files.root(hexToBytes(salt));
   if (root === target.root) return;

@@ -90,6 +90,11 @@ export class Workspace implements AsyncDisposable {
     return this.embedded || isAbsolute(this.#settings.address);
   }
 
+  /** True when no server stands between: whatever the forge says of a tree was verified in this process. */
+  get inProcess(): boolean {
+    return this.inDirectory || this.#settings.address.startsWith("s3://");
+  }
+
   /** What `context.openForge` takes. */
   get forgeAddress(): string {
     return this.embedded ? join(this.root, EMBEDDED_ADDRESS) : this.#settings.address;

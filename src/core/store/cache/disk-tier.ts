@@ -26,8 +26,14 @@ export const DISK_READ_BYTES_MAX = 32 << 20;
 const STORED_BYTES_MAX = 4 << 20;
 /** Being written to the directory; beyond it reads wait. */
 const WRITING_BYTES_MAX = 16 << 20;
+/** From here on a reader gets the memory that is written to the directory, when it is written, and not a copy. */
+const HANDED_BYTES_MIN = 256 << 10;
+/** As much of such a read is missing that all of it is asked for. */
+const MISSING_PART_MIN = 15 / 16;
 
 const ALL: BlockRange = { first: 0, end: Number.MAX_SAFE_INTEGER };
+
+const NOT_WRITTEN = { isWritten: false, isHanded: false, written: Promise.resolve() } as const;
 
 /** Blocks on their way: asked of the next tier, then being written to the directory. */
 interface Coming extends BlockRange {
@@ -35,6 +41,10 @@ interface Coming extends BlockRange {
   /** Once they are here. They are gone when they are written. */
   bytes: Uint8Array | undefined;
   isWritten: boolean;
+  /** Whoever asked takes the memory over once it is written. */
+  isHanded: boolean;
+  /** Resolves when it is written, or will not be. */
+  written: Promise<void>;
 }
 
 export interface DiskTierOptions {
@@ -106,11 +116,26 @@ export class DiskTier implements ReadTier {
     };
     const known = this.#findComing(key, missing);
     if (known?.bytes !== undefined) return take(known, known.bytes);
+    if (known === undefined && range.length >= HANDED_BYTES_MIN && isMost(missing, wanted)) {
+      return await this.#handOver(key, range, read);
+    }
     const coming = known ?? this.#ask(key, missing, read);
     // Copied before anybody else runs: the memory goes when it is written.
     const bytes = await coming.asked.then((found) => (found === undefined ? found : take(coming, found)));
     await this.#waitForWriting();
     return bytes;
+  }
+
+  /** All of the range, from the next tier. A copy into new memory would cost as much as writing it does. */
+  async #handOver(key: string, range: ByteRange, read: TierRead): Promise<Uint8Array | undefined> {
+    const wanted = blocksOf(range);
+    const coming = this.#ask(key, wanted, read);
+    coming.isHanded = true;
+    const found = await coming.asked;
+    if (found === undefined) return undefined;
+    await coming.written;
+    const start = range.offset - wanted.first * BLOCK_BYTES;
+    return found.subarray(Math.min(start, found.length), start + range.length);
   }
 
   /** Whether a cached object ends is known by its last block. */
@@ -180,7 +205,7 @@ export class DiskTier implements ReadTier {
   /** One read for all who miss the same blocks. */
   #ask(key: string, missing: BlockRange, read: TierRead): Coming {
     const asked = this.#next.read(key, { ...read, range: bytesOf(missing) });
-    const coming: Coming = { ...missing, asked, bytes: undefined, isWritten: false };
+    const coming: Coming = { ...missing, ...NOT_WRITTEN, asked, bytes: undefined };
     this.#addComing(key, coming);
     asked.then(
       (found) => {
@@ -198,7 +223,7 @@ export class DiskTier implements ReadTier {
   #keepWhole(key: string, bytes: Uint8Array): void {
     if (!this.#files.isWritable) return;
     const copy = bytes.slice();
-    const coming: Coming = { ...ALL, asked: Promise.resolve(undefined), bytes: copy, isWritten: false };
+    const coming: Coming = { ...ALL, ...NOT_WRITTEN, asked: Promise.resolve(undefined), bytes: copy };
     this.#addComing(key, coming);
     this.#write(key, coming, copy);
   }
@@ -224,8 +249,9 @@ export class DiskTier implements ReadTier {
       this.#removeComing(key, coming);
       coming.isWritten = true;
       coming.bytes = undefined;
-      releaseBytes(bytes);
+      if (!coming.isHanded) releaseBytes(bytes);
     });
+    coming.written = writing;
     this.#writing.add(writing);
   }
 
@@ -248,6 +274,10 @@ export class DiskTier implements ReadTier {
   #id(key: string, segment: number): Uint8Array {
     return hashBytes(utf8(`${this.#identity}\n${key}\n${segment}`)).subarray(0, SEGMENT_ID_BYTES);
   }
+}
+
+function isMost(missing: BlockRange, wanted: BlockRange): boolean {
+  return missing.end - missing.first >= (wanted.end - wanted.first) * MISSING_PART_MIN;
 }
 
 function covering(coming: readonly Coming[], missing: BlockRange): Coming | undefined {
