@@ -66,7 +66,7 @@ function weightOf(what: string): number {
  * one author who comes every other day, and one agent.
  */
 type Temper = "usual" | "tidy" | "quiet";
-const TEMPERS: readonly Temper[] = ["usual", "usual", "usual", "usual", "usual", "tidy", "tidy", "quiet"];
+const TEMPERS: readonly Temper[] = ["usual", "usual", "usual", "usual", "usual", "usual", "tidy", "quiet"];
 const PACES_MS: Readonly<Record<Temper, readonly number[]>> = {
   usual: [20 * 60 * SECOND_MS, 3 * HOUR_MS, 12 * HOUR_MS, 40 * HOUR_MS],
   tidy: [HOUR_MS, 3 * HOUR_MS],
