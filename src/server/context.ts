@@ -8,6 +8,7 @@ import type { Authorizer } from "./auth/authorizer.ts";
 import type { AccountsDurability } from "./auth/durability.ts";
 import type { OwnedProjects } from "./auth/owned-projects.ts";
 import type { Principal } from "./auth/principal.ts";
+import type { Forwarder } from "./auth/replica/forwarder.ts";
 import type { LiveEvents } from "./live/live-events.ts";
 import type { Network } from "./network/network.ts";
 import type { Webhooks } from "./webhooks/webhooks.ts";
@@ -43,6 +44,8 @@ export interface ServerContext {
   readonly network: Network;
   /** Absent: there are none. */
   readonly webhooks?: Webhooks;
+  /** What passes on to the primary the calls that change accounts. Absent: this is the only server. */
+  readonly forwarder?: Forwarder;
   /** Fires when the server drains: live streams end, calls that are running finish. */
   readonly draining: AbortSignal;
   /** mic's version. */

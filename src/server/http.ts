@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isMicError } from "../core/base/errors.ts";
 import { AUTH_PATHS, type AuthHandler } from "./auth/oauth/handler.ts";
+import type { Forwarding } from "./auth/replica/forwarding.ts";
 import type { ServerContext } from "./context.ts";
 import { httpStatusOf } from "./http-status.ts";
 import type { ServerMetrics } from "./metrics.ts";
@@ -15,12 +16,21 @@ export interface HttpParts {
   readonly content: (request: IncomingMessage, response: ServerResponse) => unknown;
   /** The OAuth endpoints and the pages. */
   readonly auth?: AuthHandler;
+  /** Passes on to the primary what changes accounts. */
+  readonly forwarding?: Forwarding;
 }
 
 /** How long an answer of /readyz stands: anybody may ask. */
 const READY_MS = 1000;
 
-export function createHttpHandler({ context, metrics, rest, content, auth }: HttpParts): HttpHandler {
+export function createHttpHandler({
+  context,
+  metrics,
+  rest,
+  content,
+  auth,
+  forwarding,
+}: HttpParts): HttpHandler {
   const isReady = createReadiness(context);
   const gate = createGate(context);
   return (request, response) => {
@@ -31,6 +41,7 @@ export function createHttpHandler({ context, metrics, rest, content, auth }: Htt
       return;
     }
     if (!gate(request, response)) return;
+    if (forwarding?.(request, response, pathOf(url)) === true) return;
     if (url.startsWith("/mic.v1.")) {
       content(request, response);
       return;

@@ -7,6 +7,7 @@ import type { Forge } from "../core/forge/forge.ts";
 import { ForgeService } from "../core/forge/service.ts";
 import type { CachedStore } from "../core/store/cache/cached-store.ts";
 import { createAuthHandler } from "./auth/oauth/handler.ts";
+import { createForwarding } from "./auth/replica/forwarding.ts";
 import { createContentHandler } from "./content/handler.ts";
 import type { ServerContext, ServerLog } from "./context.ts";
 import { addGrpcServices } from "./grpc/services.ts";
@@ -118,6 +119,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     hasTls: tls !== undefined,
     publicUrl: options.publicUrl,
     clock,
+    forwardedBy: (request) => access.forwarder?.callerOf(request),
     onRefused: (what) => metrics.refused.add(1, `reason="rate-${what}"`),
   });
   const context: ServerContext = {
@@ -127,11 +129,13 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     random,
     log,
     ...access.parts,
+    ...(access.forwarder === undefined ? {} : { forwarder: access.forwarder }),
     network,
     draining: draining.signal,
     version,
   };
-  const endpointOf = createEndpointNames(createRouteFinder());
+  const findRoute = createRouteFinder();
+  const endpointOf = createEndpointNames(findRoute);
   const grpc = new GrpcServer(grpcServerOptions(limits, metrics));
   addGrpcServices(grpc, context);
   const port: Port | undefined = await Port.listen({
@@ -146,6 +150,9 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
       rest: createRestHandler(context),
       content: createContentHandler(context),
       auth: createAuthHandler({ context, database: access.database }),
+      ...(access.forwarder === undefined
+        ? {}
+        : { forwarding: createForwarding(context, access.forwarder, findRoute) }),
     }),
     http2: new GrpcPort(grpc, limits, metrics),
     onAnswered: ({ method, url }, { statusCode }, seconds) => {

@@ -17,6 +17,7 @@ import { TRAILER_DETAIL_BYTES_MAX } from "../../core/wire/status.ts";
 import type { Access } from "../auth/access.ts";
 import { tokenEnded, whenEnded } from "../auth/ended-token.ts";
 import { NOBODY, type Principal } from "../auth/principal.ts";
+import { isAccountsMethod } from "../auth/replica/forwarder.ts";
 import type { ServerContext } from "../context.ts";
 import { interrupted, statusOfFailure } from "../methods/failure.ts";
 import type { Answer, Encoded, Method } from "../methods/method.ts";
@@ -154,12 +155,24 @@ function unaryHandler(
   { run }: Extract<Answer, { kind: "unary" }>,
   context: ServerContext,
 ): handleUnaryCall<Buffer, Buffer> {
+  const isForwarded = isAccountsMethod(method.path);
   return async (call, callback) => {
     using cancellation = new Cancellation(call as never);
     try {
       const opened = openCall(context, principalOf(call.metadata), method, cancellation.signal);
       using _place = await enter(method, opened);
-      callback(null, whole(await run(call.request, opened)));
+      const { forwarder } = context;
+      const answer =
+        isForwarded && forwarder?.isNeeded === true
+          ? await forwarder.call(
+              method.path,
+              call.metadata.get("authorization")[0]?.toString(),
+              call.request,
+              { address: addressOf(context, call, call.metadata), isSecure: true },
+              cancellation.signal,
+            )
+          : await run(call.request, opened);
+      callback(null, whole(answer));
     } catch (error) {
       callback(toStatus(error, context, method.path));
     }

@@ -35,18 +35,21 @@ export interface NetworkOptions {
   /** An origin. */
   readonly publicUrl: string | undefined;
   readonly clock: Clock;
+  /** The caller of a request that another server of the same accounts passed on, as it says under its signature. */
+  readonly forwardedBy?: (request: IncomingMessage) => Peer | undefined;
   /** Something was refused for its rate: `calls`, or the kind of attempt. */
   readonly onRefused?: (what: string) => void;
 }
 
 export function createNetwork(options: NetworkOptions): Network {
-  const { settings, listenHost, hasTls, publicUrl, clock, onRefused } = options;
+  const { settings, listenHost, hasTls, publicUrl, clock, forwardedBy, onRefused } = options;
   const { trustedProxies, allowedHosts, corsOrigins, rates, allowOutbound } = settings;
   const trusted = trustedProxies.length === 0 ? undefined : new AddressSet(trustedProxies);
   const hostKind = createHostCheck({ listenHost, publicUrl, allowedHosts });
   const peerAt = (remoteAddress: string | undefined, headers: HeaderReader): Peer =>
     findPeer(remoteAddress, hasTls, headers, trusted);
   const peerOf = (request: IncomingMessage): Peer =>
+    forwardedBy?.(request) ??
     peerAt(request.socket.remoteAddress, (name) => request.headers[name]?.toString());
   return {
     limits: createRateLimits(rates, undefined, onRefused),

@@ -68,6 +68,11 @@ export function needsPrimary(
   return route?.changesAccounts === true || METHODS.has(path) || PAGES.test(path);
 }
 
+/** Whether a method of the API is one of them: on a follower its adapters pass it on. */
+export function isAccountsMethod(path: string): boolean {
+  return METHODS.has(path);
+}
+
 export class Forwarder {
   readonly #options: ForwarderOptions;
 
@@ -146,10 +151,6 @@ export class Forwarder {
     } finally {
       signal.removeEventListener("abort", onAbort);
     }
-  }
-
-  static isMethod(path: string): boolean {
-    return METHODS.has(path);
   }
 
   get #url(): string {
