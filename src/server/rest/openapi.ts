@@ -10,7 +10,7 @@ import { components, problem } from "./schemas.ts";
 type Json = Record<string, unknown>;
 
 /** What any route may answer, beyond what it declares. */
-const COMMON_ERRORS: readonly ErrorCode[] = ["usage", "unreachable", "internal", "corrupt"];
+const COMMON_ERRORS: readonly ErrorCode[] = ["usage", "rate-limited", "unreachable", "internal", "corrupt"];
 const PRIVATE_ERRORS: readonly ErrorCode[] = ["unauthenticated", "forbidden"];
 /** Of a path, or of a body. */
 const INPUT_ERRORS: readonly ErrorCode[] = ["too-large"];

@@ -157,6 +157,7 @@ Errors are problem documents (RFC 9457): \`code\` says what happened, \`hint\` w
 | \`unauthenticated\`, \`forbidden\` | 401, 403 | check \`MIC_TOKEN\` |
 | \`usage\`, \`out-of-range\`, \`unsafe-path\` | 400 | fix the call; \`issues\` and \`paths\` say where |
 | \`too-large\` | 413 | send less at once |
+| \`rate-limited\` | 429 | send the same call again after \`retry-after\` seconds |
 | \`corrupt\`, \`internal\` | 500 | report it, with \`requestId\` where there is one |
 
 ## Ids and limits
