@@ -1,13 +1,13 @@
 /** What HTTP/1.1 requests reach: health, metrics, the content transport, and REST for everything else. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { isMicError } from "../core/base/errors.ts";
 import { AUTH_PATHS, type AuthHandler } from "./auth/oauth/handler.ts";
 import type { Forwarding } from "./auth/replica/forwarding.ts";
 import type { ServerContext } from "./context.ts";
-import { httpStatusOf } from "./http-status.ts";
 import type { ServerMetrics } from "./metrics.ts";
 import { createGate } from "./network/gate.ts";
 import type { HttpHandler } from "./port/http1.ts";
+import { createHealthEndpoints } from "./telemetry/health-endpoints.ts";
+import type { Check } from "./telemetry/readiness.ts";
 
 export interface HttpParts {
   readonly context: ServerContext;
@@ -18,10 +18,9 @@ export interface HttpParts {
   readonly auth?: AuthHandler;
   /** Passes on to the primary what changes accounts. */
   readonly forwarding?: Forwarding;
+  /** What must be well for calls to be served, beside the store. */
+  readonly checks?: readonly Check[];
 }
-
-/** How long an answer of /readyz stands: anybody may ask. */
-const READY_MS = 1000;
 
 export function createHttpHandler({
   context,
@@ -30,100 +29,24 @@ export function createHttpHandler({
   content,
   auth,
   forwarding,
+  checks,
 }: HttpParts): HttpHandler {
-  const isReady = createReadiness(context);
+  const health = createHealthEndpoints({ context, metrics, ...(checks === undefined ? {} : { checks }) });
   const gate = createGate(context);
   return (request, response) => {
     const url = request.url!;
+    const path = pathOf(url);
     // Those who ask for it know no name of this server.
-    if (url === "/healthz") {
-      sendText(request, response, 200, "ok\n");
-      return;
-    }
+    if (health.probe(request, response, path)) return;
     if (!gate(request, response)) return;
-    if (forwarding?.(request, response, pathOf(url)) === true) return;
+    if (forwarding?.(request, response, path) === true) return;
     if (url.startsWith("/mic.v1.")) {
       content(request, response);
       return;
     }
-    switch (pathOf(url)) {
-      case "/healthz":
-        sendText(request, response, 200, "ok\n");
-        return;
-      case "/readyz":
-        void isReady().then((problem) => {
-          sendText(request, response, problem === undefined ? 200 : 503, `${problem ?? "ok"}\n`);
-        });
-        return;
-      case "/metrics":
-        sendMetrics(context, metrics, request, response);
-        return;
-      default:
-        if (auth?.(request, response) !== true) rest(request, response);
-    }
+    if (path === "/metrics") health.metrics(request, response);
+    else if (auth?.(request, response) !== true) rest(request, response);
   };
-}
-
-/** Undefined while calls can be served, else why not. */
-function createReadiness(context: ServerContext): () => Promise<string | undefined> {
-  let checked: Promise<string | undefined> | undefined;
-  let checkedAt = 0;
-  const check = async (): Promise<string | undefined> => {
-    try {
-      await context.forge.listProjects({ limit: 1 });
-      return undefined;
-    } catch (error) {
-      context.log.error("not-ready", { error });
-      return "the store does not answer";
-    }
-  };
-  return async () => {
-    if (context.draining.aborted) return "shutting down";
-    const now = performance.now();
-    if (checked === undefined || now - checkedAt > READY_MS) {
-      checked = check();
-      checkedAt = now;
-    }
-    return await checked;
-  };
-}
-
-function sendMetrics(
-  context: ServerContext,
-  metrics: ServerMetrics,
-  request: IncomingMessage,
-  response: ServerResponse,
-): void {
-  try {
-    context.authenticate(request.headers.authorization);
-  } catch (error) {
-    if (!isMicError(error)) throw error;
-    response.setHeader("www-authenticate", "Bearer");
-    sendText(request, response, httpStatusOf(error.code), `${error.message}\n`);
-    return;
-  }
-  response.setHeader("cache-control", "no-store");
-  sendText(request, response, 200, metrics.render(), "text/plain; version=0.0.4; charset=utf-8");
-}
-
-function sendText(
-  request: IncomingMessage,
-  response: ServerResponse,
-  status: number,
-  text: string,
-  type = "text/plain; charset=utf-8",
-): void {
-  if (request.method !== "GET" && request.method !== "HEAD") {
-    response.setHeader("allow", "GET, HEAD");
-    status = 405;
-    text = "use GET\n";
-  }
-  response.writeHead(status, {
-    "content-type": type,
-    "content-length": Buffer.byteLength(text),
-    "x-content-type-options": "nosniff",
-  });
-  response.end(request.method === "HEAD" ? undefined : text);
 }
 
 function pathOf(url: string): string {
