@@ -457,8 +457,10 @@ describe("a project over REST", () => {
   });
 
   test("every route of the table has answered with success above", () => {
+    // These have stories of their own: rest-accounts.test.ts and those of webhooks.
+    const told = ROUTES.filter(({ tag }) => !["account", "users", "members", "webhooks"].includes(tag));
     // On a bucket only: direct-transfer.test.ts.
     const elsewhere = ["startUpload", "finishUpload"];
-    expect(ROUTES.map(({ id }) => id).filter((id) => !client.succeeded.has(id))).toEqual(elsewhere);
+    expect(told.map(({ id }) => id).filter((id) => !client.succeeded.has(id))).toEqual(elsewhere);
   });
 });

@@ -134,8 +134,8 @@ function derive(password: string, salt: Uint8Array, length: number, cost: Cost):
   const options = { N: 2 ** ln, r, p, maxmem: 2 * MEMORY_BYTES_MAX };
   return new Promise((resolve, reject) => {
     scrypt(password, salt, length, options, (error, key) => {
-      if (error === null) resolve(key);
-      else reject(error);
+      if (error) reject(error);
+      else resolve(key);
     });
   });
 }

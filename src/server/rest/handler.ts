@@ -22,7 +22,7 @@ import { type RestOptions, RestState } from "./rest-state.ts";
 import type { Call, Method, Route } from "./route.ts";
 import { ROUTES } from "./routes.ts";
 
-const METHODS: readonly Method[] = ["GET", "POST", "PATCH", "DELETE"];
+const METHODS: readonly Method[] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 const URL_CHARACTERS_MAX = 32 << 10;
 const NOTHING: Readonly<Record<string, never>> = Object.freeze({});
 

@@ -10,7 +10,7 @@ import type { Principal } from "../auth/principal.ts";
 import type { Answer } from "./answer.ts";
 import type { RestState } from "./rest-state.ts";
 
-export type Method = "GET" | "POST" | "PATCH" | "DELETE";
+export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 /** One call of a handler. */
 export interface Call<Params, Query, Body> {

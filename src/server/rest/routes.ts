@@ -1,12 +1,15 @@
 /** The whole table: what the router serves and the OpenAPI document describes. */
 import type { Route } from "./route.ts";
 import { aboutRoutes } from "./routes/about.ts";
+import { accountRoutes } from "./routes/accounts.ts";
 import { contentRoutes } from "./routes/content.ts";
 import { historyRoutes } from "./routes/history.ts";
 import { liveRoutes } from "./routes/live.ts";
+import { memberRoutes } from "./routes/members.ts";
 import { projectRoutes } from "./routes/projects.ts";
 import { sessionRoutes } from "./routes/sessions.ts";
 import { treeRoutes } from "./routes/tree.ts";
+import { userRoutes } from "./routes/users.ts";
 import { webhookRoutes } from "./routes/webhooks.ts";
 
 export const ROUTES: readonly Route[] = [
@@ -16,6 +19,9 @@ export const ROUTES: readonly Route[] = [
   ...treeRoutes,
   ...historyRoutes,
   ...liveRoutes,
+  ...memberRoutes,
+  ...accountRoutes,
+  ...userRoutes,
   ...webhookRoutes,
   ...aboutRoutes,
 ];

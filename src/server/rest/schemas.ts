@@ -5,7 +5,7 @@ import { WEBHOOK_EVENTS } from "../webhooks/webhook.ts";
 /** Names of shapes in the OpenAPI document. */
 export const components = z.registry<{ id: string }>();
 
-function component<T extends z.ZodType>(id: string, schema: T): T {
+export function component<T extends z.ZodType>(id: string, schema: T): T {
   components.add(schema, { id });
   return schema;
 }

@@ -1,0 +1,191 @@
+/** Users and the audit log, for administrators of the site. */
+import { z } from "zod";
+import { isMicError, MicError } from "../../../core/base/errors.ts";
+import type { Forge } from "../../../core/forge/forge.ts";
+import * as shapes from "../account-documents.ts";
+import { auditDocument, userDocument } from "../account-documents.ts";
+import { jsonAnswer } from "../answer.ts";
+import * as parameters from "../parameters.ts";
+import { defineRoute, type Route } from "../route.ts";
+import { existingUser, record } from "./account-support.ts";
+import { pageRequest } from "./support.ts";
+
+const USERS = "/api/mic/users";
+const tag = "users";
+const NAME = { type: "string", description: "A user's name, address or id" };
+const userParams = z.object({ user: parameters.parameter(NAME, z.string()) });
+
+const createUserBody = z.strictObject({
+  name: z.string().describe("Also the name of the organization that is the user's own"),
+  email: z.string().optional(),
+  password: z.string().optional().describe("At least 8 characters; absent: signs in with tokens only"),
+  siteAdmin: z.boolean().default(false),
+});
+const updateUserBody = z.strictObject({
+  disabled: z.boolean().optional(),
+  siteAdmin: z.boolean().optional(),
+  password: z.string().optional(),
+});
+const timeParameter = z.iso.datetime({ offset: true }).optional();
+const auditQuery = z.strictObject({
+  account: z.string().optional().describe("Name of a user; empty: nobody had signed in"),
+  action: z.string().optional().describe("`token.created`; with a final dot, all of a noun: `token.`"),
+  target: z.string().optional().describe("`user:NAME`, `token:ID`, `project:ID`, `organization:NAME`"),
+  since: timeParameter,
+  until: timeParameter.describe("Not including it"),
+  before: parameters.parameter(
+    { type: "string", description: "`next` of the page before" },
+    z
+      .string()
+      .regex(/^\d{1,15}$/)
+      .transform(Number)
+      .optional(),
+  ),
+  limit: parameters.limitParameter(100, 1000),
+});
+
+export const userRoutes: readonly Route[] = [
+  defineRoute(
+    {
+      method: "GET",
+      path: USERS,
+      id: "listUsers",
+      tag,
+      access: "site-admin",
+      summary: "Users in the order of their names",
+      query: z.strictObject({
+        after: parameters.afterParameter,
+        limit: parameters.limitParameter(100, 1000),
+      }),
+      answers: [{ status: 200, description: "A page", schema: shapes.userPage }],
+    },
+    ({ state, query }) => {
+      const users = state.context.accounts.listUsers(pageRequest(query));
+      const next = users.length < query.limit ? {} : { next: users.at(-1)!.name };
+      return jsonAnswer(200, { items: users.map(userDocument), ...next });
+    },
+  ),
+  defineRoute(
+    {
+      method: "POST",
+      path: USERS,
+      id: "createUser",
+      tag,
+      access: "site-admin",
+      changesAccounts: true,
+      summary: "Creates a user",
+      body: { kind: "json", schema: createUserBody },
+      answers: [
+        {
+          status: 201,
+          description: "The user",
+          schema: shapes.userShape,
+          headers: { location: "Where it is" },
+        },
+      ],
+      errors: ["already-exists"],
+    },
+    async (call) => {
+      const { name, email, password, siteAdmin } = call.body;
+      await refuseOrganization(call.forge, name);
+      const user = await call.state.context.accounts.createUser({
+        name,
+        isSiteAdmin: siteAdmin,
+        ...(email === undefined ? {} : { email }),
+        ...(password === undefined ? {} : { password }),
+      });
+      record(call, "user.created", `user:${user.name}`, { email, siteAdmin });
+      return jsonAnswer(201, userDocument(user), { location: `${USERS}/${user.name}` });
+    },
+  ),
+  defineRoute(
+    {
+      method: "GET",
+      path: `${USERS}/{user}`,
+      id: "getUser",
+      tag,
+      access: "site-admin",
+      summary: "A user",
+      params: userParams,
+      answers: [{ status: 200, description: "The user", schema: shapes.userShape }],
+      errors: ["not-found"],
+    },
+    (call) => jsonAnswer(200, userDocument(existingUser(call, call.params.user))),
+  ),
+  defineRoute(
+    {
+      method: "PATCH",
+      path: `${USERS}/{user}`,
+      id: "updateUser",
+      tag,
+      access: "site-admin",
+      changesAccounts: true,
+      summary: "Disables or enables a user, makes it an administrator, or sets its password",
+      description:
+        "Disabling ends what the user is doing. Sign-ins are gone for good; tokens that were made for scripts are " +
+        "valid again once the user is enabled. A new password ends sign-ins too.",
+      params: userParams,
+      body: { kind: "json", schema: updateUserBody },
+      answers: [{ status: 200, description: "The user as it is now", schema: shapes.userShape }],
+      errors: ["not-found"],
+    },
+    async (call) => {
+      const { accounts, durability } = call.state.context;
+      const { disabled, siteAdmin, password } = call.body;
+      const { id, name } = existingUser(call, call.params.user);
+      const target = `user:${name}`;
+      // First what may be refused.
+      if (password !== undefined) {
+        await accounts.setPassword(id, password);
+        record(call, "password.reset", target);
+      }
+      if (siteAdmin !== undefined) {
+        accounts.setSiteAdmin(id, siteAdmin);
+        record(call, siteAdmin ? "user.promoted" : "user.demoted", target);
+      }
+      if (disabled !== undefined) {
+        accounts.setDisabled(id, disabled);
+        record(call, disabled ? "user.disabled" : "user.enabled", target);
+      }
+      await durability.flushed();
+      return jsonAnswer(200, userDocument(existingUser(call, id)));
+    },
+  ),
+  defineRoute(
+    {
+      method: "GET",
+      path: "/api/mic/audit",
+      id: "listAudit",
+      tag,
+      access: "site-admin",
+      summary: "Who did what, from where, with which token; newest first",
+      query: auditQuery,
+      answers: [{ status: 200, description: "A page", schema: shapes.auditPage }],
+    },
+    ({ state, query }) => {
+      const { account, action, target, since, until, before, limit } = query;
+      const records = state.context.audit.list({
+        limit,
+        ...(account === undefined ? {} : { account }),
+        ...(action === undefined ? {} : { action }),
+        ...(target === undefined ? {} : { target }),
+        ...(since === undefined ? {} : { sinceMs: Date.parse(since) }),
+        ...(until === undefined ? {} : { untilMs: Date.parse(until) }),
+        ...(before === undefined ? {} : { beforeId: before }),
+      });
+      const next = records.length < limit ? {} : { next: String(records.at(-1)!.id) };
+      return jsonAnswer(200, { items: records.map(auditDocument), ...next });
+    },
+  ),
+];
+
+/** A user owns the organization of its name: nobody comes by one in that way. */
+async function refuseOrganization(forge: Forge, name: string): Promise<void> {
+  try {
+    await forge.getOrganization(name);
+  } catch (error) {
+    if (isMicError(error, "not-found")) return;
+    throw error;
+  }
+  throw new MicError("already-exists", `there is an organization ${name}`, { hint: "choose another name" });
+}
