@@ -15,7 +15,7 @@ function user(fields: Partial<Principal> = {}): Principal {
 }
 
 /** A forge that takes `foundMs` to find a project and `missedMs` to find none. */
-function authorizer(options: { role?: Role; foundMs?: number; missedMs?: number } = {}) {
+function world(options: { role?: Role; foundMs?: number; missedMs?: number } = {}) {
   const clock = new VirtualClock();
   const asked: string[] = [];
   const forge = {
@@ -37,7 +37,7 @@ function authorizer(options: { role?: Role; foundMs?: number; missedMs?: number 
 
 /** What a caller is told, and how long after it asked. */
 async function told(
-  { clock, authorizer }: ReturnType<typeof authorizer>,
+  { clock, authorizer }: ReturnType<typeof world>,
   principal: Principal,
   text: string,
 ): Promise<unknown> {
@@ -65,8 +65,8 @@ describe("Authorizer.project()", () => {
           ["acme/private", "acme/none"],
           [PRIVATE, ABSENT],
         ] as const) {
-          const one = await told(authorizer({ foundMs, missedMs }), principal, hidden);
-          const other = await told(authorizer({ foundMs, missedMs }), principal, none);
+          const one = await told(world({ foundMs, missedMs }), principal, hidden);
+          const other = await told(world({ foundMs, missedMs }), principal, none);
           expect(one).toEqual(other);
           expect(one).toMatchObject({ afterMs: HIDING_MS });
         }
@@ -75,13 +75,13 @@ describe("Authorizer.project()", () => {
   );
 
   test("takes a multiple of that time where the store is slow", async () => {
-    const slow = authorizer({ foundMs: 60, missedMs: 70 });
+    const slow = world({ foundMs: 60, missedMs: 70 });
     expect(await told(slow, user(), "acme/private")).toMatchObject({ afterMs: 3 * HIDING_MS });
     expect(await told(slow, user(), "acme/none")).toMatchObject({ afterMs: 3 * HIDING_MS });
   });
 
   test("asks the store for nothing while it knows the project, and an administrator's right needs no project", async () => {
-    const known = authorizer({ role: "read" });
+    const known = world({ role: "read" });
     for (let calls = 0; calls < 5; calls++) {
       expect(await told(known, user(), "acme/private")).toBe(PRIVATE);
     }
@@ -92,10 +92,10 @@ describe("Authorizer.project()", () => {
 
   test("a role that is taken away is gone at the next call, although the project is remembered", async () => {
     const options: { role?: Role } = { role: "write" };
-    const world = authorizer(options);
-    expect(await told(world, user(), "acme/private")).toBe(PRIVATE);
+    const changing = world(options);
+    expect(await told(changing, user(), "acme/private")).toBe(PRIVATE);
     delete options.role;
-    expect(await told(world, user(), "acme/private")).toMatchObject({ code: "not-found" });
+    expect(await told(changing, user(), "acme/private")).toMatchObject({ code: "not-found" });
   });
 
   test("a store that fails is no project that is missing", async () => {
