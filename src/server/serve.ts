@@ -13,10 +13,10 @@ import type { ServerContext, ServerLog } from "./context.ts";
 import { addGrpcServices } from "./grpc/services.ts";
 import { createEndpointNames, createHttpHandler } from "./http.ts";
 import { keepUp, UpkeepJob } from "./jobs/upkeep-job.ts";
-import { createLiveEvents } from "./live/events.ts";
-import { notifyingForge } from "./live/notifying-forge.ts";
+import { type ChangeNotices, createLiveEvents } from "./live/events.ts";
+import { notifyingForge, toEach } from "./live/notifying-forge.ts";
 import { createLog, formatJsonRecord, formatTextRecord } from "./log.ts";
-import { ServerMetrics } from "./metrics.ts";
+import { type Metric, ServerMetrics } from "./metrics.ts";
 import { createNetwork } from "./network/network.ts";
 import { readTlsFiles, TlsWatch } from "./network/tls-files.ts";
 import { openAccess } from "./open-access.ts";
@@ -26,6 +26,14 @@ import { PORT_LIMITS, type PortLimits } from "./port/limits.ts";
 import { Port } from "./port/port.ts";
 import { createRestHandler, createRouteFinder } from "./rest/handler.ts";
 import { readServeOptions, type ServeFlags, type ServeOptions, type ServeWorld } from "./serve-options.ts";
+import { countAccounts, replicaMetrics } from "./telemetry/account-metrics.ts";
+import { callFields } from "./telemetry/call-notes.ts";
+import { openTelemetry, traceAttempts } from "./telemetry/open-telemetry.ts";
+import { processMetrics } from "./telemetry/process-metrics.ts";
+import { accountsCheck, diskCheck, replicaCheck } from "./telemetry/readiness.ts";
+import { tracedGrpc, tracedHttp } from "./telemetry/traced-calls.ts";
+import { tracedStore } from "./telemetry/traced-store.ts";
+import { openWebhooks } from "./webhooks/open-webhooks.ts";
 
 export interface StartServer {
   readonly flags: ServeFlags;
@@ -62,6 +70,8 @@ export interface RunningServer extends AsyncDisposable {
 }
 
 const DRAIN_MS_MAX = 30_000;
+/** Below it the server is not ready: the accounts, and the store or its cache, are on that disk. */
+const DISK_BYTES_LEAST = 64 << 20;
 /**
  * A process takes several times what its caches count: the engine's heap grows to twice what lives in it. The tree of
  * 100,000 files fits.
@@ -82,6 +92,13 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   for (const warning of options.warnings) log.warn("options", { message: warning });
   await using cleanup = new AsyncDisposableStack();
   const { env } = request.world;
+  const metrics: ServerMetrics = new ServerMetrics(
+    { connections: () => port?.connections ?? 0, calls: () => port?.calls ?? 0 },
+    clock.nowMs(),
+  );
+  const addMetric = (metric: Metric): void => metrics.add(metric);
+  const telemetry = openTelemetry({ env, clock, random, log, version, addMetric });
+  if (telemetry !== undefined) cleanup.use(telemetry);
   const { store, address, cached, presigning, checked } = await openStorage(options, {
     clock,
     random,
@@ -90,7 +107,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   });
   const stored = cleanup.use(
     new ForgeService({
-      store,
+      store: telemetry === undefined ? store : tracedStore(store, telemetry.tracer),
       address,
       clock,
       random,
@@ -101,15 +118,12 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     }),
   );
   const events = cleanup.use(createLiveEvents({ forge: stored, clock }));
-  const metrics: ServerMetrics = new ServerMetrics(
-    { connections: () => port?.connections ?? 0, calls: () => port?.calls ?? 0 },
-    clock.nowMs(),
-  );
   countLandings(stored, metrics);
   const upkeep = cleanup.use(new UpkeepJob({ forge: stored, clock, random, log }));
   keepUp(stored, upkeep);
   if (cached !== undefined) metrics.addTiers(() => cached.figures());
-  const forge = notifyingForge(stored, events);
+  const notices: ChangeNotices[] = [events];
+  const forge = notifyingForge(stored, toEach(notices));
   // After what fails for want of a setting: the owner's token is shown once, by a start that succeeds.
   const access = cleanup.use(await openAccess({ options, env, forge, clock, random, log }));
   const draining = new AbortController();
@@ -122,6 +136,31 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     forwardedBy: (request) => access.forwarder?.callerOf(request),
     onRefused: (what) => metrics.refused.add(1, `reason="rate-${what}"`),
   });
+  const { webhooks, job } = openWebhooks({
+    database: access.database,
+    forge: stored,
+    outbound: network.outbound,
+    audit: access.parts.audit,
+    clock,
+    random,
+    log,
+    version,
+    addMetric,
+    ...(telemetry === undefined ? {} : { trace: traceAttempts(telemetry.tracer) }),
+  });
+  notices.push(cleanup.use(job));
+  for (const metric of [
+    ...countAccounts(access.accounts, access.database, () => clock.nowMs()),
+    ...(access.replica === undefined ? [] : replicaMetrics(access.replica)),
+    ...cleanup.use(processMetrics()).metrics,
+  ]) {
+    addMetric(metric);
+  }
+  const checks = [
+    accountsCheck(access.database),
+    diskCheck(options.dataDirectory, DISK_BYTES_LEAST),
+    ...(access.replica === undefined ? [] : [replicaCheck(access.replica)]),
+  ];
   const context: ServerContext = {
     forge,
     events,
@@ -131,35 +170,40 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     ...access.parts,
     ...(access.forwarder === undefined ? {} : { forwarder: access.forwarder }),
     network,
+    webhooks,
     draining: draining.signal,
     version,
   };
   const findRoute = createRouteFinder();
   const endpointOf = createEndpointNames(findRoute);
-  const grpc = new GrpcServer(grpcServerOptions(limits, metrics));
+  const tracing = telemetry === undefined ? [] : [tracedGrpc(telemetry.tracer)];
+  const grpc = new GrpcServer(grpcServerOptions(limits, metrics, tracing));
   addGrpcServices(grpc, context);
+  const handler = createHttpHandler({
+    context,
+    metrics,
+    checks,
+    rest: createRestHandler(context),
+    content: createContentHandler(context),
+    auth: createAuthHandler({ context, database: access.database }),
+    ...(access.forwarder === undefined
+      ? {}
+      : { forwarding: createForwarding(context, access.forwarder, findRoute) }),
+  });
   const port: Port | undefined = await Port.listen({
     host: options.host,
     port: options.port,
     tls,
     limits,
     metrics,
-    handler: createHttpHandler({
-      context,
-      metrics,
-      rest: createRestHandler(context),
-      content: createContentHandler(context),
-      auth: createAuthHandler({ context, database: access.database }),
-      ...(access.forwarder === undefined
-        ? {}
-        : { forwarding: createForwarding(context, access.forwarder, findRoute) }),
-    }),
+    handler: telemetry === undefined ? handler : tracedHttp(handler, telemetry.tracer, endpointOf),
     http2: new GrpcPort(grpc, limits, metrics),
-    onAnswered: ({ method, url }, { statusCode }, seconds) => {
-      const endpoint = endpointOf(method!, url!);
-      metrics.request(endpoint, String(statusCode), seconds);
-      if (request.verbose === true || statusCode >= 500) {
-        log.info("call", { method, endpoint, status: statusCode, ms: Math.round(seconds * 1000) });
+    onAnswered: (call, { statusCode: status }, seconds) => {
+      const endpoint = endpointOf(call.method!, call.url!);
+      metrics.request(endpoint, String(status), seconds);
+      if (request.verbose === true || status >= 500) {
+        const { address: from } = network.peerOf(call);
+        log.info("call", callFields({ request: call, endpoint, status, seconds, address: from }, random));
       }
     },
   });
@@ -168,6 +212,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   }
   const url = urlOf(options, port.number);
   access.replica?.announce(url);
+  job.start();
   const opened = cleanup.move();
   const stop = async (waitMs: number): Promise<void> => {
     draining.abort();

@@ -19,6 +19,18 @@ export function notifyingForge(forge: Forge, notices: ChangeNotices): Forge {
   });
 }
 
+/** Tells all of them, also those that are added later. */
+export function toEach(notices: readonly ChangeNotices[]): ChangeNotices {
+  return {
+    landed(project, position) {
+      for (const each of notices) each.landed(project, position);
+    },
+    sessionChanged(project, session) {
+      for (const each of notices) each.sessionChanged(project, session);
+    },
+  };
+}
+
 function tellingMethods(forge: Forge, notices: ChangeNotices) {
   const landed = (project: ProjectId, result: LandResult, session = sessionOf(result)): LandResult => {
     if (result.kind === "landed") notices.landed(project, result.position);

@@ -19,13 +19,17 @@ const PING_TIMEOUT_MS = 20_000;
 const IDLE_MS_MAX = 30 * 60_000;
 
 /** For `new Server(…)`. */
-export function grpcServerOptions(limits: PortLimits, metrics: ServerMetrics) {
+export function grpcServerOptions(
+  limits: PortLimits,
+  metrics: ServerMetrics,
+  interceptors: readonly ServerInterceptor[] = [],
+) {
   return {
     "grpc.max_concurrent_streams": limits.streamsMax,
     "grpc.keepalive_time_ms": PING_EVERY_MS,
     "grpc.keepalive_timeout_ms": PING_TIMEOUT_MS,
     "grpc.max_connection_idle_ms": IDLE_MS_MAX,
-    interceptors: [meter(metrics)],
+    interceptors: [meter(metrics), ...interceptors],
   };
 }
 

@@ -2,7 +2,8 @@
 import { isMicError } from "../../core/base/errors.ts";
 import type { Accounts } from "../auth/accounts.ts";
 import type { AuthDatabase } from "../auth/database/auth-database.ts";
-import { Counter, type Metric, Readings } from "../metrics.ts";
+import type { AccountsReplica } from "../auth/replica/accounts-replica.ts";
+import { Counter, Gauge, type Metric, Readings } from "../metrics.ts";
 
 /** Changes the methods of `accounts`, so that everyone who was given it is covered. */
 export function countAccounts(
@@ -52,4 +53,23 @@ function userReadings(database: AuthDatabase): Metric {
       ["", 'state="disabled"', count("SELECT count(*) FROM users WHERE disabled_at IS NOT NULL")],
     ] as const;
   });
+}
+
+/** Of the accounts' replica; times in seconds. */
+export function replicaMetrics(replica: Pick<AccountsReplica, "status">): readonly Metric[] {
+  return [
+    new Readings("gauge", "mic_replica_role", "1 for the role that this server has now", () => {
+      const { role } = replica.status();
+      return ["primary", "follower"].map((each) => ["", `role="${each}"`, each === role ? 1 : 0] as const);
+    }),
+    new Gauge(
+      "mic_replica_lag_seconds",
+      "Age of the oldest change that the replica, or a follower, does not have",
+      () => replica.status().lagMs / 1000,
+    ),
+    new Gauge("mic_replica_generation", "Grows with every new primary", () => replica.status().generation),
+    new Readings("counter", "mic_replica_restarts_total", "How often Litestream was started again", () => [
+      ["", "", replica.status().restarts],
+    ]),
+  ];
 }

@@ -6,21 +6,27 @@ import { statfs } from "node:fs/promises";
 import type { Clock } from "../../core/base/clock.ts";
 import { MicError } from "../../core/base/errors.ts";
 import type { Forge } from "../../core/forge/forge.ts";
+import type { AuthDatabase } from "../auth/database/auth-database.ts";
+import type { AccountsReplica } from "../auth/replica/accounts-replica.ts";
 import type { ServerLog } from "../context.ts";
 
 export interface Check {
   readonly name: string;
   /** What is said of it to anybody where it fails. */
   readonly problem: string;
-  /** Fails where calls would. Its message is for the log. */
-  run(signal: AbortSignal): Promise<void> | void;
+  /** Fails where calls would. Its message is for the log. What it gives is shown with `?verbose`. */
+  run(signal: AbortSignal): CheckDetail | Promise<CheckDetail>;
 }
+
+// biome-ignore lint/suspicious/noConfusingVoidType: most checks have nothing to show
+export type CheckDetail = Readonly<Record<string, string | number>> | void;
 
 export interface CheckResult {
   readonly name: string;
   readonly ok: boolean;
   /** Milliseconds. */
   readonly ms: number;
+  readonly detail?: CheckDetail;
 }
 
 export interface Readiness {
@@ -84,8 +90,9 @@ export class ReadinessChecks {
       () => undefined,
     );
     try {
-      await Promise.race([run(over.signal), late]);
-      return { name, ok: true, ms: Math.round(elapsedMs() - startedAt) };
+      const detail = await Promise.race([run(over.signal), late]);
+      const ms = Math.round(elapsedMs() - startedAt);
+      return detail === undefined ? { name, ok: true, ms } : { name, ok: true, ms, detail };
     } catch (error) {
       this.#report(name, error, startedAt);
       return { name, ok: false, ms: Math.round(elapsedMs() - startedAt) };
@@ -118,8 +125,35 @@ export function diskCheck(directory: string, bytesLeast: number): Check {
     async run() {
       const { bavail, bsize } = await statfs(directory);
       const free = bavail * bsize;
-      if (free >= bytesLeast) return;
+      if (free >= bytesLeast) return { freeMiB: Math.floor(free / 2 ** 20) };
       throw new MicError("too-large", `${directory} has ${free} free bytes left, and needs ${bytesLeast}`);
+    },
+  };
+}
+
+/** Reads what every call with a token reads. */
+export function accountsCheck(database: Pick<AuthDatabase, "prepare">): Check {
+  return {
+    name: "accounts",
+    problem: "the accounts do not answer",
+    run: () => void database.prepare("SELECT count(*) FROM settings").get(),
+  };
+}
+
+/** How long a follower may have seen nothing of the primary: revoked tokens still work here meanwhile. */
+const LAG_MS_MAX = 60_000;
+
+/** A primary that cannot replicate serves calls all the same: it is shown, and for an alert to tell. */
+export function replicaCheck(replica: Pick<AccountsReplica, "status">): Check {
+  return {
+    name: "replica",
+    problem: "the accounts are behind those of the primary",
+    run: () => {
+      const { role, lagMs, problem } = replica.status();
+      if (role === "follower" && lagMs > LAG_MS_MAX) {
+        throw new MicError("unreachable", problem ?? `${lagMs} ms behind the primary`);
+      }
+      return { role, lagMs: Math.round(lagMs), ...(problem === undefined ? {} : { problem }) };
     },
   };
 }
