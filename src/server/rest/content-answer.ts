@@ -15,6 +15,8 @@ export const REVALIDATED = "private, no-cache";
 const SAFETY: HeaderFields = {
   "x-content-type-options": "nosniff",
   "content-security-policy": "default-src 'none'; sandbox",
+  // Without a name: what the browser makes of the address is as good.
+  "content-disposition": "attachment",
 };
 
 export const CONTENT_HEADERS: Readonly<Record<string, string>> = {
