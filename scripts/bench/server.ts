@@ -28,6 +28,8 @@ export interface ServeOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** More flags of `mic serve`. */
   readonly flags?: readonly string[];
+  /** Default: the built one. */
+  readonly binary?: string;
   /** Put before the command: `taskset`, `nice`. */
   readonly prefix?: readonly string[];
 }
@@ -38,7 +40,7 @@ export async function serve(options: ServeOptions): Promise<ServedForge> {
   const child = Bun.spawn(
     [
       ...(options.prefix ?? []),
-      MIC,
+      options.binary ?? MIC,
       "serve",
       "--data",
       options.data,
