@@ -14,8 +14,10 @@ export interface LogRecord {
 
 /** Names whose values are secrets, whoever puts them into a record. */
 const SECRET_FIELD = /token|authorization|secret|password|cookie/i;
-/** Something that looks like a token inside a text. */
-const SECRET_TEXT = /\bmic_[A-Za-z0-9_-]{8,}|\bbearer +\S+/gi;
+/** The id of a token tells which one was used, and cannot be used itself. */
+const NO_SECRET_FIELD = "tokenId";
+/** Something that looks like a token, a code or a secret inside a text. */
+const SECRET_TEXT = /\bmic[rsd]?_[A-Za-z0-9_-]{8,}|\bwhsec_[A-Za-z0-9+/=]{8,}|\b(?:bearer|basic) +\S+/gi;
 const TEXT_CHARACTERS_MAX = 4096;
 
 export function createLog(clock: Clock, write: (record: LogRecord) => void): ServerLog {
@@ -52,9 +54,13 @@ function escapeNonPrintable(text: string): string {
 function cleanFields(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const clean: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(fields)) {
-    if (value !== undefined) clean[key] = SECRET_FIELD.test(key) ? "[secret]" : cleanValue(value);
+    if (value !== undefined) clean[key] = isSecretField(key) ? "[secret]" : cleanValue(value);
   }
   return clean;
+}
+
+function isSecretField(name: string): boolean {
+  return name !== NO_SECRET_FIELD && SECRET_FIELD.test(name);
 }
 
 function cleanValue(value: unknown): unknown {

@@ -19,6 +19,7 @@ import type { Encoded, Method, MethodCall } from "../methods/method.ts";
 import { enter, openCall } from "../methods/open-call.ts";
 import { chargedCaller, FAILED_PRICE } from "../network/gate.ts";
 import { BYTE_PRICE, priceOfMethod } from "../network/prices.ts";
+import { noteCaller } from "../telemetry/call-notes.ts";
 import { HttpCall } from "./http-call.ts";
 
 const PREFIX = "/mic.v1.";
@@ -60,6 +61,7 @@ async function serve(
     const method = methods.get(path);
     const price = method === undefined ? FAILED_PRICE : priceOfMethod(method);
     const principal = chargedCaller(context, request.headers.authorization, address, price);
+    noteCaller(request, principal);
     if (method === undefined) {
       throw new MicError("unsupported", `there is no method ${JSON.stringify(path.slice(0, 200))}`);
     }

@@ -24,6 +24,7 @@ import type { Answer, Encoded, Method } from "../methods/method.ts";
 import { enter, openCall } from "../methods/open-call.ts";
 import { chargedCaller } from "../network/gate.ts";
 import { BYTE_PRICE } from "../network/prices.ts";
+import { noteCaller } from "../telemetry/call-notes.ts";
 import { readOneAhead } from "./internals.ts";
 
 /** What may wait in a stream for a slow reader. */
@@ -77,6 +78,7 @@ export function authenticator(
           );
           context.authorizer.admit(principal, accessOf(definition.path));
           PRINCIPALS.set(metadata, principal);
+          noteCaller(intercepted, principal);
         } catch (error) {
           intercepted.sendStatus(toStatus(error, context, definition.path));
           return;

@@ -12,6 +12,7 @@ import { NOBODY, type Principal } from "../auth/principal.ts";
 import type { ServerContext } from "../context.ts";
 import { chargedCaller, tellStanding } from "../network/gate.ts";
 import { BYTE_PRICE, priceOfRoute } from "../network/prices.ts";
+import { noteCaller } from "../telemetry/call-notes.ts";
 import { chooseType } from "./accept.ts";
 import { type Answer, sendAnswer } from "./answer.ts";
 import { readJson } from "./body.ts";
@@ -153,6 +154,7 @@ function callerOf(
   }
   const principal = chargedCaller(context, request.headers.authorization, address, price);
   tellStanding(limits, principal, address, response);
+  noteCaller(request, principal);
   return principal;
 }
 

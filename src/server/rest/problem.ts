@@ -1,9 +1,9 @@
 /** Every failure as an RFC 9457 problem document, with the codes of the command line. */
 import { type IncomingMessage, STATUS_CODES } from "node:http";
-import { bytesToHex } from "../../core/base/bytes.ts";
 import { type ErrorCode, isMicError, MicError, type MicErrorOptions } from "../../core/base/errors.ts";
 import type { ServerContext } from "../context.ts";
 import { httpStatusOf } from "../http-status.ts";
+import { requestIdOf } from "../telemetry/call-notes.ts";
 import type { Answer, HeaderFields } from "./answer.ts";
 
 export const PROBLEM_TYPE = "application/problem+json";
@@ -12,7 +12,6 @@ const PROBLEM_HEADERS: HeaderFields = {
   "cache-control": "no-store",
   "x-content-type-options": "nosniff",
 };
-const REQUEST_ID_BYTES = 8;
 /** Members that a problem document has of itself; an error's details may not replace them. */
 const OWN_MEMBERS = new Set(["type", "title", "status", "detail", "code", "hint", "requestId"]);
 
@@ -67,7 +66,7 @@ function internalProblem(
   context: ServerContext,
   request: Pick<IncomingMessage, "method" | "url">,
 ): Answer {
-  const requestId = bytesToHex(context.random.bytes(REQUEST_ID_BYTES));
+  const requestId = requestIdOf(request, context.random);
   context.log.error("internal-error", {
     requestId,
     ...about(request),

@@ -60,6 +60,7 @@ export function tracedGrpc(tracer: Tracer): ServerInterceptor {
     intercepted.sendStatus = (sent) => {
       const code = sent.code ?? status.UNKNOWN;
       span?.set("rpc.grpc.status_code", code);
+      span?.set("enduser.id", callerOf(intercepted)?.account || undefined);
       if (SERVER_ERRORS.has(code)) span?.fail(status[code] ?? "UNKNOWN");
       sendStatus(sent);
       span?.end();
