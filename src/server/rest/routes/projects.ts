@@ -2,12 +2,11 @@
 import { z } from "zod";
 import { mintProjectId } from "../../../core/base/random.ts";
 import type { Asking } from "../../auth/owned-projects.ts";
-import type { Principal } from "../../auth/principal.ts";
 import { jsonAnswer } from "../answer.ts";
 import * as bodies from "../bodies.ts";
 import { organizationDocument, projectDocument } from "../documents.ts";
 import * as parameters from "../parameters.ts";
-import { defineRoute, type Route } from "../route.ts";
+import { type Call, defineRoute, type Route } from "../route.ts";
 import * as shapes from "../schemas.ts";
 import { pageRequest } from "./support.ts";
 
@@ -187,6 +186,10 @@ export const projectRoutes: readonly Route[] = [
 ];
 
 /** What changes something runs to its end, whether or not the client waits for it. */
-function lasting({ principal }: { readonly principal: Principal }): Asking {
-  return { principal };
+function lasting({
+  principal,
+  request,
+  state,
+}: Pick<Call<unknown, unknown, unknown>, "principal" | "request" | "state">): Asking {
+  return { principal, address: state.context.network.peerOf(request).address };
 }
