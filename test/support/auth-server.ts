@@ -83,8 +83,16 @@ export class AuthServer implements AsyncDisposable {
     fields: Readonly<Record<string, string>>,
     headers: Readonly<Record<string, string>> = {},
   ): Promise<{ readonly status: number; readonly headers: Headers; readonly body: Record<string, unknown> }> {
-    const answer = await fetch(this.url + path, { method: "POST", body: new URLSearchParams(fields), headers });
-    return { status: answer.status, headers: answer.headers, body: (await answer.json()) as Record<string, unknown> };
+    const answer = await fetch(this.url + path, {
+      method: "POST",
+      body: new URLSearchParams(fields),
+      headers,
+    });
+    return {
+      status: answer.status,
+      headers: answer.headers,
+      body: (await answer.json()) as Record<string, unknown>,
+    };
   }
 
   async pass(durationMs: number): Promise<void> {
@@ -92,7 +100,9 @@ export class AuthServer implements AsyncDisposable {
   }
 
   actions(): string[] {
-    return this.audit.map(({ principal, action, target }) => `${principal.account || "-"} ${action} ${target.split(":", 1)[0]}`);
+    return this.audit.map(
+      ({ principal, action, target }) => `${principal.account || "-"} ${action} ${target.split(":", 1)[0]}`,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -150,7 +160,10 @@ export class Visitor {
     return fields;
   }
 
-  async #ask(path: string, init: RequestInit & { readonly headers?: Readonly<Record<string, string>> }): Promise<Shown> {
+  async #ask(
+    path: string,
+    init: RequestInit & { readonly headers?: Readonly<Record<string, string>> },
+  ): Promise<Shown> {
     const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join("; ");
     const answer = await fetch(this.#base + path, {
       ...init,
