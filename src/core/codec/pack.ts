@@ -111,8 +111,30 @@ export function checkPackLength(length: number): void {
  * already; `packIndexLength` bytes follow them.
  */
 export function writeAroundFrames(bytes: Buffer, dataEnd: number, rows: PackRows): void {
+  writeHeader(bytes);
+  writeTail(bytes, dataEnd, rows);
+}
+
+/** The PACK_HEADER_BYTES before the frames. */
+export function encodePackHeader(): Uint8Array {
+  const bytes = Buffer.allocUnsafeSlow(PACK_HEADER_BYTES);
+  writeHeader(bytes);
+  return asPlainBytes(bytes);
+}
+
+/** Index and trailer of a pack of these frames, for who writes the frames by himself. */
+export function encodePackTail(rows: PackRows): Uint8Array {
+  const bytes = Buffer.allocUnsafeSlow(packIndexLength(rows));
+  writeTail(bytes, 0, rows);
+  return asPlainBytes(bytes);
+}
+
+function writeHeader(bytes: Buffer): void {
   bytes.write(PACK_MAGIC, 0, "latin1");
   bytes.writeUInt32LE(PACK_VERSION, 4);
+}
+
+function writeTail(bytes: Buffer, dataEnd: number, rows: PackRows): void {
   const { frameCount, objectCount, frameTable, objectTable } = rows;
   bytes.set(frameTable, dataEnd);
   const objectsAt = dataEnd + frameTable.length;

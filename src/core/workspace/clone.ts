@@ -25,7 +25,9 @@ import { fileError } from "./file-error.ts";
 import { probeFolding } from "./folding.ts";
 import { WorkspaceIndex } from "./index.ts";
 import { checkOutsideMeta, META_DIR, metaPath } from "./layout.ts";
+import { OBJECTS_DIR } from "./local-objects.ts";
 import { acquireWorkspaceLock } from "./lock.ts";
+import { ReceivedPacks } from "./received-packs.ts";
 import type { CloneResult } from "./results.ts";
 import { fileSystemTimeMs } from "./stat.ts";
 import { loadSettings, SETTINGS_FILE, Workspace, writeSettings } from "./workspace.ts";
@@ -181,7 +183,7 @@ async function finishClone(
     if (!ws.inProcess && settings.sparse.length === 0) await checkRoot(files, settings.salt, target);
     ensureDirectory(stage);
     // A directory is as near as a copy of it would be.
-    const received = ws.inDirectory ? undefined : ws.objects.writer("received");
+    using received = ws.inDirectory ? undefined : new ReceivedPacks(metaPath(root, OBJECTS_DIR));
     const { stats } = await stageFiles(ws, {
       files,
       stage,
@@ -191,6 +193,7 @@ async function finishClone(
       threads,
     });
     received?.finish();
+    ws.objects.refresh();
     await waitForTick(root, stats, context);
     moveIntoPlace(stage, root);
     rmSync(stage, { recursive: true, force: true });

@@ -3,8 +3,9 @@
  * they were received, what was landed from here, what merges and `undo` need. For content of the project it is
  * a cache that the forge can fill again; local edits that were overwritten are only here.
  *
- * Files are named by their purpose and pack id and never change. Many small packs are merged into one now and then, and
- * when all of them outgrow their budget, what nothing refers to any more is left out.
+ * Files are named by their purpose and a hash (the pack's, or of its index) and never change. Many small packs are
+ * merged into one now and then, and when all of them outgrow their budget, what nothing refers to any more is left
+ * out.
  */
 import { closeSync, fstatSync, openSync, readdirSync, readSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
