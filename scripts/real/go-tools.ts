@@ -29,7 +29,13 @@ const TOOLS = {
 export type GoToolName = keyof typeof TOOLS;
 
 /** What `npm run test:real` needs, quickest first. */
-export const REAL_TOOLS: readonly GoToolName[] = ["grpcurl", "versitygw", "versitygw-racy", "minio"];
+export const REAL_TOOLS: readonly GoToolName[] = [
+  "grpcurl",
+  "versitygw",
+  "versitygw-racy",
+  "minio",
+  "litestream",
+];
 
 /** Its path. Throws where there is no Go, or where its source cannot be fetched or built. */
 export function buildGoTool(name: GoToolName): string {

@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { serve } from "../bench/server.ts";
+import { accounts } from "./accounts.ts";
 import { bucketStory, STORY, type StoryOptions } from "./bucket-story.ts";
 import { Checks } from "./checks.ts";
 import { conformance } from "./conformance.ts";
@@ -37,6 +38,7 @@ const PARTS: Readonly<Record<string, Part>> = {
   kits: { title: "the conformance kits on MinIO and versitygw", run: conformance },
   storage: { title: "mic storage on MinIO and on versitygw, old and new", run: storage },
   transfers: { title: "large landings and cold starts on a bucket", run: transfers },
+  accounts: { title: "accounts of several servers, with Litestream and MinIO", run: accounts },
   cache: { title: "nginx in front of a bucket", run: httpCache },
   story: { title: "the story of a bucket on MinIO", run: (checks) => bucketStory(checks) },
   "short-story": {
