@@ -7,8 +7,8 @@ import { LOCAL_DURABILITY } from "../../src/server/auth/durability.ts";
 import { OwnedProjects } from "../../src/server/auth/owned-projects.ts";
 import type { Principal } from "../../src/server/auth/principal.ts";
 import type { ServerContext } from "../../src/server/context.ts";
-import { createNetwork } from "../../src/server/network/network.ts";
-import { readNetworkSettings } from "../../src/server/network/network-options.ts";
+import { createNetwork, type Network } from "../../src/server/network/network.ts";
+import { type NetworkFlags, readNetworkSettings } from "../../src/server/network/network-options.ts";
 
 /** A site administrator with a token for everything. */
 export function administrator(account: string): Principal {
@@ -29,7 +29,7 @@ type AccessParts = Pick<
 >;
 
 /** Nobody but administrators has a role anywhere; what they make is nobody's in particular. */
-export function accessForAdministrators(forge: Forge): AccessParts {
+export function accessForAdministrators(forge: Forge, network?: Network): AccessParts {
   const accounts = {
     roleIn: () => "owner",
     roleInOrganization: () => "owner",
@@ -38,12 +38,23 @@ export function accessForAdministrators(forge: Forge): AccessParts {
   const audit = { record: () => undefined, list: () => [] };
   const authorizer = new Authorizer({ forge, accounts, clock: systemClock });
   const projects = new OwnedProjects({ forge, accounts, authorizer, audit });
-  const network = createNetwork({
-    settings: readNetworkSettings({}, {}),
+  return {
+    accounts,
+    authorizer,
+    projects,
+    audit,
+    durability: LOCAL_DURABILITY,
+    network: network ?? networkOf({}),
+  };
+}
+
+/** What a server on this machine knows of its network, by the options of `mic serve`. */
+export function networkOf(flags: NetworkFlags): Network {
+  return createNetwork({
+    settings: readNetworkSettings(flags, {}),
     listenHost: "127.0.0.1",
     hasTls: false,
     publicUrl: undefined,
     clock: systemClock,
   });
-  return { accounts, authorizer, projects, audit, durability: LOCAL_DURABILITY, network };
 }

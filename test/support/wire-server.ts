@@ -13,6 +13,7 @@ import type { ServerContext } from "../../src/server/context.ts";
 import { addGrpcServices } from "../../src/server/grpc/services.ts";
 import { createLiveEvents } from "../../src/server/live/events.ts";
 import { notifyingForge } from "../../src/server/live/notifying-forge.ts";
+import type { Network } from "../../src/server/network/network.ts";
 import { accessForAdministrators, administrator } from "./server-access.ts";
 
 export const TOKEN = "a-token-of-the-owner";
@@ -27,6 +28,7 @@ export interface WireServerOptions {
   readonly forge?: Forge;
   /** Wraps it. */
   readonly wrap?: (forge: Forge) => Forge;
+  readonly network?: Network;
 }
 
 interface WireServerFields {
@@ -79,7 +81,7 @@ export class WireServer implements AsyncDisposable {
         if (authorization === `Bearer ${TOKEN}`) return ada;
         throw new MicError("unauthenticated", "the token is missing or not known");
       },
-      ...accessForAdministrators(forge),
+      ...accessForAdministrators(forge, options.network),
       draining: drain.signal,
       version: "0.0.0-test",
     };

@@ -1,0 +1,149 @@
+/** Budgets over gRPC and the content transport, and a client that waits as long as it is told. */
+import * as grpc from "@grpc/grpc-js";
+import { afterEach, describe, expect, test } from "vitest";
+import type { Clock } from "../../src/core/base/clock.ts";
+import { MicError } from "../../src/core/base/errors.ts";
+import type { Position, ProjectId } from "../../src/core/base/ids.ts";
+import { systemClock, systemRandom } from "../../src/core/base/system.ts";
+import { openRemoteForge } from "../../src/core/remote/remote-forge.ts";
+import { BYTE_PRICE } from "../../src/server/network/prices.ts";
+import { path, TestProject } from "../support/forge-project.ts";
+import { administrator, networkOf } from "../support/server-access.ts";
+import { TOKEN, WireServer } from "../support/wire-server.ts";
+
+let server: WireServer | undefined;
+afterEach(async () => {
+  await server?.[Symbol.asyncDispose]();
+  server = undefined;
+});
+
+/** One unit a second, 60 at once. */
+async function start(): Promise<{ server: WireServer; project: ProjectId }> {
+  const started = await WireServer.start({ network: networkOf({ rateLimit: "1,1" }) });
+  server = started;
+  const { id } = await TestProject.create(started.forge, "ada/notes");
+  return { server: started, project: id };
+}
+
+/** Takes what there is. */
+function empty({ context }: WireServer): void {
+  context.network.limits.spend(administrator("ada"), () => "127.0.0.1", 60);
+}
+
+function remote({ url, grpcAddress }: WireServer, transport: "http" | "grpc", clock: Clock = systemClock) {
+  const origin = transport === "http" ? url : `http://${grpcAddress}`;
+  return openRemoteForge(origin, { token: TOKEN, clock, random: systemRandom, transport });
+}
+
+/** A client that knows no message. */
+class RawClient implements Disposable {
+  readonly #client: grpc.Client;
+
+  constructor(address: string) {
+    this.#client = new grpc.Client(address, grpc.credentials.createInsecure());
+  }
+
+  call(method: string, request: Buffer): Promise<grpc.ServiceError | null> {
+    const metadata = new grpc.Metadata();
+    metadata.set("authorization", `Bearer ${TOKEN}`);
+    const asIs = (bytes: Buffer): Buffer => bytes;
+    return new Promise((resolve) => {
+      this.#client.makeUnaryRequest(method, asIs, asIs, request, metadata, (error) => resolve(error));
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.close();
+  }
+}
+
+/** Records what is slept, and sleeps a little. */
+function recording(): { clock: Clock; slept: number[] } {
+  const slept: number[] = [];
+  const clock: Clock = {
+    nowMs: () => systemClock.nowMs(),
+    sleep: (durationMs, signal) => {
+      slept.push(durationMs);
+      return systemClock.sleep(Math.min(durationMs, 50), signal);
+    },
+  };
+  return { clock, slept };
+}
+
+test("gRPC answers RESOURCE_EXHAUSTED before the request is read", async () => {
+  const { server: at } = await start();
+  empty(at);
+  using client = new RawClient(at.grpcAddress);
+  // No method could make anything of it.
+  const error = await client.call("/mic.v1.ContentService/Blame", Buffer.from("ffffffff", "hex"));
+  expect(error?.code).toBe(grpc.status.RESOURCE_EXHAUSTED);
+});
+
+describe.each(["http", "grpc"] as const)("over %s", (transport) => {
+  test("a budget that is used up is `rate-limited`, with the time to wait", async () => {
+    const { server: at, project } = await start();
+    empty(at);
+    at.context.network.limits.spend(administrator("ada"), () => "", 1_000);
+    await using forge = await remote(at, transport);
+    const error = await forge.getHead(project).catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(MicError);
+    expect(error).toMatchObject({
+      code: "rate-limited",
+      kind: "retry",
+      data: { retryAfterMs: expect.any(Number) },
+    });
+    // Longer than a program should wait for.
+    expect((error as MicError).data["retryAfterMs"]).toBeGreaterThan(30_000);
+  });
+
+  test("a client waits as long as it is told, and then gets its answer", async () => {
+    const { server: at, project } = await start();
+    empty(at);
+    const { clock, slept } = recording();
+    await using forge = await remote(at, transport, clock);
+    expect((await forge.getHead(project)).position).toBe(0);
+    // A tenth of a unit, one a second.
+    expect(slept.filter((ms) => ms >= 40 && ms < 100_000).length).toBeGreaterThan(0);
+  });
+
+  test("a landing that was refused for the rate lands once, later", async () => {
+    const { server: at, project } = await start();
+    empty(at);
+    await using forge = await remote(at, transport);
+    const mine = new TestProject(forge, project);
+    expect((await mine.land({ put: { a: "1" } })).position).toBe(1);
+    expect((await at.forge.getHead(project)).position).toBe(1);
+  });
+});
+
+test("bytes that are sent are charged once they were sent", async () => {
+  const spent: [string | undefined, number][] = [];
+  const network = networkOf({});
+  server = await WireServer.start({
+    network: {
+      ...network,
+      limits: {
+        charge: () => undefined,
+        attempt: () => undefined,
+        standing: () => undefined,
+        spend: ({ userId }, _address, units) => void spent.push([userId, units]),
+      },
+    },
+  });
+  const local = await TestProject.create(server.forge, "ada/notes");
+  const bytes = new Uint8Array(8 << 20).map((_, i) => (i * 2654435761) >>> 13);
+  await local.land({ put: { large: bytes } });
+  for (const transport of ["http", "grpc"] as const) {
+    spent.length = 0;
+    await using forge = await remote(server, transport);
+    const found = await forge.getPath(local.id, 1 as Position, path("large"));
+    if (found?.kind !== "entry") throw new Error("not found");
+    let received = 0;
+    for await (const part of forge.readFile(local.id, found)) received += part.length;
+    expect(received).toBe(bytes.length);
+    const sum = () => spent.reduce((total, [, units]) => total + units, 0);
+    await expect.poll(() => sum() / (bytes.length * BYTE_PRICE)).toBeGreaterThan(0.9);
+    expect(sum() / (bytes.length * BYTE_PRICE)).toBeLessThan(1.2);
+    expect(spent.every(([userId]) => userId === administrator("ada").userId)).toBe(true);
+  }
+});
