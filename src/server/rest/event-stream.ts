@@ -73,7 +73,8 @@ async function writeEvents(
     }
   } finally {
     clearInterval(heartbeat);
-    if (!signal.aborted && !response.destroyed) {
+    // Also when the token has ended: the client is still there.
+    if (!response.destroyed) {
       response.end(state.context.draining.aborted ? ": the server is stopping\n\n" : undefined);
     }
   }
