@@ -1,8 +1,19 @@
-/** A process beside the test that opens the accounts of a data directory: `open DIRECTORY` prints what it minted. */
+/**
+ * A process beside the test that opens the accounts of a data directory: `open DIRECTORY` prints the token that it
+ * made for the owner, `tokens DIRECTORY NAME COUNT` makes a user and prints each of its tokens once it is made.
+ */
+import { writeSync } from "node:fs";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import { openAccounts } from "../../src/server/auth/owner-token.ts";
 
-const [command, dataDirectory] = process.argv.slice(2);
-if (command !== "open") throw new Error(`no command ${command}`);
+const [command, dataDirectory, name, count] = process.argv.slice(2);
 using opened = openAccounts({ dataDirectory: dataDirectory!, clock: systemClock, random: systemRandom });
-process.stdout.write(`${opened.minted ?? ""}\n`);
+const { accounts, minted } = opened;
+if (command === "open") writeSync(1, `${minted ?? ""}\n`);
+else {
+  const { id } = await accounts.createUser({ name: name! });
+  for (let made = 0; made < Number(count); made++) {
+    const { secret } = accounts.createToken({ user: id, kind: "personal", name: "t", scope: "read" });
+    writeSync(1, `${secret}\n`);
+  }
+}
