@@ -18,7 +18,7 @@ export interface DeviceSignIn {
   readonly scope: string;
   readonly openBrowser: boolean;
   readonly clock: Clock;
-  readonly output: Output;
+  readonly output: Pick<Output, "tell" | "warn" | "errStyle">;
   readonly platform: NodeJS.Platform;
   readonly signal: AbortSignal;
 }
@@ -58,7 +58,7 @@ export async function signInByDevice(rest: RestClient, options: DeviceSignIn): P
 /** On stderr, with `--json` and `--quiet` too: without it nobody can go on. */
 function show(
   { userCode, verificationUri, verificationUriComplete }: DeviceAuthorization,
-  output: Output,
+  output: DeviceSignIn["output"],
 ): void {
   const { errStyle } = output;
   output.tell(
