@@ -57,7 +57,7 @@ export function isRedirectUri(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const url = new URL(text);
   if (url.username !== "" || url.password !== "") return false;
-  if (text.startsWith("https://")) return url.hostname !== "";
+  if (text.startsWith("https:")) return /^https:\/\/[^/]/.test(text);
   return LOOPBACK.test(text) || PRIVATE_USE.test(text);
 }
 
