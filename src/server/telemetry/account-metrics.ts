@@ -1,9 +1,11 @@
 /** How signing in goes: counted where accounts are asked, whoever asks. */
 import { isMicError } from "../../core/base/errors.ts";
-import type { Accounts } from "../auth/accounts.ts";
+import type { Accounts, TokenKind } from "../auth/accounts.ts";
 import type { AuthDatabase } from "../auth/database/auth-database.ts";
 import type { AccountsReplica } from "../auth/replica/accounts-replica.ts";
 import { Counter, Gauge, type Metric, Readings } from "../metrics.ts";
+
+const TOKEN_KINDS: readonly TokenKind[] = ["personal", "access", "refresh", "session"];
 
 /** Changes the methods of `accounts`, so that everyone who was given it is covered. */
 export function countAccounts(
@@ -41,7 +43,8 @@ function tokenReadings(database: AuthDatabase, nowMs: () => number): Metric {
     "SELECT kind, count(*) AS count FROM tokens WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?) GROUP BY kind";
   return new Readings("gauge", "mic_tokens", "Tokens that are valid, by kind", () => {
     const rows = database.prepare(text).all(nowMs()) as { readonly kind: string; readonly count: number }[];
-    return rows.map(({ kind, count }) => ["", `kind="${kind}"`, count] as const);
+    const counts = new Map(rows.map(({ kind, count }) => [kind, count]));
+    return TOKEN_KINDS.map((kind) => ["", `kind="${kind}"`, counts.get(kind) ?? 0] as const);
   });
 }
 

@@ -39,6 +39,7 @@ export interface Readiness {
 const STANDS_MS = 1_000;
 /** A check that takes longer has failed. */
 export const CHECK_MS_MAX = 5_000;
+const LATE = Symbol("late");
 /** Between two lines in the log about the same check. */
 const QUIET_MS = 60_000;
 
@@ -84,13 +85,12 @@ export class ReadinessChecks {
     const startedAt = elapsedMs();
     const over = new AbortController();
     const late = clock.sleep(CHECK_MS_MAX, over.signal).then(
-      () => {
-        throw new MicError("unreachable", `no answer within ${CHECK_MS_MAX} ms`);
-      },
-      () => undefined,
+      () => LATE,
+      () => LATE,
     );
     try {
       const detail = await Promise.race([run(over.signal), late]);
+      if (typeof detail === "symbol") throw new MicError("unreachable", `no answer within ${CHECK_MS_MAX} ms`);
       const ms = Math.round(elapsedMs() - startedAt);
       return detail === undefined ? { name, ok: true, ms } : { name, ok: true, ms, detail };
     } catch (error) {

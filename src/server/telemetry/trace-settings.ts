@@ -44,6 +44,7 @@ export function readTraceSettings(env: Environment): TraceSettings | undefined {
   if (base === undefined && own === undefined && exporter === undefined) return undefined;
   const warnings: string[] = [];
   checkProtocol(env, warnings);
+  const queueMax = readCount(env, "OTEL_BSP_MAX_QUEUE_SIZE", 1) ?? 2048;
   return {
     endpoint:
       own === undefined
@@ -60,8 +61,8 @@ export function readTraceSettings(env: Environment): TraceSettings | undefined {
       10_000,
     sampler: readSampler(env),
     resource: readResource(env),
-    queueMax: readCount(env, "OTEL_BSP_MAX_QUEUE_SIZE", 1) ?? 2048,
-    batchMax: readCount(env, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1) ?? 512,
+    queueMax,
+    batchMax: Math.min(readCount(env, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1) ?? 512, queueMax),
     delayMs: readCount(env, "OTEL_BSP_SCHEDULE_DELAY", 1) ?? 5_000,
     warnings,
   };
