@@ -90,7 +90,8 @@ export class ReadinessChecks {
     );
     try {
       const detail = await Promise.race([run(over.signal), late]);
-      if (typeof detail === "symbol") throw new MicError("unreachable", `no answer within ${CHECK_MS_MAX} ms`);
+      if (typeof detail === "symbol")
+        throw new MicError("unreachable", `no answer within ${CHECK_MS_MAX} ms`);
       const ms = Math.round(elapsedMs() - startedAt);
       return detail === undefined ? { name, ok: true, ms } : { name, ok: true, ms, detail };
     } catch (error) {
