@@ -1,7 +1,10 @@
-/** The running server on a hostile network: RELIABILITY.md 44 to 48 and the limits of docs/network.md. */
+/** The running server on a hostile network: RELIABILITY.md 40 and 44 to 48 and the limits of docs/network.md. */
+import { copyFileSync, mkdirSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
+import { type AddressInfo, createServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { beforeAll, describe, expect, test } from "vitest";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import type { Forge } from "../../src/core/forge/forge.ts";
@@ -76,6 +79,105 @@ beforeAll(async () => {
 async function expectAlive(at = served): Promise<void> {
   expect((await ask(at, "GET", `${PUBLIC}/head`)).status).toBe(200);
 }
+
+describe("40: addresses that strangers write", () => {
+  /** Counts connections, and answers each request. */
+  async function listen(answer: string): Promise<{ port: number; connections: () => number } & Disposable> {
+    let connections = 0;
+    const server = createServer((socket) => {
+      connections++;
+      socket.on("error", () => undefined);
+      socket.once("data", () => socket.end(answer));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return {
+      port: (server.address() as AddressInfo).port,
+      connections: () => connections,
+      [Symbol.dispose]: () => void server.close(),
+    };
+  }
+
+  async function createWebhook(at: Served, url: string): Promise<Answer> {
+    const body = JSON.stringify({ url });
+    const headers = { ...BEARER, "content-type": "application/json", "content-length": String(body.length) };
+    return await ask(at, "POST", `${PUBLIC}/webhooks`, headers, body);
+  }
+
+  test("a webhook never reaches what only this machine can reach", async () => {
+    using inside = await listen("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    const hosts = [
+      "127.0.0.1",
+      "localhost",
+      "localhost.",
+      "0.0.0.0",
+      "2130706433",
+      "0x7f000001",
+      "0177.0.0.1",
+      "127.1",
+      "[::1]",
+      "[::]",
+      "[::ffff:127.0.0.1]",
+      "[::ffff:7f00:1]",
+      "[64:ff9b::7f00:1]",
+      "[2002:7f00:1::]",
+    ];
+    const urls = [
+      ...hosts.map((host) => `http://${host}:${inside.port}/`),
+      "http://169.254.169.254/latest/meta-data/",
+      "http://[fd00:ec2::254]/",
+      "http://10.0.0.1/",
+      "http://[fe80::1]/",
+      "file:///etc/passwd",
+      "ftp://example.com/",
+      "https://user:secret@example.com/",
+      "http://example.com:25/",
+    ];
+    for (const url of urls) {
+      const { status } = await createWebhook(served, url);
+      expect([url, [400, 403].includes(status)]).toEqual([url, true]);
+    }
+    expect(inside.connections()).toBe(0);
+  });
+
+  test("nor does the document of an OAuth client", async () => {
+    using inside = await listen("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    for (const host of ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"]) {
+      const client = encodeURIComponent(`https://${host}:${inside.port}/client.json`);
+      const answer = await ask(
+        served,
+        "GET",
+        `/oauth/authorize?response_type=code&client_id=${client}&redirect_uri=https%3A%2F%2Fapp.example%2F&code_challenge=${"a".repeat(43)}&code_challenge_method=S256`,
+      );
+      expect(answer.headers["location"] ?? "").not.toContain("app.example");
+    }
+    expect(inside.connections()).toBe(0);
+  });
+
+  test("an operator can allow an address; where that redirects to is not asked", async () => {
+    using secret = await listen("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    using hook = await listen(
+      `HTTP/1.1 307 Temporary Redirect\r\nlocation: http://localhost:${secret.port}/\r\ncontent-length: 0\r\n\r\n`,
+    );
+    const open = await Served.start(world, {
+      data: "hooks",
+      args: ["--allow-outbound", `127.0.0.1:${hook.port}`],
+    });
+    await prepare(open);
+    expect((await createWebhook(open, `http://127.0.0.1:${secret.port}/`)).status).toBe(403);
+    const made = await createWebhook(open, `http://127.0.0.1:${hook.port}/`);
+    expect(made.status).toBe(201);
+    const { id } = JSON.parse(made.text);
+    const pinged = await ask(open, "POST", `${PUBLIC}/webhooks/${id}/ping`, {
+      ...BEARER,
+      "content-length": "0",
+    });
+    expect(pinged.status).toBe(202);
+    await expect.poll(() => hook.connections(), { timeout: 10_000 }).toBeGreaterThan(0);
+    await delay(500);
+    expect(secret.connections()).toBe(0);
+    await open.end("SIGTERM");
+  }, 30_000);
+});
 
 describe("44: files that a browser could run", () => {
   test.each(Object.keys(FILES))("%j comes as bytes, sandboxed, not sniffed, to be saved", async (name) => {
@@ -163,6 +265,51 @@ describe("45: pages of other sites, and names of others", () => {
     });
     expect(preflight.headers["access-control-allow-headers"]).toBeUndefined();
   });
+
+  test("a server that others reach takes any name for calls, and for pages only its own", async () => {
+    const anywhere = ["--listen", "0.0.0.0:0", "--insecure-listen"];
+    const untold = await Served.start(world, { data: "untold", args: anywhere });
+    const at = async (server: Served, path: string, host: string) =>
+      (await ask(server, "GET", path, { host, ...BEARER })).status;
+    expect(await at(untold, "/api/mic/projects", "forge.example")).toBe(200);
+    expect(await at(untold, "/login", "forge.example")).toBe(421);
+    expect(await at(untold, "/login", "127.0.0.1")).toBe(200);
+    await untold.end("SIGTERM");
+    const told = await Served.start(world, {
+      data: "untold",
+      args: [...anywhere, "--public-url", "https://forge.example", "--allowed-host", "inner.example"],
+    });
+    expect(await at(told, "/api/mic/projects", "forge.example")).toBe(200);
+    expect(await at(told, "/login", "forge.example")).toBe(200);
+    expect(await at(told, "/login", "inner.example:80")).toBe(200);
+    expect(await at(told, "/api/mic/projects", "evil.example")).toBe(421);
+    await told.end("SIGTERM");
+  }, 30_000);
+
+  test("pages of an allowed origin call the API, and no page of theirs signs in", async () => {
+    const origin = "https://app.example";
+    const open = await Served.start(world, { data: "cors", args: ["--cors-origin", origin] });
+    const preflight = await ask(open, "OPTIONS", "/api/mic/projects", {
+      origin,
+      "access-control-request-method": "POST",
+      "access-control-request-headers": "authorization,content-type",
+    });
+    expect(preflight.status).toBe(204);
+    expect(preflight.headers).toMatchObject({
+      "access-control-allow-origin": origin,
+      "access-control-allow-headers": expect.stringContaining("authorization"),
+    });
+    const listed = await ask(open, "GET", "/api/mic/projects", { origin, ...BEARER });
+    expect([listed.status, listed.headers["access-control-allow-origin"]]).toEqual([200, origin]);
+    expect(listed.headers["access-control-allow-credentials"]).toBeUndefined();
+    const body = "login=ada&password=x";
+    const type = {
+      "content-type": "application/x-www-form-urlencoded",
+      "content-length": String(body.length),
+    };
+    expect((await ask(open, "POST", "/login", { origin, ...type }, body)).status).toBe(403);
+    await open.end("SIGTERM");
+  }, 30_000);
 
   test("options of the network are checked before anything is opened", () => {
     for (const args of [
@@ -398,3 +545,31 @@ describe("budgets of callers", () => {
     expect(metrics.text).toMatch(/reason="rate-calls"\} [1-9]/);
   }, 120_000);
 });
+
+test("a renewed certificate is served without a restart, and TLS before 1.2 never", async () => {
+  const given = (name: string): string => new URL(`../support/tls/${name}`, import.meta.url).pathname;
+  mkdirSync(world.path("tls"), { recursive: true });
+  copyFileSync(given("cert.pem"), world.path("tls", "cert.pem"));
+  copyFileSync(given("key.pem"), world.path("tls", "key.pem"));
+  const secure = await Served.start(world, {
+    data: "tls-data",
+    args: ["--tls-cert", world.path("tls", "cert.pem"), "--tls-key", world.path("tls", "key.pem")],
+  });
+  const shake = (options: ConnectionOptions = {}): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const socket = connectTls(
+        { host: "127.0.0.1", port: secure.port, rejectUnauthorized: false, ...options },
+        () => {
+          resolve(String(socket.getPeerCertificate().subject.CN));
+          socket.destroy();
+        },
+      );
+      socket.once("error", reject);
+    });
+  expect(await shake()).toBe("localhost");
+  await expect(shake({ minVersion: "TLSv1", maxVersion: "TLSv1.1" })).rejects.toThrow();
+  copyFileSync(given("renewed-key.pem"), world.path("tls", "key.pem"));
+  copyFileSync(given("renewed-cert.pem"), world.path("tls", "cert.pem"));
+  await expect.poll(() => shake(), { timeout: 15_000, interval: 250 }).toBe("renewed");
+  await secure.end("SIGTERM");
+}, 30_000);
