@@ -1,6 +1,7 @@
 /** Every failure as an RFC 9457 problem document, with the codes of the command line. */
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import { type ErrorCode, isMicError, MicError, type MicErrorOptions } from "../../core/base/errors.ts";
+import { bearerChallenge } from "../auth/oauth/origin.ts";
 import type { ServerContext } from "../context.ts";
 import { httpStatusOf } from "../http-status.ts";
 import { requestIdOf } from "../telemetry/call-notes.ts";
@@ -33,11 +34,7 @@ export class HttpError extends MicError {
 }
 
 /** What is not a `MicError`, and every `internal` one, is logged under an id and tells the caller that id only. */
-export function problemAnswer(
-  error: unknown,
-  context: ServerContext,
-  request: Pick<IncomingMessage, "method" | "url">,
-): Answer {
+export function problemAnswer(error: unknown, context: ServerContext, request: IncomingMessage): Answer {
   if (!isMicError(error) || error.code === "internal") return internalProblem(error, context, request);
   const status = error instanceof HttpError ? error.status : httpStatusOf(error.code);
   if (status >= 500)
@@ -56,7 +53,7 @@ export function problemAnswer(
   return {
     kind: "text",
     status,
-    headers: { ...PROBLEM_HEADERS, ...headersOf(error) },
+    headers: { ...PROBLEM_HEADERS, ...headersOf(error, context, request) },
     text: JSON.stringify(members, plainNumbers),
   };
 }
@@ -90,9 +87,14 @@ function internalProblem(
   };
 }
 
-function headersOf(error: MicError): Readonly<Record<string, string>> {
+function headersOf(
+  error: MicError,
+  context: ServerContext,
+  request: IncomingMessage,
+): Readonly<Record<string, string>> {
   if (error instanceof HttpError) return error.headers;
-  if (error.code === "unauthenticated") return { "www-authenticate": 'Bearer realm="mic"' };
+  if (error.code === "unauthenticated")
+    return { "www-authenticate": bearerChallenge(context.network.originOf(request)) };
   if (error.code === "rate-limited") {
     return { "retry-after": String(Math.max(1, Math.ceil(Number(error.data["retryAfterMs"] ?? 0) / 1000))) };
   }
