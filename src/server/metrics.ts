@@ -164,9 +164,9 @@ export class ServerMetrics {
       new Gauge("mic_connections", "Open connections", gauges.connections),
       new Gauge("mic_calls", "Calls and live streams that are running", gauges.calls),
       new Gauge("process_resident_memory_bytes", "Resident memory", () => process.memoryUsage.rss()),
-      new Gauge("process_cpu_seconds", "Processor time used", () => {
+      new Readings("counter", "process_cpu_seconds_total", "Processor time used", () => {
         const { user, system } = process.cpuUsage();
-        return (user + system) / 1e6;
+        return [["", NO_LABELS, (user + system) / 1e6]];
       }),
       new Gauge("process_start_time_seconds", "Start of the process, Unix time", () => startedAtMs / 1000),
     ];

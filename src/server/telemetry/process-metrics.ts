@@ -1,29 +1,63 @@
 /** What a process says of itself, under the names that Prometheus's clients use. */
 import { readdirSync, readFileSync } from "node:fs";
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Gauge, type Metric, Readings } from "../metrics.ts";
 
 const DESCRIPTORS = "/proc/self/fd";
 const LIMITS = "/proc/self/limits";
 
+/** A timer that is late tells how long everything else waited, too. */
+const TICK_MS = 100;
+
+/** How late timers are: the mean and the most since it was last read. */
+class LoopLag implements Disposable {
+  readonly #timer: NodeJS.Timeout;
+  #dueAt = performance.now() + TICK_MS;
+  #ticks = 0;
+  #sumMs = 0;
+  #mostMs = 0;
+
+  constructor() {
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#timer.unref();
+  }
+
+  read(): { readonly mean: number; readonly most: number } {
+    const mean = this.#ticks === 0 ? 0 : this.#sumMs / this.#ticks;
+    const most = this.#mostMs;
+    this.#ticks = 0;
+    this.#sumMs = 0;
+    this.#mostMs = 0;
+    return { mean, most };
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    const lateMs = Math.max(0, now - this.#dueAt);
+    this.#dueAt = now + TICK_MS;
+    this.#ticks++;
+    this.#sumMs += lateMs;
+    this.#mostMs = Math.max(this.#mostMs, lateMs);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
+
 /** Beside those of ServerMetrics. Disposing of it ends its measuring. */
 export function processMetrics(): Disposable & { readonly metrics: readonly Metric[] } {
-  const delay = monitorEventLoopDelay({ resolution: 20 });
-  delay.enable();
-  const seconds = (nanoseconds: number): number => (Number.isFinite(nanoseconds) ? nanoseconds / 1e9 : 0);
+  const lag = new LoopLag();
   const metrics: Metric[] = [
     new Readings(
       "gauge",
       "mic_event_loop_lag_seconds",
-      "How late the event loop was since it was last asked",
+      "How late timers were since this was last read",
       () => {
-        const lines = [
-          ["", 'quantile="0.5"', seconds(delay.percentile(50))],
-          ["", 'quantile="0.99"', seconds(delay.percentile(99))],
-          ["", 'quantile="1"', seconds(delay.max)],
-        ] as const;
-        delay.reset();
-        return lines;
+        const { mean, most } = lag.read();
+        return [
+          ["", 'stat="mean"', mean / 1000],
+          ["", 'stat="max"', most / 1000],
+        ];
       },
     ),
     new Gauge("mic_heap_bytes", "Memory of the JavaScript heap in use", () => process.memoryUsage().heapUsed),
@@ -35,7 +69,7 @@ export function processMetrics(): Disposable & { readonly metrics: readonly Metr
       new Gauge("process_max_fds", "File descriptors that may be open", () => most),
     );
   }
-  return { metrics, [Symbol.dispose]: () => delay.disable() };
+  return { metrics, [Symbol.dispose]: () => lag[Symbol.dispose]() };
 }
 
 /** Undefined where the system does not say, as outside Linux. */
