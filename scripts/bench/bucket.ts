@@ -10,6 +10,8 @@ export interface BenchBucket extends AsyncDisposable {
   readonly flags: readonly string[];
   /** `s3://bench/…` */
   address(project: string): string;
+  /** Of the object server. */
+  readonly pid: number;
   /** Requests that the object server has answered, by name. */
   requests(): Promise<ReadonlyMap<string, number>>;
 }
@@ -26,6 +28,7 @@ export async function openBucket(roundTripMs = 0): Promise<BenchBucket> {
     env,
     flags: ["--s3-bucket", BUCKET],
     address: (project) => `s3://${BUCKET}/${project}`,
+    pid: server.pid,
     requests: () => readRequests(server),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
