@@ -39,7 +39,7 @@ export const define: DefineCommand = (command, bind) => {
       "believe what these proxies say of a caller's address, e.g. 10.0.0.0/8",
     )
     .option("--cors-origin <origins>", "let pages of these origins call the API (default: none)")
-    .option("--rate-limit <n[,m]>", "units a second for an address and for a user, or off (default: 50,1000)")
+    .option("--rate-limit <n[,m]>", "units a second for an address and for a user, or off (default: 20,1000)")
     .option("--allow-outbound <hosts>", "let webhooks reach these hosts and ranges, which are not public")
     .addHelpText(
       "after",
@@ -56,6 +56,8 @@ export const define: DefineCommand = (command, bind) => {
         "STORAGE_CDN_TIMEOUT_MS, STORAGE_PRESIGNED;",
         "credentials as AWS's tools find them. Any number of servers and commands may",
         "work on one bucket at the same time.",
+        "MIC_PUBLIC_URL, MIC_ALLOWED_HOSTS, MIC_TRUSTED_PROXIES, MIC_CORS_ORIGINS,",
+        "MIC_RATE_LIMIT and MIC_ALLOW_OUTBOUND stand for the flags of the network.",
         "",
         "The first start makes the owner token and prints it once; MIC_OWNER_TOKEN",
         "sets one instead. SIGTERM and SIGINT let running calls finish; a second one",

@@ -1,12 +1,13 @@
 /**
- * What a call costs its caller's budget, in units: one is about a millisecond of a processor's time on a small
- * server. Cheap is what agents and clones do all day; dear is what walks history or trees for one answer.
+ * What a call costs its caller's budget, in units: about a millisecond of a processor's time on a small server, and
+ * more where nobody but a scraper would do it all day.
  *
  * | price | calls |
  * | --- | --- |
  * | 0.1 | heads, single entries, landings and what belongs to a session, content by hash, writes, live streams |
- * | 1 | what is not named here; a clone's list; content in bulk, of which each call carries many megabytes |
- * | 5 | pages of trees, landings, projects, sessions |
+ * | 0.5 | content in bulk: a clone makes one such call, whatever its size |
+ * | 1 | what is not named here |
+ * | 2 | pages of trees, landings, projects, sessions |
  * | 20 | differences |
  * | 50 | blame, archives, a check of a whole project |
  *
@@ -15,13 +16,14 @@
 import type { Method } from "../methods/method.ts";
 
 const CHEAP = 0.1;
+const BULK = 0.5;
 const PLAIN = 1;
-const PAGE = 5;
+const PAGE = 2;
 const DIFFERENCE = 20;
 const SEARCH = 50;
 
-/** 0.02 for a MiB: who receives 10 Gbit/s spends 24 units a second. */
-export const BYTE_PRICE = 0.02 / (1 << 20);
+/** 0.005 for a MiB: who receives 10 Gbit/s spends 6 units a second. */
+export const BYTE_PRICE = 0.005 / (1 << 20);
 
 /** By the name of a gRPC method, without its service. */
 const PRICE_OF_METHOD: Readonly<Record<string, number>> = {
@@ -39,9 +41,9 @@ const PRICE_OF_METHOD: Readonly<Record<string, number>> = {
   WatchLandings: CHEAP,
   GetProject: CHEAP,
   GetOrganization: CHEAP,
-  ListEntries: PLAIN,
-  Fetch: PLAIN,
-  ReadObjects: PLAIN,
+  ListEntries: BULK,
+  Fetch: BULK,
+  ReadObjects: BULK,
   GetTree: PAGE,
   ListLandings: PAGE,
   ListProjects: PAGE,
@@ -73,7 +75,7 @@ const PRICE_OF_ROUTE: Readonly<Record<string, number>> = {
   recordConversation: CHEAP,
   abandonSession: CHEAP,
   landSession: CHEAP,
-  getPack: PLAIN,
+  getPack: BULK,
   listTree: PAGE,
   listLandings: PAGE,
   listProjects: PAGE,

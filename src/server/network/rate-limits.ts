@@ -4,7 +4,7 @@
  *
  * | who | units a second | at once |
  * | --- | --- | --- |
- * | an address without a token (IPv6: a /64) | 50 | 3,000 |
+ * | an address without a token (IPv6: a /64) | 20 | 1,200 |
  * | a user, over all tokens | 1,000 | 60,000 |
  *
  * | attempts | at once | then one every |
@@ -50,7 +50,7 @@ export interface RateSettings {
   readonly signedIn: number;
 }
 
-export const RATES_DEFAULT: RateSettings = { anonymous: 50, signedIn: 1_000 };
+export const RATES_DEFAULT: RateSettings = { anonymous: 20, signedIn: 1_000 };
 const BURST_SECONDS = 60;
 const KEYS_MAX = 50_000;
 
