@@ -11,6 +11,7 @@ import {
   readAccount,
   readAuditEntry,
   readMember,
+  readNewToken,
   readPage,
   readToken,
   readUser,
@@ -66,11 +67,7 @@ export class AccountClient implements AccountAdmin {
   async createToken(
     request: NewTokenRequest,
   ): Promise<{ readonly token: TokenDocument; readonly secret: string }> {
-    const document = (await this.#call("POST", `${ACCOUNT}/tokens`, request)) as Record<string, unknown>;
-    const { secret, token } = document ?? {};
-    if (typeof secret === "string") return { token: readToken(token ?? document), secret };
-    // The secret under the name that OAuth gives it.
-    return { token: readToken(document), secret: String(token) };
+    return readNewToken(await this.#call("POST", `${ACCOUNT}/tokens`, request));
   }
 
   async revokeToken(id: string): Promise<void> {
@@ -98,8 +95,8 @@ export class AccountClient implements AccountAdmin {
   }
 
   /** Also changes the role of one who is a member. */
-  async setMember(of: MembersOf, user: string, role: MemberRole): Promise<void> {
-    await this.#call("PUT", `${membersPath(of)}/${encodeURIComponent(user)}`, { role });
+  async setMember(of: MembersOf, user: string, role: MemberRole): Promise<MemberDocument> {
+    return readMember(await this.#call("PUT", `${membersPath(of)}/${encodeURIComponent(user)}`, { role }));
   }
 
   async removeMember(of: MembersOf, user: string): Promise<void> {

@@ -39,7 +39,6 @@ export interface AccountDocument {
 
 export interface MemberDocument {
   readonly user: string;
-  readonly email: string | null;
   readonly role: string;
 }
 
@@ -66,8 +65,8 @@ export function readUser(value: unknown): UserDocument {
     id: text(user, "id") ?? "",
     name: requiredText(user, "name"),
     email: text(user, "email"),
-    siteAdmin: user["isSiteAdmin"] === true || user["siteAdmin"] === true,
-    disabled: user["disabled"] === true || text(user, "disabledAt") !== null,
+    siteAdmin: user["isSiteAdmin"] === true,
+    disabled: text(user, "disabledAt") !== null,
     createdAt: text(user, "createdAt"),
   };
 }
@@ -88,6 +87,12 @@ export function readToken(value: unknown): TokenDocument {
 }
 
 /** Errors: `corrupt`. */
+export function readNewToken(value: unknown): { readonly token: TokenDocument; readonly secret: string } {
+  const made = members(value, "a new token");
+  return { token: readToken(made["token"]), secret: requiredText(made, "secret") };
+}
+
+/** Errors: `corrupt`. */
 export function readAccount(value: unknown): AccountDocument {
   const account = members(value, "an account");
   const { name, email, siteAdmin } = readUser(value);
@@ -103,13 +108,7 @@ export function readAccount(value: unknown): AccountDocument {
 /** Errors: `corrupt`. */
 export function readMember(value: unknown): MemberDocument {
   const member = members(value, "a member");
-  const { user } = member;
-  const nested = typeof user === "object" && user !== null ? readUser(user) : undefined;
-  return {
-    user: nested?.name ?? requiredText(member, typeof user === "string" ? "user" : "name"),
-    email: nested?.email ?? text(member, "email"),
-    role: requiredText(member, "role"),
-  };
+  return { user: requiredText(member, "user"), role: requiredText(member, "role") };
 }
 
 /** Errors: `corrupt`. */

@@ -1,10 +1,11 @@
-/** `mic org create|list|get`. */
+/** `mic org create|list|get|member`. */
 import type { OrganizationInfo } from "../../core/forge/forge.ts";
 import { chooseForge } from "../choose-forge.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
 import type { Invocation } from "../invocation.ts";
 import { formatDay, toRfc3339 } from "../render/time.ts";
 import { escapeLine, firstLine, padEnd, truncate } from "../text.ts";
+import { defineOrganizationMember } from "./member.ts";
 
 interface CreateOptions {
   readonly description?: string;
@@ -18,6 +19,7 @@ export const define: DefineCommand = (command, bind) => {
     .action(bind(create));
   command.command("list").description("list organizations").action(bind(list));
   command.command("get <name>").description("show one organization").action(bind(get));
+  defineOrganizationMember(command, bind);
   command.addHelpText(
     "after",
     examples('mic org create acme -d "Makers of everything"', "mic org list --server /srv/forge"),

@@ -1,4 +1,4 @@
-/** `mic project create|list|get|update|delete`. */
+/** `mic project create|list|get|update|delete|member`. */
 import { mintProjectId } from "../../core/base/random.ts";
 import { systemRandom } from "../../core/base/system.ts";
 import type { Forge, ProjectInfo, Visibility } from "../../core/forge/forge.ts";
@@ -10,6 +10,7 @@ import type { Invocation } from "../invocation.ts";
 import { formatDay, formatMinute, toRfc3339 } from "../render/time.ts";
 import { resolveTarget } from "../target-address.ts";
 import { escapeLine, firstLine, padEnd, plural, truncate } from "../text.ts";
+import { defineProjectMember } from "./member.ts";
 
 interface VisibilityOptions {
   readonly public?: boolean;
@@ -60,6 +61,7 @@ export const define: DefineCommand = (command, bind) => {
     .command("delete <address>")
     .description("delete a project; asks first, or needs --yes")
     .action(bind(remove));
+  defineProjectMember(command, bind);
   command.addHelpText(
     "after",
     examples(
@@ -67,6 +69,7 @@ export const define: DefineCommand = (command, bind) => {
       ["mic project create /srv/forge/ada/notes", "as `git init --bare`"],
       "mic project list --server /srv/forge",
       ["mic project update ada/notes --name ada/log", "ada/notes still leads there"],
+      ["mic project member add bob --role read", "to the workspace's project"],
     ),
   );
 };

@@ -89,11 +89,11 @@ export class OfflineAccountAdmin implements AsyncDisposable {
     const { disabled, siteAdmin, password } = change;
     if (password !== undefined) {
       await this.#accounts.setPassword(user.id, password);
-      this.#record("user.password-reset", user);
+      this.#record("password.reset", user);
     }
     if (siteAdmin !== undefined) {
       this.#accounts.setSiteAdmin(user.id, siteAdmin);
-      this.#record("user.changed", user, { siteAdmin });
+      this.#record(siteAdmin ? "user.promoted" : "user.demoted", user);
     }
     if (disabled !== undefined) {
       this.#accounts.setDisabled(user.id, disabled);
@@ -118,8 +118,8 @@ export class OfflineAccountAdmin implements AsyncDisposable {
     return { items, next: items.length === limit ? String(items.at(-1)?.id) : undefined };
   }
 
-  #record(action: string, { name }: User, detail: Readonly<Record<string, unknown>> = {}): void {
-    this.#audit.record({ principal: NOBODY, address: ADDRESS, action, target: `user:${name}`, detail });
+  #record(action: string, { name }: User): void {
+    this.#audit.record({ principal: NOBODY, address: ADDRESS, action, target: `user:${name}` });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
