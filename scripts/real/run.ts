@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { serve } from "../bench/server.ts";
 import { accounts } from "./accounts.ts";
+import { browser } from "./browser.ts";
 import { bucketStory, STORY, type StoryOptions } from "./bucket-story.ts";
 import { Checks } from "./checks.ts";
 import { conformance } from "./conformance.ts";
@@ -35,6 +36,7 @@ const SHORT_STORY: StoryOptions = {
 
 const PARTS: Readonly<Record<string, Part>> = {
   sessions: { title: "sessions over gRPC with grpcurl and over REST with curl", run: sessions },
+  browser: { title: "signing in with a real browser", run: browser },
   kits: { title: "the conformance kits on MinIO and versitygw", run: conformance },
   storage: { title: "mic storage on MinIO and on versitygw, old and new", run: storage },
   transfers: { title: "large landings and cold starts on a bucket", run: transfers },

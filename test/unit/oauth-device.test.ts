@@ -41,7 +41,10 @@ describe("the device flow", () => {
     expect(page.text).toContain(`<p class="code">${device["user_code"]}</p>`);
     expect(page.text).toContain("<dd>127.0.0.1</dd>");
     const done = await alice.post("/device", { decision: "approve" });
-    expect([done.status, done.text]).toEqual([200, expect.stringContaining("mic is signed in")]);
+    expect([done.status, done.text]).toEqual([
+      200,
+      expect.stringContaining("Go back to mic on the command line"),
+    ]);
     await server.pass(5_000);
     const given = await poll(device);
     expect(given).toMatchObject({

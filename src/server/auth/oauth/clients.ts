@@ -20,7 +20,7 @@ const IDLE_MS = 30 * 24 * 3_600_000;
 const BUILT_IN: Client = {
   id: "mic-cli",
   origin: "built-in",
-  name: "mic",
+  name: "mic on the command line",
   redirectUris: ["http://127.0.0.1/callback", "http://[::1]/callback", "http://localhost/callback"],
   grantTypes: ["authorization_code", "refresh_token", DEVICE_GRANT],
 };

@@ -48,8 +48,8 @@ export async function decideDevice(call: AuthCall): Promise<Reply> {
     body: isApproved
       ? outcome(
           true,
-          `${found.clientName} is signed in`,
-          "Go back to it: it goes on by itself. You can close this page.",
+          "Approved",
+          `Go back to ${found.clientName}: it goes on by itself. You can close this page.`,
         )
       : outcome(
           false,
@@ -117,8 +117,8 @@ function approvalPage(call: AuthCall, session: PageSession, device: Device): Rep
   return pageReply(call, {
     title: "Approve a sign-in",
     session,
-    body: html`<h1>Sign ${clientName} in as ${session.user.name}?</h1>
-<p class="faint">Approve only if you started this yourself, and it shows this code:</p>
+    body: html`<h1>Approve a sign-in as ${session.user.name}?</h1>
+<p class="faint">Approve only if you started it yourself, and the program shows this code:</p>
 <p class="code">${userCode}</p>
 <dl>
 <dt>Program</dt><dd>${clientName}</dd>

@@ -99,7 +99,7 @@ const CROSS = new Html(
 
 /** The end of something: nothing is left to do here. */
 export function outcome(isGood: boolean, title: string, text: string): Html {
-  return html`${isGood ? TICK : CROSS}<h1>${title}</h1><p class="faint">${text}</p>`;
+  return html`${isGood ? TICK : CROSS}<h1>${title}</h1>${text === "" ? undefined : html`<p class="faint">${text}</p>`}`;
 }
 
 function signOutForm({ user, csrf }: PageSession): Html {

@@ -18,8 +18,8 @@ export const STYLE = `
 * { box-sizing: border-box; }
 html { font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
 body {
-  margin: 0; min-height: 100vh; padding: 2rem 1rem 3rem; background: var(--page); color: var(--text);
-  display: flex; flex-direction: column; align-items: center; justify-content: center;
+  margin: 0; min-height: 100vh; padding: clamp(1.5rem, 11vh, 7rem) 1rem 3rem; background: var(--page); color: var(--text);
+  display: flex; flex-direction: column; align-items: center;
 }
 header, main, footer { width: 100%; max-width: 26.5rem; }
 header { display: flex; align-items: center; justify-content: space-between; gap: 1rem; padding: 0 .25rem .9rem; min-height: 2.9rem; }
@@ -27,7 +27,8 @@ header { display: flex; align-items: center; justify-content: space-between; gap
 .where { color: var(--faint); font-weight: 400; font-size: .875rem; letter-spacing: 0; margin-left: .5rem; overflow-wrap: anywhere; }
 main { background: var(--card); border: 1px solid var(--line); border-radius: 14px; padding: 1.75rem; box-shadow: var(--shadow); }
 h1 { font-size: 1.375rem; line-height: 1.25; letter-spacing: -.015em; margin: 0 0 .5rem; text-wrap: balance; }
-p { margin: 0 0 1rem; }
+h1:has(+ form), h1:has(+ .problem) { margin-bottom: 1rem; }
+p { margin: 0 0 1rem; text-wrap: pretty; }
 .faint { color: var(--faint); font-size: .9rem; }
 main > :last-child, form > :last-child { margin-bottom: 0; }
 label, legend { display: block; font-weight: 600; font-size: .9rem; margin-bottom: .3rem; padding: 0; }
@@ -62,12 +63,12 @@ fieldset { border: 0; margin: 0 0 1rem; padding: 0; min-width: 0; }
 .choice { display: flex; gap: .7rem; align-items: flex-start; font-weight: 400; border: 1px solid var(--line); border-radius: 9px; padding: .6rem .75rem; margin: .45rem 0 0; cursor: pointer; }
 .choice:has(:checked) { border-color: var(--accent); box-shadow: inset 0 0 0 1px var(--accent); }
 .choice input { margin: .3rem 0 0; accent-color: var(--accent); flex: none; }
-.choice small { display: block; color: var(--faint); font-size: .85rem; line-height: 1.4; }
+.choice small { display: block; color: var(--faint); font-size: .85rem; line-height: 1.4; text-wrap: pretty; }
 .done { width: 2.75rem; height: 2.75rem; margin: 0 0 .9rem; color: var(--good); display: block; }
 .done.not { color: var(--faint); }
 footer { color: var(--faint); font-size: .825rem; padding: .9rem .25rem 0; }
 @media (max-width: 30rem) {
-  body { justify-content: flex-start; padding-top: 1rem; }
+  body { padding-top: 1rem; }
   main { padding: 1.25rem; }
   .code { font-size: 1.6rem; }
 }
