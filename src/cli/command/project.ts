@@ -1,4 +1,4 @@
-/** `mic project create|list|get|update|delete|member`. */
+/** `mic project create|list|get|update|delete|member|webhook`. */
 import { mintProjectId } from "../../core/base/random.ts";
 import { systemRandom } from "../../core/base/system.ts";
 import type { Forge, ProjectInfo, Visibility } from "../../core/forge/forge.ts";
@@ -11,6 +11,7 @@ import { formatDay, formatMinute, toRfc3339 } from "../render/time.ts";
 import { resolveTarget } from "../target-address.ts";
 import { escapeLine, firstLine, padEnd, plural, truncate } from "../text.ts";
 import { defineProjectMember } from "./member.ts";
+import { defineProjectWebhook } from "./webhook.ts";
 
 interface VisibilityOptions {
   readonly public?: boolean;
@@ -62,6 +63,7 @@ export const define: DefineCommand = (command, bind) => {
     .description("delete a project; asks first, or needs --yes")
     .action(bind(remove));
   defineProjectMember(command, bind);
+  defineProjectWebhook(command, bind);
   command.addHelpText(
     "after",
     examples(
@@ -70,6 +72,7 @@ export const define: DefineCommand = (command, bind) => {
       "mic project list --server /srv/forge",
       ["mic project update ada/notes --name ada/log", "ada/notes still leads there"],
       ["mic project member add bob --role read", "to the workspace's project"],
+      "mic project webhook add https://ci.example.org/hooks/mic",
     ),
   );
 };
