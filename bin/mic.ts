@@ -64,6 +64,7 @@ function readWorld(isatty: (fd: number) => boolean, signal: AbortSignal): Comman
     columns: () => process.stdout.columns ?? process.stderr.columns ?? 80,
     signal,
     loadServer: () => import("../src/server/serve.ts"),
+    loadOperations: () => import("../src/server/operations/program.ts"),
     loadOfflineAccounts: () => import("../src/server/auth/offline-accounts.ts"),
   };
 }

@@ -1,6 +1,7 @@
 /** What a command line needs from its process, so that everything else in src/cli can be run in a test. */
 import { writeSync } from "node:fs";
 import type { OfflineAccounts } from "./account/account-admin.ts";
+import type { OperationsProgram } from "./operations-program.ts";
 import type { ServerProgram } from "./server-program.ts";
 
 export interface CommandLineWorld {
@@ -20,6 +21,8 @@ export interface CommandLineWorld {
   surviveCrashes?(listener: (error: unknown) => void): void;
   /** For `mic serve`; loaded only then. */
   loadServer?(): Promise<ServerProgram>;
+  /** For `mic admin backup`, `restore` and `doctor`. */
+  loadOperations?(): Promise<OperationsProgram>;
   /** For `mic admin … --data`. */
   loadOfflineAccounts?(): Promise<OfflineAccounts>;
 }

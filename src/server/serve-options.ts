@@ -257,7 +257,7 @@ function checkCdn({ text, source, line }: Setting): string {
   return url.href.replace(/\/+$/, "");
 }
 
-function chooseDataDirectory(flags: ServeFlags, world: ServeWorld): string {
+export function chooseDataDirectory(flags: Pick<ServeFlags, "data">, world: ServeWorld): string {
   const local = variable(world, "STORAGE_LOCAL_PATH");
   if (local !== undefined && !path.isAbsolute(local)) {
     throw usage(

@@ -1,22 +1,25 @@
 /** `mic admin …`: what the administrators of a server do. One file for each sub-command, in admin/. */
 import { type DefineCommand, examples } from "../command-definition.ts";
 import { defineAudit } from "./admin/audit.ts";
+import { defineOperations } from "./admin/operations.ts";
 import { defineUser } from "./admin/user.ts";
 
 export const define: DefineCommand = (command, bind) => {
   defineUser(command, bind);
   defineAudit(command, bind);
+  defineOperations(command, bind);
   command.addHelpText(
     "after",
     [
       examples(
-        ["mic admin user create ada --email ada@example.org", "prints a password once"],
-        [
-          "mic admin user reset-password ada --data /srv/mic",
-          "on the server's machine, for who is locked out",
-        ],
+        ["mic admin user create ada --admin", "prints a password once"],
+        ["mic admin user reset-password ada", "so does this"],
+        ["mic admin user list --data /srv/mic", "on the server's machine"],
         "mic admin user disable ada",
         "mic admin audit --account ada -n 20",
+        "mic admin backup /backups/mic.tar --data /srv/mic",
+        "mic admin restore /backups/mic.tar --data /srv/mic-restored",
+        "mic admin doctor --data /srv/mic",
       ),
       "",
       "Over the network this needs a token of scope admin of a site administrator;",

@@ -1,0 +1,167 @@
+/**
+ * `mic admin backup`: one tar archive of everything that a data directory of `mic serve` holds, made while the server
+ * runs. Each SQLite file is a snapshot of one moment, taken by SQLite; the large files that the store's snapshot names
+ * are linked right after it. What is in a bucket is not in it.
+ *
+ * | entry | content |
+ * | --- | --- |
+ * | `auth/accounts.db` | users, tokens, roles, audit log, webhooks |
+ * | `store.sqlite`, `large/…` | the forge, unless it is in a bucket |
+ * | `mic-backup.json` | last: `{"version":1,"mic","createdAt","entries":[{"name","size","hash"}]}` |
+ *
+ * The archive appears under its name when it was restored into a temporary directory and checked there.
+ */
+import { existsSync } from "node:fs";
+import { type FileHandle, link, mkdir, mkdtemp, open, rm } from "node:fs/promises";
+import path from "node:path";
+import Database from "better-sqlite3";
+import { utf8 } from "../../core/base/bytes.ts";
+import type { Clock } from "../../core/base/clock.ts";
+import { MicError } from "../../core/base/errors.ts";
+import { LARGE_DIRECTORY, LOCAL_STORE_FILE } from "../../core/store/is-local-store.ts";
+import { accountsFile } from "../auth/owner-token.ts";
+import { MANIFEST, MANIFEST_VERSION } from "./backup-manifest.ts";
+import { type CheckedData, checkData } from "./check-data.ts";
+import { extractBackup } from "./extract.ts";
+import { type TarEntry, TarWriter } from "./tar.ts";
+
+export interface BackupOptions {
+  readonly dataDirectory: string;
+  /** Made with mode 0600; must not be there. */
+  readonly file: string;
+  readonly clock: Clock;
+  /** mic's. */
+  readonly version: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface BackupReport extends CheckedData {
+  readonly file: string;
+  /** Of the archive. */
+  readonly bytes: number;
+}
+
+/** A collector may remove a large file between the snapshot and the link: then another snapshot is taken. */
+const ATTEMPTS_MAX = 5;
+
+/** Errors: `not-found` where there is nothing to back up, `already-exists`, `corrupt`, those of the file system. */
+export async function backup(options: BackupOptions): Promise<BackupReport> {
+  const { dataDirectory, file, clock, version, signal } = options;
+  if (existsSync(file)) {
+    throw new MicError("already-exists", `${file} is there already`, { hint: "a backup overwrites nothing" });
+  }
+  const hasAccounts = existsSync(accountsFile(dataDirectory));
+  const hasStore = existsSync(path.join(dataDirectory, LOCAL_STORE_FILE));
+  if (!hasAccounts && !hasStore) {
+    throw new MicError("not-found", `${dataDirectory} is no data directory of mic serve`, {
+      hint: "name it: --data DIR",
+    });
+  }
+  await using cleanup = new AsyncDisposableStack();
+  const remove = (what: string): void => cleanup.defer(() => rm(what, { recursive: true, force: true }));
+  // On the same disk as the large files, which are linked.
+  const staging = await mkdtemp(path.join(dataDirectory, ".backup-"));
+  remove(staging);
+  const names: string[] = [];
+  if (hasAccounts) names.push(await snapshotAccounts(dataDirectory, staging));
+  if (hasStore) names.push(...(await snapshotStore(dataDirectory, staging)));
+
+  const partial = `${file}.partial`;
+  const archive = await open(partial, "wx", 0o600);
+  remove(partial);
+  try {
+    await writeArchive(archive, staging, names, { createdAtMs: clock.nowMs(), version, signal });
+    await archive.sync();
+  } finally {
+    await archive.close();
+  }
+  const restored = await mkdtemp(`${file}.check-`);
+  remove(restored);
+  await extractBackup(partial, restored, signal);
+  const checked = await checkData(restored, clock);
+  const { size: bytes } = await withFile(partial, (handle) => handle.stat());
+  // Unlike a rename, this takes nobody else's place.
+  await link(partial, file);
+  await withFile(path.dirname(path.resolve(file)), (handle) => handle.sync());
+  return { file, bytes, ...checked };
+}
+
+async function snapshotAccounts(dataDirectory: string, staging: string): Promise<string> {
+  const name = path.relative(dataDirectory, accountsFile(dataDirectory));
+  await mkdir(path.join(staging, path.dirname(name)), { mode: 0o700 });
+  await snapshot(path.join(dataDirectory, name), path.join(staging, name));
+  return name.split(path.sep).join("/");
+}
+
+async function snapshotStore(dataDirectory: string, staging: string): Promise<string[]> {
+  for (let attempt = 1; ; attempt++) {
+    const target = path.join(staging, LOCAL_STORE_FILE);
+    await rm(target, { force: true });
+    await snapshot(path.join(dataDirectory, LOCAL_STORE_FILE), target);
+    const files = largeFilesOf(target);
+    try {
+      for (const name of files) {
+        const staged = path.join(staging, name);
+        if (existsSync(staged)) continue;
+        await mkdir(path.dirname(staged), { recursive: true, mode: 0o700 });
+        await link(path.join(dataDirectory, name), staged);
+      }
+      return [LOCAL_STORE_FILE, ...files];
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT" || attempt === ATTEMPTS_MAX) throw error;
+    }
+  }
+}
+
+/** While others read and write it; they wait for no longer than a page takes to copy. */
+async function snapshot(source: string, target: string): Promise<void> {
+  const database = new Database(source, { readonly: true, fileMustExist: true, timeout: 10_000 });
+  try {
+    // All at once: a write of another process would start it over.
+    await database.backup(target, { progress: () => 0x7fffffff });
+  } finally {
+    database.close();
+  }
+}
+
+/** `large/ab/abcdef…`, as the store names them. */
+function largeFilesOf(file: string): string[] {
+  const database = new Database(file, { readonly: true, fileMustExist: true });
+  try {
+    const rows = database
+      .prepare("SELECT DISTINCT file FROM objects WHERE file IS NOT NULL ORDER BY file")
+      .all();
+    return (rows as { readonly file: string }[]).map(
+      ({ file: name }) => `${LARGE_DIRECTORY}/${name.slice(0, 2)}/${name}`,
+    );
+  } finally {
+    database.close();
+  }
+}
+
+async function writeArchive(
+  archive: FileHandle,
+  staging: string,
+  names: readonly string[],
+  about: { readonly createdAtMs: number; readonly version: string; readonly signal: AbortSignal | undefined },
+): Promise<void> {
+  const writer = new TarWriter(archive, about.createdAtMs);
+  const entries: TarEntry[] = [];
+  for (const name of names) {
+    about.signal?.throwIfAborted();
+    entries.push(await withFile(path.join(staging, name), (source) => writer.add(name, source)));
+  }
+  const createdAt = new Date(about.createdAtMs).toISOString();
+  const manifest = { version: MANIFEST_VERSION, mic: about.version, createdAt, entries };
+  await writer.addBytes(MANIFEST, utf8(`${JSON.stringify(manifest)}\n`));
+  await writer.end();
+}
+
+async function withFile<T>(file: string, work: (handle: FileHandle) => Promise<T>): Promise<T> {
+  const handle = await open(file, "r");
+  try {
+    return await work(handle);
+  } finally {
+    await handle.close();
+  }
+}
