@@ -165,7 +165,7 @@ class Visit {
     });
     for (const host of ["localhost", "127.0.0.1"]) {
       await page.goto(`http://${host}:${other.port}/`);
-      const answered = page.waitForResponse(({ url }) => url() === device.verification_uri);
+      const answered = page.waitForResponse((each) => each.url() === device.verification_uri);
       await page.getByRole("button").click();
       this.#checks.expect(`a form of ${host}:OTHER is refused`, (await answered).status(), 403);
     }
