@@ -158,3 +158,54 @@ test("an address that is not public is refused, unless the operator allows it", 
   expect(receiver.messages.length).toBe(length);
   expect(await server!.end("SIGTERM")).toBe(0);
 });
+
+test("the command line makes, lists, tries and removes webhooks", async () => {
+  await start();
+  receiver.status = 200;
+  const options = { in: "app", env: environment() };
+  const made = world.json(
+    ["project", "webhook", "add", "--event", "session.landed", "--event", "landing.created", `${url}-2`],
+    options,
+  );
+  expect(made).toMatchObject({
+    code: 0,
+    document: { events: ["landing.created", "session.landed"], active: true },
+  });
+  expect(made.document.secret).toMatch(/^whsec_/);
+  const { id } = made.document;
+  expect(world.ok(["project", "webhook", "list"], options)).toContain(`${id}  active  ${url}-2`);
+
+  const prefix = id.slice(0, 8);
+  // While they run, this process must answer them.
+  const webhook = (...args: string[]) => world.start(["project", "webhook", ...args], options);
+  const good = await webhook("ping", prefix, "--json");
+  expect(good.code).toBe(0);
+  expect(JSON.parse(good.stdout)).toMatchObject({ state: "delivered", status: 200, event: "ping" });
+  receiver.status = 500;
+  const bad = await webhook("ping", prefix, "--json");
+  expect(bad.code).toBe(1);
+  expect(JSON.parse(bad.stdout)).toMatchObject({ state: "failed", status: 500 });
+  receiver.status = 200;
+  const listed = world.ok(["project", "webhook", "deliveries", prefix], options);
+  expect(listed.split("\n")[0]).toMatch(/failed +ping {2}1× {2}500$/);
+  const again = await webhook("redeliver", id, listed.slice(0, 32));
+  expect(again).toMatchObject({ code: 0, stdout: expect.stringContaining("ping (again)") });
+
+  expect(world.ok(["project", "webhook", "update", prefix, "--pause"], options)).toContain("paused");
+  expect(world.ok(["project", "webhook", "remove", id], options)).toContain("is removed");
+  expect(world.run(["project", "webhook", "ping", id], options)).toMatchObject({ code: 1 });
+  expect(world.run(["project", "webhook", "add", "--event", "push", url], options)).toMatchObject({
+    code: 2,
+  });
+  const audit = await fetch(`${server!.url}/api/mic/audit?target=webhook%3A${id}`, {
+    headers: { authorization: `Bearer ${TOKEN}` },
+  });
+  const entries = (await audit.json()) as { items: readonly { action: string }[] };
+  expect(entries.items.map(({ action }) => action)).toEqual([
+    "webhook.deleted",
+    "webhook.updated",
+    "webhook.created",
+  ]);
+  expect(JSON.stringify(entries)).not.toContain("key-of-the-path");
+  expect(await server!.end("SIGTERM")).toBe(0);
+});
