@@ -1,0 +1,256 @@
+import { spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { systemClock as clock, systemRandom as random } from "../../src/core/base/system.ts";
+import { openLocalStore } from "../../src/core/store/local-store.ts";
+import { AuthDatabase } from "../../src/server/auth/database/auth-database.ts";
+import { accountsFile } from "../../src/server/auth/owner-token.ts";
+import { SqliteAccounts } from "../../src/server/auth/sqlite-accounts.ts";
+import { backup } from "../../src/server/operations/backup.ts";
+import { diagnose, type Finding } from "../../src/server/operations/doctor.ts";
+import { restoreBackup } from "../../src/server/operations/restore.ts";
+
+let directory: string;
+let data: string;
+let tar: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(path.join(tmpdir(), "mic-operations-"));
+  data = path.join(directory, "data");
+  tar = path.join(directory, "backup.tar");
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const makeBackup = (file = tar) => backup({ dataDirectory: data, file, clock, version: "0.0.0" });
+const restoreTo = (name: string, file = tar) =>
+  restoreBackup({ file, dataDirectory: path.join(directory, name), clock, random });
+
+/** Users, and objects small and large. Open until the test ends: a backup is made of what is being used. */
+async function openData() {
+  const database = new AuthDatabase({ file: accountsFile(data) });
+  const accounts = new SqliteAccounts({ database, clock, random });
+  const user = await accounts.createUser({ name: "ada" });
+  const { secret } = accounts.createToken({ user: user.id, kind: "personal", name: "x", scope: "write" });
+  const store = await openLocalStore(data, { clock, create: true });
+  await store.put("small", new Uint8Array([1, 2, 3]));
+  await store.put("large", new Uint8Array(1_500_000).fill(7));
+  return {
+    store,
+    secret,
+    accounts,
+    [Symbol.asyncDispose]: async () => {
+      accounts[Symbol.dispose]();
+      database[Symbol.dispose]();
+      await store[Symbol.asyncDispose]();
+    },
+  };
+}
+
+describe("backup()", () => {
+  test("makes one private file that restores to the same accounts and objects", async () => {
+    await using open = await openData();
+    const report = await makeBackup();
+    expect(report).toMatchObject({
+      accounts: { users: 1, tokens: 1 },
+      forge: { projects: 0, objects: 2, bytes: 1_500_003 },
+    });
+    expect(statSync(tar).mode & 0o777).toBe(0o600);
+    expect(statSync(tar).size).toBe(report.bytes);
+    // Nothing of its work is left.
+    expect(readdirSync(directory).sort()).toEqual(["backup.tar", "data"]);
+    expect(readdirSync(data).filter((name) => name.startsWith("."))).toEqual([]);
+
+    expect(await restoreTo("restored")).toMatchObject({ accounts: { users: 1 }, forge: { objects: 2 } });
+    const restored = path.join(directory, "restored");
+    using database = new AuthDatabase({ file: accountsFile(restored) });
+    using accounts = new SqliteAccounts({ database, clock, random });
+    expect(accounts.authenticate(open.secret).account).toBe("ada");
+    await using store = await openLocalStore(restored, { clock, create: false });
+    expect((await store.get("large"))?.bytes).toEqual(new Uint8Array(1_500_000).fill(7));
+    expect((await store.get("small"))?.bytes).toEqual(new Uint8Array([1, 2, 3]));
+  });
+
+  test("is whole while others write, large objects come and go, and the log is not checkpointed", async () => {
+    await using open = await openData();
+    let isOver = false;
+    const writing = (async () => {
+      for (let i = 0; !isOver; i++) {
+        await open.store.put(`large-${i}`, new Uint8Array(1_100_000).fill(i));
+        if (i > 0) await open.store.delete([`large-${i - 1}`]);
+        await open.accounts.createUser({ name: `user-${i}` });
+      }
+    })();
+    for (let i = 0; i < 3; i++) {
+      const file = path.join(directory, `${i}.tar`);
+      await makeBackup(file);
+      await restoreTo(`restored-${i}`, file);
+    }
+    isOver = true;
+    await writing;
+  });
+
+  test("of a server whose forge is in a bucket has the accounts, and says that there is no more", async () => {
+    const open = await openData();
+    await open[Symbol.asyncDispose]();
+    for (const name of ["store.sqlite", "large"]) rmSync(path.join(data, name), { recursive: true });
+    expect((await makeBackup()).forge).toBeUndefined();
+  });
+
+  test("is an archive that any tar reads", async () => {
+    await using _open = await openData();
+    await makeBackup();
+    const listed = spawnSync("tar", ["-tf", tar], { encoding: "utf8" });
+    expect(listed.stdout.split("\n").filter((name) => !name.startsWith("large/"))).toEqual([
+      "auth/accounts.db",
+      "store.sqlite",
+      "mic-backup.json",
+      "",
+    ]);
+  });
+
+  test("overwrites nothing, and finds nothing where there is nothing", async () => {
+    await using _open = await openData();
+    writeFileSync(tar, "precious");
+    await expect(makeBackup()).rejects.toMatchObject({ code: "already-exists" });
+    expect(readFileSync(tar, "utf8")).toBe("precious");
+    mkdirSync(path.join(directory, "empty"));
+    const nothing = { dataDirectory: path.join(directory, "empty"), file: `${tar}.2`, clock, version: "0" };
+    await expect(backup(nothing)).rejects.toMatchObject({ code: "not-found" });
+    expect(existsSync(`${tar}.2`)).toBe(false);
+  });
+
+  test("of a damaged database fails and leaves no file", async () => {
+    const open = await openData();
+    await open[Symbol.asyncDispose]();
+    const file = accountsFile(data);
+    const bytes = readFileSync(file);
+    bytes.fill(0xff, 8192, 16_384);
+    writeFileSync(file, bytes);
+    await expect(makeBackup()).rejects.toMatchObject({ code: "corrupt" });
+    expect(readdirSync(directory)).toEqual(["data"]);
+  });
+});
+
+describe("restoreBackup()", () => {
+  test("refuses a directory that holds anything, and leaves it as it is", async () => {
+    await using _open = await openData();
+    await makeBackup();
+    mkdirSync(path.join(directory, "empty"));
+    await restoreTo("empty");
+    await expect(restoreTo("empty")).rejects.toMatchObject({ code: "already-exists" });
+    await expect(restoreTo("data")).rejects.toMatchObject({ code: "already-exists" });
+  });
+
+  test("refuses a backup of which any byte is another, or the end is missing, and leaves nothing", async () => {
+    const open = await openData();
+    await open[Symbol.asyncDispose]();
+    await makeBackup();
+    const bytes = readFileSync(tar);
+    const damaged = path.join(directory, "damaged.tar");
+    let refused = 0;
+    const mustFail = async (content: Uint8Array, what: string): Promise<void> => {
+      writeFileSync(damaged, content);
+      const error = await restoreTo("target", damaged).then(
+        () => undefined,
+        (cause: unknown) => cause,
+      );
+      expect(error, what).toMatchObject({ code: "corrupt" });
+      refused++;
+      expect(existsSync(path.join(directory, "target")), what).toBe(false);
+    };
+    // Every part of the first header, and samples of all else.
+    const offsets = [0, 50, 100, 124, 130, 148, 156, 257, 512, 9_000, bytes.length - 1_200];
+    for (let at = 60_000; at < bytes.length - 2_048; at += 190_001) offsets.push(at);
+    for (const at of offsets) {
+      const copy = Buffer.from(bytes);
+      copy[at]! ^= 0x10;
+      // What fills the space behind a name or a content is not part of it.
+      if (at === 50) continue;
+      await mustFail(copy, `byte ${at}`);
+    }
+    for (const length of [0, 511, 512, 5_000, bytes.length - 1_024, bytes.length - 1_536]) {
+      await mustFail(bytes.subarray(0, length), `${length} bytes`);
+    }
+    expect(refused).toBeGreaterThan(15);
+    expect(readdirSync(directory).sort()).toEqual(["backup.tar", "damaged.tar", "data"]);
+  });
+
+  test("refuses names that lead out of the directory", async () => {
+    const made = spawnSync(
+      "tar",
+      ["--transform", "s,^,../,", "-cf", tar, "-C", tmpdir(), "--no-recursion", "."],
+      {
+        encoding: "utf8",
+      },
+    );
+    expect(made.status).toBe(0);
+    await expect(restoreTo("target")).rejects.toMatchObject({ code: "corrupt" });
+  });
+});
+
+describe("diagnose()", () => {
+  const look = (flags: object = {}): Promise<readonly Finding[]> =>
+    diagnose({
+      flags: { data, ...flags },
+      world: { env: { PATH: "/nowhere" }, platform: process.platform, isRoot: false, cwd: directory },
+      clock,
+      random,
+      version: "0.0.0",
+    });
+  const stateOf = (findings: readonly Finding[], name: string): string | undefined =>
+    findings.find((finding) => finding.name === name)?.state;
+
+  test("finds a data directory whole, and says that its accounts are on one disk", async () => {
+    await using _open = await openData();
+    const findings = await look();
+    for (const name of ["version", "options", "accounts", "store", "tls"]) {
+      expect(stateOf(findings, name), name).toMatch(/ok|warn/);
+    }
+    expect(stateOf(findings, "accounts")).toBe("warn");
+    expect(findings.find(({ name }) => name === "accounts")?.hint).toContain("promote");
+    expect(stateOf(findings, "replica")).toBe("warn");
+  });
+
+  test("finds a damaged database, and goes on", async () => {
+    const open = await openData();
+    await open[Symbol.asyncDispose]();
+    const bytes = readFileSync(accountsFile(data));
+    bytes.fill(0xff, 8192, 16_384);
+    writeFileSync(accountsFile(data), bytes);
+    const findings = await look();
+    expect(stateOf(findings, "accounts")).toBe("fail");
+    expect(stateOf(findings, "files") ?? "ok").toBeDefined();
+    expect(stateOf(findings, "store")).toBe("ok");
+  });
+
+  test("names an option that is wrong, a certificate that is missing, and a bucket that cannot be reached", async () => {
+    expect(stateOf(await look({ listen: "nonsense" }), "options")).toBe("fail");
+    const tls = { tlsCert: "no.pem", tlsKey: "no.pem" };
+    expect(stateOf(await look(tls), "tls")).toBe("fail");
+    const findings = await diagnose({
+      flags: { data, s3Bucket: "forge", s3Endpoint: "http://127.0.0.1:9", authReplica: "s3://forge/auth" },
+      world: {
+        env: { AWS_ACCESS_KEY_ID: "a", AWS_SECRET_ACCESS_KEY: "b", PATH: "/nowhere" },
+        platform: process.platform,
+        isRoot: false,
+        cwd: directory,
+      },
+      clock,
+      random,
+      version: "0.0.0",
+    });
+    expect(stateOf(findings, "bucket")).toBe("fail");
+    expect(stateOf(findings, "replica")).toBe("fail");
+  });
+});
