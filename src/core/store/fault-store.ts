@@ -69,6 +69,8 @@ export class FaultWorld {
   /** Keys that a second delivery has reached, of which nobody can know before looking at them again. */
   readonly #delivered = new Map<string, { readonly fault: FaultKind; readonly what: string }>();
   readonly #putAtMs = new Map<string, number>();
+  /** ETags of content, by key: with the ETag that the inner store has for the same. */
+  readonly #contentEtagOf = new Map<string, { readonly inner: ETag; readonly etag: ETag }>();
   readonly #late = new Set<Promise<void>>();
 
   constructor(inner: ObjectStore, options: FaultOptions) {
@@ -158,8 +160,13 @@ export class FaultWorld {
   async read(key: string, options: ReadOptions | undefined): Promise<StoredObject | undefined> {
     const found = await this.inner.get(key, options);
     if (found === undefined || !this.#contentEtags) return found;
+    const known = this.#contentEtagOf.get(key);
+    if (known?.inner === found.etag) return { bytes: found.bytes, etag: known.etag };
     const whole = options?.range === undefined ? found : await this.inner.get(key);
-    return whole === undefined ? undefined : { bytes: found.bytes, etag: hashObject(whole.bytes) };
+    if (whole === undefined) return undefined;
+    const etag = hashObject(whole.bytes);
+    this.#contentEtagOf.set(key, { inner: whole.etag, etag });
+    return { bytes: found.bytes, etag };
   }
 
   async revalidate(

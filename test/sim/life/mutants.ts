@@ -2,6 +2,9 @@ import { type Mutant, patchesOf } from "../mutants.ts";
 
 const COLLECT = "src/core/forge/collect/collect.ts";
 const ROOTS = "src/core/forge/collect/roots.ts";
+const WORLD = "test/sim/life/world.ts";
+const AUTHOR = "test/sim/life/author.ts";
+const CONTENT_ORDER = "src/core/forge/merge-packs/content-order.ts";
 const MERGE = "src/core/forge/merge-packs/merge-packs.ts";
 const CLASHES = "src/core/forge/rollup/clashes.ts";
 
@@ -25,6 +28,66 @@ export const ONE_PASS: Mutant = {
 };
 
 /**
+ * Not a mutant: a merged pack leaves out content that no landing names, as far as the very head that takes it in
+ * knows. Authors land content that came with an earlier landing of theirs, while somebody merges.
+ */
+export const DROPPING: Mutant = {
+  name: "merged packs that leave out what no landing names",
+  file: CONTENT_ORDER,
+  from: "  const blobs = ofKind.blob.filter((object) => !chunks.has(object));\n",
+  to: `  const isDropped = (object: number): boolean => !chunks.has(object) && ranks[object] === RANK_LAST;
+  const dropped = ofKind.blob.filter(isDropped).map((object) => run.idOf(object));
+  const blobs = ofKind.blob.filter((object) => !chunks.has(object) && !isDropped(object));\n`,
+  also: [
+    {
+      file: CONTENT_ORDER,
+      from: "    chunks: [...chunks],\n",
+      to: "    chunks: [...chunks],\n    dropped,\n",
+    },
+    { file: MERGE, from: "entry: { pack: packIdOf", to: "entry: { dropped: content.dropped, pack: packIdOf" },
+    {
+      file: "src/core/forge/merge-packs/replace-change.ts",
+      from: "    apply: async ({ head }, { epoch, storeMs }) => {\n",
+      to: `    apply: async (snapshot, { epoch, storeMs }) => {
+      const { head } = snapshot;
+      const dropped = new Set((merged as any).dropped);
+      for await (const page of dropped.size === 0 ? [] : snapshot.records(0 as any, head.position)) {
+        for (const record of page) {
+          for (const { entry } of (await snapshot.operations(record)) as any) {
+            if (dropped.has(entry?.id)) return undefined;
+          }
+        }
+      }\n`,
+    },
+    // What lands with the same swap is not in the log yet.
+    {
+      file: "src/core/forge/publisher.ts",
+      from: "const changes = this.#changes.length === 0 ?",
+      to: "const changes = members.length > 0 || this.#changes.length === 0 ?",
+    },
+    {
+      file: AUTHOR,
+      from: "    await this.pursue(attempted, 2 + random.below(5));\n    if (attempted",
+      to: `    const { forge } = this.world.agent();
+    forge.upkeep(this.project.id, { all: true }).catch(() => undefined);
+    for (let turns = random.below(400); turns > 0; turns--) await undefined;
+    await this.pursue(attempted, 2 + random.below(5));
+    if (attempted`,
+    },
+    { file: AUTHOR, from: "random.below(8) === 0) await this.#prepare", to: "true) await this.#prepare" },
+    { file: AUTHOR, from: "random.below(2) === 0 ? this.#newText", to: "true ? this.#newText" },
+    { file: AUTHOR, from: "await clock.sleep(random.below(6 * DAY_MS));", to: "" },
+    {
+      file: WORLD,
+      from: "[20 * 60 * SECOND_MS, 3 * HOUR_MS, 12 * HOUR_MS, 40 * HOUR_MS]",
+      to: "[40 * HOUR_MS]",
+    },
+    { file: WORLD, from: "[HOUR_MS, 3 * HOUR_MS]", to: "[40 * HOUR_MS]" },
+    { file: AUTHOR, from: "this.#old[random.below(OLD_MAX)]", to: "this.#old.at(-1)" },
+  ],
+};
+
+/**
  * Lines of upkeep and collection, each with what it guards against. Days in the life of a project must find every
  * one of them missing.
  */
@@ -41,6 +104,13 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
     from: "    if (!this.#isDeleted) await this.#roots.readHead();\n    if ((await store",
     to: "    if ((await store",
     also: patchesOf(ONE_PASS),
+  },
+  {
+    name: "content that need not come along is not looked for again on a new head",
+    file: "src/core/forge/locate-content.ts",
+    from: "const found = await snapshot.reader.has(ref);",
+    to: "const found = ((this.#places.landing as any)[id] ??= await snapshot.reader.has(ref));",
+    also: patchesOf(DROPPING),
   },
   {
     name: "pages of the head are no roots",

@@ -1,20 +1,28 @@
 /** A list of sessions as somebody asked for it in the middle of things, and what must hold of it. */
-import type { SessionSummary } from "../../../src/core/forge/forge.ts";
+import type { ListSessions, SessionSummary } from "../../../src/core/forge/forge.ts";
 import type { LifeProject } from "./project.ts";
 import { FRESH_MS, type LifeAgent, type LifeWorld } from "./world.ts";
 
-/** Reads every page. Throws where a session is missing that is not new, comes twice, or contradicts itself. */
+/**
+ * Reads every page of all sessions, or (which looks at fewer objects) of those that are open. Throws where a session
+ * is missing that is not new, comes twice, or contradicts itself.
+ */
 export async function lookAtSessions(
   name: string,
   world: LifeWorld,
   project: LifeProject,
   { forge }: LifeAgent,
 ): Promise<void> {
-  const settled = project.sessions.filter(({ startedMs }) => startedMs < world.clock.nowMs() - FRESH_MS);
-  const limit = world.random.below(4) === 0 ? 4 : 100;
+  const { random, clock } = world;
+  const settled = project.sessions.filter(({ startedMs }) => startedMs < clock.nowMs() - FRESH_MS);
+  const isAll = random.below(6) === 0;
+  const request: ListSessions = {
+    limit: random.below(4) === 0 ? 4 : 100,
+    ...(isAll ? {} : { state: "open" }),
+  };
   const listed = new Map<string, SessionSummary>();
   for (let after: string | undefined; ; ) {
-    const page = await forge.listSessions(project.id, after === undefined ? { limit } : { limit, after });
+    const page = await forge.listSessions(project.id, after === undefined ? request : { ...request, after });
     for (const session of page.items) {
       if (listed.has(session.id)) throw new Error(`${name} saw session ${session.id} twice in a list`);
       listed.set(session.id, session);
@@ -22,8 +30,10 @@ export async function lookAtSessions(
     if (page.next === undefined) break;
     after = page.next;
   }
-  for (const { id } of settled) {
-    if (!listed.has(id)) throw new Error(`${name} did not see session ${id} in a list`);
+  for (const { id, mayBeClosed } of settled) {
+    if ((isAll || !mayBeClosed) && !listed.has(id)) {
+      throw new Error(`${name} did not see session ${id} in a list`);
+    }
   }
   for (const { id, state, landedAt } of listed.values()) {
     if ((state === "landed") !== (landedAt !== undefined)) {

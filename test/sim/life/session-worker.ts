@@ -20,6 +20,8 @@ export interface WorkedSession {
   /** Recorded and acknowledged. */
   readonly operations: Operation[];
   readonly decisions: string[];
+  /** A landing or an abandonment was asked for. */
+  mayBeClosed: boolean;
   /** An abandonment was asked for; or acknowledged. */
   abandoned: "no" | "asked" | "yes";
 }
@@ -43,6 +45,7 @@ export class SessionWorker extends Author {
       owner: this.name,
       base: this.baseNow(),
       startedMs: 0,
+      mayBeClosed: false,
       operations: [],
       decisions: [],
       abandoned: "no",
@@ -76,6 +79,7 @@ export class SessionWorker extends Author {
     session.decisions.push(decision);
     if (random.below(4) === 0) return await this.#abandon(session);
     await this.world.rest(24 * HOUR_MS);
+    session.mayBeClosed = true;
     await this.#land(session);
   }
 
@@ -92,6 +96,7 @@ export class SessionWorker extends Author {
   }
 
   async #abandon(session: WorkedSession): Promise<void> {
+    session.mayBeClosed = true;
     session.abandoned = "asked";
     const isDone = await this.#until(`abandons ${session.id.slice(0, 4)}`, async (agent) => {
       try {
