@@ -2,7 +2,7 @@
  * Numbers 25 to 27 of docs/hostile-inputs.md, with the built executable: a token goes to the origin that it is for
  * and nowhere else, whatever an address looks like and wherever a server sends its callers.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -10,6 +10,7 @@ import path from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { storeCredential } from "../../src/cli/credentials.ts";
 import type { CommandLineWorld } from "../../src/cli/world.ts";
+import { decodeWorkspaceSettings, encodeWorkspaceSettings } from "../../src/core/codec/workspace-settings.ts";
 import { encodeTrailers, messageHeader } from "../../src/core/wire/framing.ts";
 import { Project } from "../../src/core/wire/gen/mic/v1/projects.ts";
 import { type RunOptions, World } from "./support.ts";
@@ -91,7 +92,7 @@ beforeEach(() => {
 
 async function json(args: readonly string[], options: RunOptions = {}) {
   const { code, stdout, stderr } = await world.start(["--json", ...args], options);
-  return { code, error: JSON.parse(stdout).error, text: stdout + stderr };
+  return { code, error: JSON.parse(stdout.split("\n", 1)[0]!).error ?? {}, text: stdout + stderr };
 }
 
 const bearer = `Bearer ${TOKEN}`;
@@ -154,10 +155,117 @@ describe("26: an address", () => {
     const env = { MIC_TOKEN: "given", MIC_SERVER: good.url };
     await json(["project", "list"], { env });
     await json(["clone", `${evil.url}/ada/notes`, "other"], { env });
-    await json(["project", "list", "--server", evil.url], { env });
+    const { text } = await json(["project", "list", "--server", evil.url], { env });
+    expect(text).toContain(`MIC_TOKEN is for ${good.url}, and is not sent to ${evil.url}`);
     expect(new Set(good.seen.map(({ authorization }) => authorization))).toEqual(new Set(["Bearer given"]));
     expect(evil.seen.length).toBeGreaterThan(1);
     for (const { authorization } of evil.seen) expect(authorization).toBeUndefined();
+  });
+
+  it("MIC_TOKEN alone is for the server of --server or of the configuration, and of no address", async () => {
+    const env = { MIC_TOKEN: "given", MIC_HOME: world.path("nobody") };
+    for (const address of [`${evil.url}/ada/notes`, `http://127.0.0.1:${evil.port}/a/b`]) {
+      const { code, error } = await json(["clone", address, "other"], { env });
+      expect({ code, error: error.code, hint: error.hint }).toEqual({
+        code: 2,
+        error: "usage",
+        hint: expect.stringContaining(`set MIC_SERVER=${evil.url} too`),
+      });
+    }
+    expect(evil.connections).toBe(0);
+    await json(["project", "list", "--server", good.url], { env });
+    expect(good.seen.map(({ authorization }) => authorization)).toEqual(["Bearer given"]);
+    good.clear();
+    // The configuration's server: an address beside it is another one's.
+    const home = world.path("configured");
+    mkdirSync(home, { recursive: true });
+    writeFileSync(path.join(home, "config.json"), JSON.stringify({ "server.default": good.url }));
+    await json(["clone", `${evil.url}/ada/notes`, "other"], { env: { ...env, MIC_HOME: home } });
+    await json(["clone", "ada/notes", "other"], { env: { ...env, MIC_HOME: home } });
+    expect(evil.seen.map(({ authorization }) => authorization)).toEqual([undefined]);
+    expect(good.seen.map(({ authorization }) => authorization)).toEqual(["Bearer given"]);
+  });
+
+  it("MIC_TOKEN does not go where a workspace that somebody else made leads", async () => {
+    await world.start(["init", "received", "--name", "ada/notes"]);
+    const file = world.path("received", ".mic", "settings");
+    const settings = decodeWorkspaceSettings(readFileSync(file));
+    writeFileSync(file, encodeWorkspaceSettings({ ...settings, address: evil.url }));
+    const env = { MIC_TOKEN: "given", MIC_HOME: world.path("nobody") };
+    for (const command of [["sync"], ["land", "goal", "--allow-empty"], ["log"], ["project", "get"]]) {
+      const { text } = await json(command, { in: "received", env });
+      expect([command, text]).toEqual([
+        command,
+        expect.stringContaining("MIC_TOKEN is set, and nothing says"),
+      ]);
+    }
+    expect(evil.connections).toBe(0);
+  });
+});
+
+describe("26, 27: a sign-in", () => {
+  const answers =
+    (document: unknown): RequestListener =>
+    (_request, response) =>
+      void response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(document));
+
+  it("by a server that calls itself by another's address is refused before anything is asked", async () => {
+    good.answer = answers({
+      issuer: evil.url,
+      device_authorization_endpoint: `${evil.url}/oauth/device`,
+      token_endpoint: `${evil.url}/oauth/token`,
+    });
+    const { code, error } = await json(["auth", "login", "--server", good.url]);
+    expect({ code, error: error.code }).toEqual({ code: 2, error: "usage" });
+    expect(error.message).toContain(evil.url);
+    expect(good.seen.map(({ url }) => url)).toEqual(["/.well-known/oauth-authorization-server"]);
+    expect(evil.connections).toBe(0);
+  });
+
+  it("asks the server's own endpoints, whatever others its metadata name", async () => {
+    const metadata = answers({
+      issuer: good.url,
+      device_authorization_endpoint: `${evil.url}/oauth/device`,
+      token_endpoint: `${evil.url}/oauth/token`,
+    });
+    good.answer = (request, response) => {
+      if (request.url?.startsWith("/.well-known") === true) return metadata(request, response);
+      response.writeHead(400, { "content-type": "application/json" }).end('{"error":"invalid_scope"}');
+    };
+    const { code } = await json(["auth", "login", "--server", good.url]);
+    expect(code).toBe(4);
+    expect(good.seen.map(({ url }) => url)).toContain("/oauth/device");
+    expect(evil.connections).toBe(0);
+  });
+
+  it("opens no page that is none, and prints nothing that a terminal would obey", async () => {
+    const device = { device_code: "d", user_code: "A\u001b[2JB", verification_uri: "javascript:alert(1)" };
+    good.answer = (request, response) =>
+      answers(
+        request.url?.startsWith("/.well-known") === true
+          ? { issuer: good.url, device_authorization_endpoint: "x" }
+          : device,
+      )(request, response);
+    const { code, error, text } = await json(["auth", "login", "--server", good.url, "--browser"]);
+    expect({ code, error: error.code }).toEqual({ code: 1, error: "corrupt" });
+    expect(text).not.toContain("\u001b");
+  });
+
+  it.each([302, 307, 308])("is not renewed or ended by way of a %i to another origin", async (status) => {
+    const home = world.path("expiring");
+    const stored = { cwd: () => world.dir, env: { MIC_HOME: home }, platform: process.platform };
+    const expiresAt = new Date(Date.now() - 1000).toISOString();
+    storeCredential(stored, { origin: good.url, token: TOKEN, refreshToken: "micr_secret", expiresAt });
+    good.answer = (request, response) =>
+      void response.writeHead(status, { location: evil.url + request.url }).end();
+    const { code, error } = await json(["project", "list", "--server", good.url], {
+      env: { MIC_HOME: home },
+    });
+    expect({ code, error: error.code }).toEqual({ code: 5, error: "unreachable" });
+    const out = await json(["auth", "logout", "--server", good.url], { env: { MIC_HOME: home } });
+    expect(out.code).toBe(0);
+    expect(good.seen.map(({ url }) => url)).toEqual(["/oauth/token", "/oauth/revoke"]);
+    expect(evil.connections).toBe(0);
   });
 });
 

@@ -71,7 +71,7 @@ export const define: DefineCommand = (command, bind) => {
       ["mic project create /srv/forge/ada/notes", "as `git init --bare`"],
       "mic project list --server /srv/forge",
       ["mic project update ada/notes --name ada/log", "ada/notes still leads there"],
-      ["mic project member add bob --role read", "to the workspace's project"],
+      "mic project member add bob --role read",
       "mic project webhook add https://ci.example.org/hooks/mic",
     ),
   );
