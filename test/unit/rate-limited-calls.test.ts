@@ -6,6 +6,8 @@ import { MicError } from "../../src/core/base/errors.ts";
 import type { Position, ProjectId } from "../../src/core/base/ids.ts";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import { openRemoteForge } from "../../src/core/remote/remote-forge.ts";
+import { NOBODY, type Principal } from "../../src/server/auth/principal.ts";
+import { enter, openCall } from "../../src/server/methods/open-call.ts";
 import { BYTE_PRICE } from "../../src/server/network/prices.ts";
 import { path, TestProject } from "../support/forge-project.ts";
 import { administrator, networkOf } from "../support/server-access.ts";
@@ -146,4 +148,21 @@ test("bytes that are sent are charged once they were sent", async () => {
     expect(sum() / (bytes.length * BYTE_PRICE)).toBeLessThan(1.2);
     expect(spent.every(([userId]) => userId === administrator("ada").userId)).toBe(true);
   }
+});
+
+test("places of a method are counted for each address of those who have not signed in, and for each user", async () => {
+  server = await WireServer.start();
+  const { context } = server;
+  const method = { path: "/a", callsMax: 1, access: "project-read" } as never;
+  const open = (principal: Principal) => openCall(context, principal, method, new AbortController().signal);
+  const enters = async (principal: Principal, address: string): Promise<Disposable | "waits"> => {
+    const entered = enter(method, open(principal), () => address);
+    return (await Promise.race([entered, systemClock.sleep(20).then(() => "waits" as const)])) as Disposable;
+  };
+  const held = await enters(NOBODY, "203.0.113.7");
+  expect(held).not.toBe("waits");
+  expect(await enters(NOBODY, "203.0.113.7")).toBe("waits");
+  expect(await enters(NOBODY, "203.0.113.8")).not.toBe("waits");
+  expect(await enters(administrator("ada"), "203.0.113.7")).not.toBe("waits");
+  expect(await enters(administrator("ada"), "203.0.113.9")).toBe("waits");
 });

@@ -71,7 +71,7 @@ async function serve(
     const isStream = method.requestStream || method.responseStream;
     using _ending = isStream ? whenEnded(principal, () => call.abort(tokenEnded())) : undefined;
     const sentBefore = request.socket.bytesWritten;
-    await run(method, call, opened);
+    await run(method, call, opened, address);
     if (method.responseStream) {
       const bytes = Math.max(0, request.socket.bytesWritten - sentBefore);
       context.network.limits.spend(principal, address, bytes * BYTE_PRICE);
@@ -89,8 +89,8 @@ function contentTypeOf(request: IncomingMessage): string {
   return (request.headers["content-type"] ?? "").split(";", 1)[0]!.trim().toLowerCase();
 }
 
-async function run(method: Method, call: HttpCall, opened: MethodCall): Promise<void> {
-  using _place = await enter(method, opened);
+async function run(method: Method, call: HttpCall, opened: MethodCall, address: () => string): Promise<void> {
+  using _place = await enter(method, opened, address);
   const { answer } = method;
   const requests = readMessages(call.chunks(), method.requestBytesMax);
   if (answer.kind === "client-stream") {

@@ -162,7 +162,7 @@ function unaryHandler(
     using cancellation = new Cancellation(call as never);
     try {
       const opened = openCall(context, principalOf(call.metadata), method, cancellation.signal);
-      using _place = await enter(method, opened);
+      using _place = await enter(method, opened, () => addressOf(context, call, call.metadata));
       const { forwarder } = context;
       const answer =
         isForwarded && forwarder?.isNeeded === true
@@ -193,7 +193,7 @@ function clientStreamHandler(
       const principal = principalOf(call.metadata);
       const opened = openCall(context, principal, method, cancellation.signal);
       cancellation.endWith(principal);
-      using _place = await enter(method, opened);
+      using _place = await enter(method, opened, () => addressOf(context, call, call.metadata));
       callback(null, whole(await run(requestsOf(call, cancellation.signal), opened)));
     } catch (error) {
       callback(toStatus(cancellation.reason ?? error, context, method.path));
@@ -229,7 +229,7 @@ function serverStreamHandler(
       const principal = principalOf(call.metadata);
       const opened = openCall(context, principal, method, cancellation.signal);
       cancellation.endWith(principal);
-      using _place = await enter(method, opened);
+      using _place = await enter(method, opened, () => addressOf(context, call, call.metadata));
       const bytes = await sendAll(call, run(call.request, opened), opened.signal);
       const address = (): string => addressOf(context, call, call.metadata);
       context.network.limits.spend(principal, address, bytes * BYTE_PRICE);

@@ -4,6 +4,7 @@ import type { Access } from "../auth/access.ts";
 import type { OwnedProjects } from "../auth/owned-projects.ts";
 import type { Principal } from "../auth/principal.ts";
 import type { ServerContext } from "../context.ts";
+import { addressBlock } from "../network/client-address.ts";
 import type { Method, MethodCall } from "./method.ts";
 import { type MethodState, methodStateOf } from "./method-state.ts";
 
@@ -42,8 +43,16 @@ export function openCall(
   return new OpenCall(context, principal, access, signal);
 }
 
-/** Waits for one of the caller's places, where the method has any. */
-export async function enter(method: Method, call: MethodCall): Promise<Disposable | undefined> {
+/**
+ * Waits for one of the caller's places, where the method has any. Those who have not signed in are told apart by
+ * `address`, so that none of them holds the places of all.
+ */
+export async function enter(
+  method: Method,
+  call: MethodCall,
+  address: () => string,
+): Promise<Disposable | undefined> {
   if (method.callsMax === undefined) return undefined;
-  return call.state.gates.enter(call.principal.account, method.path, method.callsMax, call.signal);
+  const caller = call.principal.userId ?? addressBlock(address());
+  return call.state.gates.enter(caller, method.path, method.callsMax, call.signal);
 }
