@@ -17,6 +17,7 @@ import { type ChangeNotices, createLiveEvents } from "./live/events.ts";
 import { notifyingForge, toEach } from "./live/notifying-forge.ts";
 import { createLog, formatJsonRecord, formatTextRecord } from "./log.ts";
 import { type Metric, ServerMetrics } from "./metrics.ts";
+import { ConnectionPlaces } from "./network/connection-places.ts";
 import { createNetwork } from "./network/network.ts";
 import { readTlsFiles, TlsWatch } from "./network/tls-files.ts";
 import { openAccess } from "./open-access.ts";
@@ -190,6 +191,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
       ? {}
       : { forwarding: createForwarding(context, access.forwarder, findRoute) }),
   });
+  const places = new ConnectionPlaces(limits.connectionsPerAddressMax, network.isShared);
   const port: Port | undefined = await Port.listen({
     host: options.host,
     port: options.port,
@@ -198,6 +200,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     metrics,
     handler: telemetry === undefined ? handler : tracedHttp(handler, telemetry.tracer, endpointOf),
     http2: new GrpcPort(grpc, limits, metrics),
+    takePlace: (address) => places.take(address),
     onAnswered: (call, { statusCode: status }, seconds) => {
       const endpoint = endpointOf(call.method!, call.url!);
       metrics.request(endpoint, String(status), seconds);

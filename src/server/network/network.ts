@@ -18,6 +18,8 @@ export interface Network {
   peerOf(request: IncomingMessage): Peer;
   /** Of a gRPC call, by the address of its connection and its metadata. */
   peerAt(remoteAddress: string | undefined, headers: HeaderReader): Peer;
+  /** Many callers may come from there: a trusted proxy, or this machine. */
+  isShared(address: string): boolean;
   /** Of a `Host` header. */
   hostKind(host: string | undefined): HostKind;
   /**
@@ -41,6 +43,8 @@ export interface NetworkOptions {
   readonly onRefused?: (what: string) => void;
 }
 
+const LOOPBACK = new AddressSet(["127.0.0.0/8", "::1"]);
+
 export function createNetwork(options: NetworkOptions): Network {
   const { settings, listenHost, hasTls, publicUrl, clock, forwardedBy, onRefused } = options;
   const { trustedProxies, allowedHosts, corsOrigins, rates, allowOutbound } = settings;
@@ -57,6 +61,7 @@ export function createNetwork(options: NetworkOptions): Network {
     crossOrigin: createCrossOrigin(corsOrigins, publicUrl),
     peerOf,
     peerAt,
+    isShared: (address) => LOOPBACK.has(address) || trusted?.has(address) === true,
     hostKind,
     originOf(request) {
       if (publicUrl !== undefined) return publicUrl;

@@ -2,6 +2,8 @@
 export interface PortLimits {
   /** Open connections; one more is answered 503. */
   readonly connectionsMax: number;
+  /** Of one address that is no trusted proxy and not this machine. */
+  readonly connectionsPerAddressMax: number;
   /** From a connection's or a request's first byte to the end of its head. */
   readonly headMs: number;
   /** A connection without a call. */
@@ -23,6 +25,7 @@ export interface PortLimits {
 
 export const PORT_LIMITS: PortLimits = {
   connectionsMax: 10_000,
+  connectionsPerAddressMax: 1_000,
   headMs: 10_000,
   idleMs: 75_000,
   stallMs: 60_000,

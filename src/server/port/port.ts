@@ -33,6 +33,8 @@ export interface PortOptions {
   readonly onAnswered: AnsweredListener;
   readonly http2: Http2;
   readonly metrics: Pick<ServerMetrics, "refused" | "receivedBytes" | "sentBytes">;
+  /** A place for a connection of this address: the result gives it back. Undefined: there is none for it. */
+  readonly takePlace?: (address: string) => (() => void) | undefined;
 }
 
 const SWEEP_MS_MAX = 1000;
@@ -182,16 +184,28 @@ export class Port {
       refuse(socket, 503);
       return undefined;
     }
+    const leave = this.#takePlace(socket);
+    if (leave === undefined) {
+      metrics.refused.add(1, 'reason="too-many-of-one"');
+      refuse(socket, 503);
+      return undefined;
+    }
     const connection = new Connection(socket, this.#now);
     this.#connections.set(socket, connection);
     socket.setNoDelay(true);
     socket.once("close", () => {
       this.#connections.delete(socket);
+      leave();
       metrics.receivedBytes.add(socket.bytesRead);
       metrics.sentBytes.add(socket.bytesWritten);
       if (this.#connections.size === 0) this.#emptied?.();
     });
     return connection;
+  }
+
+  #takePlace(socket: Socket): (() => void) | undefined {
+    const { takePlace } = this.#options;
+    return takePlace === undefined ? ignoreError : takePlace(socket.remoteAddress ?? "");
   }
 
   #sniff(connection: Connection): void {
