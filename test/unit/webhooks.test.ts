@@ -161,7 +161,7 @@ describe("landings", () => {
     const elsewhere = new TestProject(openForge(), project.id);
     await clock.run(elsewhere.land({ goal: "elsewhere", put: { a: "a" } }));
     const beforeMs = clock.nowMs();
-    await until(() => sentTo(URL_A).length === 1);
+    await until(() => sentTo(URL_A).length === 1, 10_000);
     expect(goals()).toEqual(["elsewhere"]);
     expect(clock.nowMs() - beforeMs).toBeLessThan(1.2 * POLL_MS);
   });
@@ -209,6 +209,19 @@ describe("landings", () => {
     await until(() => server.results.filter((result) => result === "delivered").length === 130);
     const told = sentTo(URL_A).map(({ body }) => body.data.landing.position);
     expect(told.slice(told.length - 129)).toEqual(Array.from({ length: 129 }, (_, i) => i + 2));
+  });
+
+  test("are told by the primary only: a server that is it no more stops, one that becomes it goes on", async () => {
+    await hook();
+    database.setReadOnly(true);
+    await pass(5_000);
+    const elsewhere = new TestProject(openForge(), project.id);
+    await clock.run(elsewhere.land({ goal: "one", put: { a: "a" } }));
+    await pass(HOUR_MS);
+    expect(receiver.received).toEqual([]);
+    database.setReadOnly(false);
+    await until(() => sentTo(URL_A).length === 1, 10_000);
+    expect(goals()).toEqual(["one"]);
   });
 
   test("of a project that is deleted stop its webhooks", async () => {
@@ -333,7 +346,13 @@ describe("attempts", () => {
 describe("deliveries", () => {
   test("are listed newest first, in pages, and the oldest forgotten", async () => {
     const { webhook } = await hook();
-    for (let i = 0; i < REMEMBERED_MAX + 12; i++) await land(`landing-${i}`);
+    const messages = Array.from({ length: REMEMBERED_MAX + 12 }, (_, i) => ({
+      event: "landing.created" as const,
+      key: String(i),
+      payload: JSON.stringify({ data: { landing: { goal: `landing-${i}` } } }),
+    }));
+    server.store.addMessages(webhook, { messages }, clock.nowMs());
+    server.job.kick(webhook.id);
     await until(() => server.results.length === REMEMBERED_MAX + 12);
     const seen: string[] = [];
     let before: number | undefined;
@@ -383,7 +402,9 @@ describe("deliveries", () => {
     receiver.secrets.set(URL_A, changed.secret!);
     await land("two");
     await until(() => server.results.length === 2);
-    await pass(25 * HOUR_MS);
+    const until24h = database.sql.prepare("SELECT previous_secret_until FROM webhooks").pluck().get();
+    expect(until24h).toBeGreaterThan(clock.nowMs() + 23 * HOUR_MS);
+    database.sql.prepare("UPDATE webhooks SET previous_secret_until = ?").run(clock.nowMs());
     await land("three");
     await until(() => server.results.length === 3);
     expect(sentTo(URL_A)[2]!.headers["webhook-signature"]!.split(" ").length).toBe(1);

@@ -3,7 +3,6 @@
  * them, does nothing, until it becomes the primary.
  */
 import type { Clock } from "../../core/base/clock.ts";
-import { isMicError } from "../../core/base/errors.ts";
 import type { Position, ProjectId, SessionId } from "../../core/base/ids.ts";
 import type { Random } from "../../core/base/random.ts";
 import type { ServerLog } from "../context.ts";
@@ -18,8 +17,6 @@ import type { WebhookStore } from "./webhook-store.ts";
 /** Attempts under way at a time. */
 const FAST_MAX = 24;
 const SLOW_MAX = 8;
-/** How soon a server that becomes the primary begins. */
-const ROLE_MS = 2_000;
 /** Projects that are read at a time. */
 const READING_MAX = 4;
 
@@ -46,17 +43,19 @@ export class WebhookJob implements ChangeNotices, AsyncDisposable {
   readonly #reading = new Places(READING_MAX);
   /** Those that ended by themselves, or are ending. */
   readonly #ending = new Set<Promise<void>>();
-  readonly #stopping = new AbortController();
   #isRunning = false;
-  #watching: Promise<void> | undefined;
+  #isOver = false;
+  #stopWatching: (() => void) | undefined;
 
   constructor(options: WebhookJobOptions) {
     this.#options = options;
   }
 
-  /** Goes on where the server stopped, or another primary did. */
+  /** Goes on where the server stopped, or another primary did; from here on it follows the server's role. */
   start(): void {
-    this.#watching ??= this.#watchRole();
+    if (this.#isOver || this.#stopWatching !== undefined) return;
+    this.#stopWatching = this.#options.store.onChange(() => this.#followRole());
+    this.#followRole();
   }
 
   landed(project: ProjectId, position: Position): void {
@@ -104,28 +103,19 @@ export class WebhookJob implements ChangeNotices, AsyncDisposable {
     const queue = this.#queues.get(webhook);
     if (queue === undefined) return;
     this.#queues.delete(webhook);
-    const ended = queue[Symbol.asyncDispose]().finally(() => this.#ending.delete(ended));
-    this.#ending.add(ended);
+    this.#end(queue);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopping.abort();
-    await this.#watching;
-    await this.#halt();
+    this.#isOver = true;
+    this.#stopWatching?.();
+    this.#halt();
+    await Promise.all(this.#ending);
   }
 
-  async #watchRole(): Promise<void> {
-    const { store, clock } = this.#options;
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      if (store.isReadOnly) await this.#halt();
-      else if (!this.#isRunning) this.#begin();
-      try {
-        await clock.sleep(ROLE_MS, signal);
-      } catch (error) {
-        if (!isMicError(error, "aborted")) throw error;
-      }
-    }
+  #followRole(): void {
+    if (this.#options.store.isReadOnly) this.#halt();
+    else if (!this.#isRunning && !this.#isOver) this.#begin();
   }
 
   #begin(): void {
@@ -135,12 +125,18 @@ export class WebhookJob implements ChangeNotices, AsyncDisposable {
     for (const webhook of store.webhooksWithWaiting()) this.#queue(webhook).kick();
   }
 
-  async #halt(): Promise<void> {
+  /** An attempt that is under way is made again, by whoever delivers next. */
+  #halt(): void {
     this.#isRunning = false;
-    const parts = [...this.#feeds.values(), ...this.#queues.values()];
+    for (const feed of this.#feeds.values()) this.#end(feed);
+    for (const queue of this.#queues.values()) this.#end(queue);
     this.#feeds.clear();
     this.#queues.clear();
-    await Promise.all([...parts.map((part) => part[Symbol.asyncDispose]()), ...this.#ending]);
+  }
+
+  #end(part: AsyncDisposable): void {
+    const ended = Promise.resolve(part[Symbol.asyncDispose]()).finally(() => this.#ending.delete(ended));
+    this.#ending.add(ended);
   }
 
   #stop(webhook: Webhook, because: string): void {

@@ -54,6 +54,11 @@ export class WebhookStore {
     return this.#database.isReadOnly;
   }
 
+  /** At least whenever `isReadOnly` changed. Returns what ends it. */
+  onChange(listener: () => void): () => void {
+    return this.#database.onWrite(listener);
+  }
+
   // Webhooks
 
   add(webhook: Webhook, secret: string): void {

@@ -49,9 +49,11 @@ export class AuthDatabase implements Disposable {
     return this.#isReadOnly;
   }
 
-  /** The server became the primary, or is it no more. The file was opened for writing. */
+  /** The server became the primary, or is it no more: listeners are told. The file was opened for writing. */
   setReadOnly(isReadOnly: boolean): void {
+    if (this.#isReadOnly === isReadOnly) return;
     this.#isReadOnly = isReadOnly;
+    this.#changed();
   }
 
   /** Another connection replaced the content: whoever remembers what it read is told, as after a write. */

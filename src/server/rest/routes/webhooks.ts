@@ -18,6 +18,9 @@ const tag = "webhooks";
 /** Reading them is for owners, too: an address is often a secret. */
 const access = "project-own";
 
+/** What was just asked for elsewhere is not here yet: the server that delivers is asked. */
+const FOLLOWED_LATE = true;
+
 const WHERE = { location: "Where it is" };
 const project = parameters.projectParameter;
 const id = parameters.parameter(parameters.HEX_32, z.string().regex(/^[0-9a-f]{32}$/));
@@ -185,6 +188,7 @@ export const webhookRoutes: readonly Route[] = [
       id: "listDeliveries",
       tag,
       access,
+      changesAccounts: FOLLOWED_LATE,
       summary: "What was sent, and what waits, newest first",
       description: "The last 200 that are done are kept, for 30 days.",
       params: webhookParams,
@@ -214,6 +218,7 @@ export const webhookRoutes: readonly Route[] = [
       id: "getDelivery",
       tag,
       access,
+      changesAccounts: FOLLOWED_LATE,
       summary: "A delivery, with the message as it is sent",
       params: deliveryParams,
       answers: [{ status: 200, description: "The delivery", schema: shapes.webhookDelivery }],
