@@ -17,7 +17,7 @@ const SECRET_FIELD = /token|authorization|secret|password|cookie/i;
 /** The id of a token tells which one was used, and cannot be used itself. */
 const NO_SECRET_FIELD = "tokenId";
 /** Something that looks like a token, a code or a secret inside a text. */
-const SECRET_TEXT = /\bmic[rsd]?_[A-Za-z0-9_-]{8,}|\bwhsec_[A-Za-z0-9+/=]{8,}|\b(?:bearer|basic) +\S+/gi;
+const SECRET_TEXT = /\bmic[rsdo]?_[A-Za-z0-9_-]{8,}|\bwhsec_[A-Za-z0-9+/=]{8,}|\b(?:bearer|basic) +\S+/gi;
 const TEXT_CHARACTERS_MAX = 4096;
 
 export function createLog(clock: Clock, write: (record: LogRecord) => void): ServerLog {

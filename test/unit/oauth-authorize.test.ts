@@ -185,7 +185,7 @@ describe("an authorization request", () => {
     await stranger.get(asked.headers.get("location")!);
     const back = await stranger.post("/login", { login: "alice", password: "correct horse battery staple" });
     const page = await stranger.get(back.headers.get("location")!);
-    expect(page.text).toContain("Approve a sign-in as alice?");
+    expect(page.text).toContain("Approve access as alice?");
     const done = goesTo(await stranger.post("/oauth/authorize", { decision: "approve" }));
     expect(done.searchParams.get("state")).toBe("a state & more");
   });

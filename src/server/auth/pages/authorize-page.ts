@@ -44,7 +44,7 @@ export async function showAuthorize(call: AuthCall): Promise<Reply> {
   return pageReply(call, {
     title: "Approve a program",
     session,
-    body: html`<h1>Approve a sign-in as ${session.user.name}?</h1>
+    body: html`<h1>Approve access as ${session.user.name}?</h1>
 <p class="faint">${client.origin === "registered" ? "The name is what the program calls itself. " : ""}Approve only if you started it yourself.</p>
 <dl>
 <dt>Program</dt><dd>${name}</dd>

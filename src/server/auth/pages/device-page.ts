@@ -117,7 +117,7 @@ function approvalPage(call: AuthCall, session: PageSession, device: Device): Rep
   return pageReply(call, {
     title: "Approve a sign-in",
     session,
-    body: html`<h1>Approve a sign-in as ${session.user.name}?</h1>
+    body: html`<h1>Approve access as ${session.user.name}?</h1>
 <p class="faint">Approve only if you started it yourself, and the program shows this code:</p>
 <p class="code">${userCode}</p>
 <dl>

@@ -37,7 +37,7 @@ input[type=text], input[type=password] {
   border: 1px solid var(--edge); border-radius: 9px; padding: .62rem .75rem; margin: 0 0 1rem;
 }
 input[aria-invalid=true] { border-color: var(--bad); }
-.entry { font: 600 1.35rem/1.2 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; letter-spacing: .08em; text-align: center; text-transform: uppercase; }
+input.entry { font: 600 1.35rem/1.2 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; letter-spacing: .08em; text-align: center; text-transform: uppercase; }
 .entry::placeholder { color: var(--faint); opacity: .55; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 .buttons { display: flex; gap: .75rem; margin: 1.4rem 0 0; }
