@@ -17,7 +17,8 @@ export type DefineCommand = (command: Command, bind: Bind) => void;
 /** Examples at the end of `--help`: command lines, each with an optional remark. */
 export function examples(...lines: readonly (string | readonly [line: string, remark: string])[]): string {
   const rows = lines.map((line) => (typeof line === "string" ? [line, ""] : line));
-  const width = Math.max(...rows.map(([line]) => line!.length));
+  // A long line without a remark moves no other's.
+  const width = Math.max(...rows.map(([line, remark]) => (remark ? line!.length : 0)));
   const text = rows.map(([line, remark]) =>
     remark === "" || remark === undefined ? `  ${line}` : `  ${line!.padEnd(width)}  ${remark}`,
   );
