@@ -154,9 +154,12 @@ test("places of a method are counted for each address of those who have not sign
   server = await WireServer.start();
   const { context } = server;
   const method = { path: "/a", callsMax: 1, access: "project-read" } as never;
-  const open = (principal: Principal) => openCall(context, principal, method, new AbortController().signal);
+  const { signal } = new AbortController();
   const enters = async (principal: Principal, address: string): Promise<Disposable | "waits"> => {
-    const entered = enter(method, open(principal), () => address);
+    const entered = enter(
+      method,
+      openCall(context, principal, method, signal, () => address),
+    );
     return (await Promise.race([entered, systemClock.sleep(20).then(() => "waits" as const)])) as Disposable;
   };
   const held = await enters(NOBODY, "203.0.113.7");

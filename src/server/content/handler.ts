@@ -66,12 +66,12 @@ async function serve(
       throw new MicError("unsupported", `there is no method ${JSON.stringify(path.slice(0, 200))}`);
     }
     call.startDeadline();
-    const opened = openCall(context, principal, method, call.signal);
+    const opened = openCall(context, principal, method, call.signal, address);
     // A short call is answered before it could be ended.
     const isStream = method.requestStream || method.responseStream;
     using _ending = isStream ? whenEnded(principal, () => call.abort(tokenEnded())) : undefined;
     const sentBefore = request.socket.bytesWritten;
-    await run(method, call, opened, address);
+    await run(method, call, opened);
     if (method.responseStream) {
       const bytes = Math.max(0, request.socket.bytesWritten - sentBefore);
       context.network.limits.spend(principal, address, bytes * BYTE_PRICE);
@@ -89,8 +89,8 @@ function contentTypeOf(request: IncomingMessage): string {
   return (request.headers["content-type"] ?? "").split(";", 1)[0]!.trim().toLowerCase();
 }
 
-async function run(method: Method, call: HttpCall, opened: MethodCall, address: () => string): Promise<void> {
-  using _place = await enter(method, opened, address);
+async function run(method: Method, call: HttpCall, opened: MethodCall): Promise<void> {
+  using _place = await enter(method, opened);
   const { answer } = method;
   const requests = readMessages(call.chunks(), method.requestBytesMax);
   if (answer.kind === "client-stream") {

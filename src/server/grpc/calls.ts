@@ -161,8 +161,9 @@ function unaryHandler(
   return async (call, callback) => {
     using cancellation = new Cancellation(call as never);
     try {
-      const opened = openCall(context, principalOf(call.metadata), method, cancellation.signal);
-      using _place = await enter(method, opened, () => addressOf(context, call, call.metadata));
+      const address = (): string => addressOf(context, call, call.metadata);
+      const opened = openCall(context, principalOf(call.metadata), method, cancellation.signal, address);
+      using _place = await enter(method, opened);
       const { forwarder } = context;
       const answer =
         isForwarded && forwarder?.isNeeded === true
@@ -170,7 +171,7 @@ function unaryHandler(
               method.path,
               call.metadata.get("authorization")[0]?.toString(),
               call.request,
-              { address: addressOf(context, call, call.metadata), isSecure: true },
+              { address: opened.address, isSecure: true },
               cancellation.signal,
             )
           : await run(call.request, opened);
@@ -191,9 +192,10 @@ function clientStreamHandler(
     try {
       readOneAhead(call);
       const principal = principalOf(call.metadata);
-      const opened = openCall(context, principal, method, cancellation.signal);
+      const address = (): string => addressOf(context, call, call.metadata);
+      const opened = openCall(context, principal, method, cancellation.signal, address);
       cancellation.endWith(principal);
-      using _place = await enter(method, opened, () => addressOf(context, call, call.metadata));
+      using _place = await enter(method, opened);
       callback(null, whole(await run(requestsOf(call, cancellation.signal), opened)));
     } catch (error) {
       callback(toStatus(cancellation.reason ?? error, context, method.path));
@@ -227,11 +229,11 @@ function serverStreamHandler(
     using cancellation = new Cancellation(call);
     try {
       const principal = principalOf(call.metadata);
-      const opened = openCall(context, principal, method, cancellation.signal);
-      cancellation.endWith(principal);
-      using _place = await enter(method, opened, () => addressOf(context, call, call.metadata));
-      const bytes = await sendAll(call, run(call.request, opened), opened.signal);
       const address = (): string => addressOf(context, call, call.metadata);
+      const opened = openCall(context, principal, method, cancellation.signal, address);
+      cancellation.endWith(principal);
+      using _place = await enter(method, opened);
+      const bytes = await sendAll(call, run(call.request, opened), opened.signal);
       context.network.limits.spend(principal, address, bytes * BYTE_PRICE);
       call.end();
     } catch (error) {

@@ -19,6 +19,8 @@ export interface MethodCall {
   readonly context: ServerContext;
   readonly state: MethodState;
   readonly principal: Principal;
+  /** Of the caller, for the audit log. */
+  readonly address: string;
   /** Projects and organizations as the caller may see and change them. */
   readonly projects: OwnedProjects;
   /** Fires when the caller is gone, cancelled, or out of time. */

@@ -14,13 +14,25 @@ class OpenCall implements MethodCall {
   readonly principal: Principal;
   readonly signal: AbortSignal;
   readonly #access: Access;
+  readonly #address: () => string;
 
-  constructor(context: ServerContext, principal: Principal, access: Access, signal: AbortSignal) {
+  constructor(
+    context: ServerContext,
+    principal: Principal,
+    access: Access,
+    signal: AbortSignal,
+    address: () => string,
+  ) {
     this.context = context;
     this.state = methodStateOf(context);
     this.principal = principal;
     this.signal = signal;
     this.#access = access;
+    this.#address = address;
+  }
+
+  get address(): string {
+    return this.#address();
   }
 
   get projects(): OwnedProjects {
@@ -32,27 +44,24 @@ class OpenCall implements MethodCall {
   }
 }
 
-/** Errors: those of `Authorizer.admit`. */
+/** `address`: of the caller, where it is asked for. Errors: those of `Authorizer.admit`. */
 export function openCall(
   context: ServerContext,
   principal: Principal,
   { access }: Pick<Method, "access">,
   signal: AbortSignal,
+  address: () => string,
 ): MethodCall {
   context.authorizer.admit(principal, access);
-  return new OpenCall(context, principal, access, signal);
+  return new OpenCall(context, principal, access, signal, address);
 }
 
 /**
- * Waits for one of the caller's places, where the method has any. Those who have not signed in are told apart by
- * `address`, so that none of them holds the places of all.
+ * Waits for one of the caller's places, where the method has any. Those who have not signed in are told apart by their
+ * addresses, so that none of them holds the places of all.
  */
-export async function enter(
-  method: Method,
-  call: MethodCall,
-  address: () => string,
-): Promise<Disposable | undefined> {
+export async function enter(method: Method, call: MethodCall): Promise<Disposable | undefined> {
   if (method.callsMax === undefined) return undefined;
-  const caller = call.principal.userId ?? addressBlock(address());
+  const caller = call.principal.userId ?? addressBlock(call.address);
   return call.state.gates.enter(caller, method.path, method.callsMax, call.signal);
 }
