@@ -88,7 +88,7 @@ export const REST_REQUESTS: Readonly<Record<string, (project: AccessProject) => 
   updateUser: () => json("/api/mic/users/no-such-user", { disabled: true }),
   listAudit: () => ({ path: "/api/mic/audit" }),
   listWebhooks: ofProject("/webhooks"),
-  createWebhook: ofProject("/webhooks", { body: { url: "http://127.0.0.1/refused" } }),
+  createWebhook: ofProject("/webhooks", { body: { url: "no-url" } }),
   getWebhook: ofProject(`/webhooks/${SESSION}`),
   updateWebhook: ofProject(`/webhooks/${SESSION}`, { body: { active: false } }),
   deleteWebhook: ofProject(`/webhooks/${SESSION}`),
