@@ -4,12 +4,14 @@
  * the directory may do everything, so nothing is asked.
  */
 import { existsSync } from "node:fs";
+import path from "node:path";
 import { MicError } from "../../core/base/errors.ts";
 import { systemClock, systemRandom } from "../../core/base/system.ts";
 import type { CreateUser, User } from "./accounts.ts";
 import { AuthDatabase } from "./database/auth-database.ts";
 import { accountsFile } from "./owner-token.ts";
 import { NOBODY } from "./principal.ts";
+import { refuseCopy } from "./replica/replica-state.ts";
 import { SqliteAccounts } from "./sqlite-accounts.ts";
 import { SqliteAudit } from "./sqlite-audit.ts";
 
@@ -63,6 +65,7 @@ export class OfflineAccountAdmin implements AsyncDisposable {
   }
 
   async createUser(request: Omit<CreateUser, "isSiteAdmin"> & { readonly siteAdmin?: boolean }) {
+    refuseCopy(path.dirname(this.#database.file));
     const { siteAdmin, ...user } = request;
     const created = await this.#accounts.createUser({ ...user, isSiteAdmin: siteAdmin === true });
     this.#record("user.created", created);
@@ -80,6 +83,7 @@ export class OfflineAccountAdmin implements AsyncDisposable {
     what: string,
     change: { readonly disabled?: boolean; readonly siteAdmin?: boolean; readonly password?: string },
   ): Promise<UserDocument> {
+    refuseCopy(path.dirname(this.#database.file));
     const user = this.#accounts.findUser(what);
     if (user === undefined) {
       throw new MicError("not-found", `there is no user ${JSON.stringify(what.slice(0, 200))}`, {

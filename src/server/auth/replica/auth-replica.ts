@@ -21,8 +21,9 @@ import type { AccountsReplica, ReplicaStatus } from "./accounts-replica.ts";
 import { removeOldGenerations } from "./generations.ts";
 import { LEASE_MS, Lease } from "./lease.ts";
 import type { LeaseRecord } from "./lease-record.ts";
-import { Litestream, type LitestreamProgram, restore } from "./litestream.ts";
+import { LITESTREAM_CONFIG, Litestream, type LitestreamProgram, restore } from "./litestream.ts";
 import { prepareLocal } from "./local-copy.ts";
+import { endOrphan } from "./orphan.ts";
 import {
   lockDirectory,
   type ReplicaState,
@@ -190,7 +191,11 @@ export class AuthReplica implements AccountsReplica {
   }
 
   async #start(): Promise<void> {
-    const { role, clock, elapsedMs, store } = this.#options;
+    const { role, clock, elapsedMs, store, log } = this.#options;
+    // The one of a process that was killed would go on with a database that is about to be replaced.
+    const config = path.join(this.#directory, LITESTREAM_CONFIG);
+    if (await endOrphan(this.#directory, config, (ms) => clock.sleep(ms)))
+      log.warn("litestream-orphan-ended");
     const deadline = elapsedMs() + START_MS_MAX;
     for (;;) {
       const record = await this.#lease.look();

@@ -13,7 +13,7 @@ import { MicError } from "../../../core/base/errors.ts";
 import type { Environment } from "../../../core/store/s3/environment.ts";
 import type { ServerLog } from "../../context.ts";
 import { type LitestreamDatabase, litestreamConfig, litestreamEnvironment } from "./litestream-config.ts";
-import { endOrphan, forgetChild, rememberChild } from "./orphan.ts";
+import { forgetChild, rememberChild } from "./orphan.ts";
 
 export interface LitestreamProgram {
   readonly executable: string;
@@ -22,6 +22,8 @@ export interface LitestreamProgram {
   readonly log: ServerLog;
 }
 
+/** In the directory of the database: by it a Litestream is known for this one's. */
+export const LITESTREAM_CONFIG = "litestream.yml";
 const BACKOFF_MS = [100, 500, 2_000, 10_000, 30_000];
 /** One that ran this long starts again without delay. */
 const GOOD_RUN_MS = 60_000;
@@ -118,7 +120,7 @@ export class Litestream implements AsyncDisposable {
     this.#database = database;
     mkdirSync(database.metaDirectory, { recursive: true, mode: 0o700 });
     this.#directory = directory;
-    this.#config = path.join(directory, "litestream.yml");
+    this.#config = path.join(directory, LITESTREAM_CONFIG);
     const socket = path.join(directory, "litestream.sock");
     this.#socketDirectory =
       Buffer.byteLength(socket) < SOCKET_PATH_BYTES_MAX
@@ -185,8 +187,6 @@ export class Litestream implements AsyncDisposable {
   async #supervise(): Promise<void> {
     const { clock, log } = this.#program;
     const { signal } = this.#stopping;
-    const sleep = (durationMs: number): Promise<void> => clock.sleep(durationMs);
-    if (await endOrphan(this.#directory, this.#config, sleep)) log.warn("litestream-orphan-ended");
     while (!signal.aborted) {
       const startedAt = performance.now();
       const reason = await this.#runOnce();
