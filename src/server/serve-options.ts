@@ -90,6 +90,11 @@ export function readServeOptions(flags: ServeFlags, world: ServeWorld): ServeOpt
   const ownerToken = variable(world, "MIC_OWNER_TOKEN");
   const publicUrl = readPublicUrl(choose(flags.publicUrl, "--public-url", world, "MIC_PUBLIC_URL"));
   const network = readNetworkSettings(flags, world.env);
+  if (publicUrl === undefined && !isLoopback(host) && network.allowedHosts.length === 0) {
+    warnings.push(
+      "without --public-url nobody can sign in with a browser under a name, and calls are taken under any",
+    );
+  }
   const replica = readReplicaOptions(flags, world.env);
   if (replica !== undefined && replica.advertiseUrl === undefined && isLoopback(host)) {
     warnings.push(

@@ -118,6 +118,27 @@ describe("readServeOptions()", () => {
     });
   });
 
+  test("is known under an origin, and warns where others reach it under no name", () => {
+    expect(read({ publicUrl: "https://Forge.Example.com:443/" }).publicUrl).toBe("https://forge.example.com");
+    expect(read({}, { MIC_PUBLIC_URL: "http://forge:7420" }).publicUrl).toBe("http://forge:7420");
+    const open = { listen: "0.0.0.0:80", insecureListen: true };
+    expect(read(open).warnings).toEqual([expect.stringContaining("--public-url")]);
+    expect(read({ ...open, publicUrl: "https://forge.example.com" }).warnings).toEqual([]);
+    expect(read({ ...open, allowedHost: "forge" }).warnings).toEqual([]);
+    for (const publicUrl of [
+      "",
+      "forge.example.com",
+      "ftp://forge.example.com",
+      "https://forge.example.com/mic",
+      "https://forge.example.com/?a",
+      "https://ada@forge.example.com",
+      "https:///forge.example.com",
+      "https:\\\\forge.example.com",
+    ]) {
+      expect(() => read({ publicUrl })).toThrow(failing("usage", "--public-url"));
+    }
+  });
+
   test.each([
     ["127.0.0.1:7420", "127.0.0.1", 7420],
     ["localhost:0", "localhost", 0],
