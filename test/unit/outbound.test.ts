@@ -384,6 +384,25 @@ describe("TLS", () => {
   });
 });
 
+test("check() says of a name without an address, and of a resolver that is stuck, what fetch() says", async () => {
+  const nobody = guard({
+    resolve: async () => {
+      throw Object.assign(new Error("no"), { code: "ENOTFOUND" });
+    },
+  });
+  await expect(nobody.check("https://a.example/")).rejects.toMatchObject({
+    code: "unreachable",
+    message: "a.example: the name cannot be resolved",
+  });
+  const empty = guard({ resolve: async () => [] });
+  await expect(empty.check("https://a.example/")).rejects.toMatchObject({ code: "unreachable" });
+  const stuck = guard({ resolve: () => new Promise(() => undefined) });
+  const stop = new AbortController();
+  const asked = stuck.check("https://a.example/", stop.signal);
+  stop.abort();
+  await expect(asked).rejects.toMatchObject({ code: "aborted" });
+});
+
 test("failures name the host and never an address", async () => {
   const outbound = guard({ allow: ["a.example"], resolve: async () => ["127.0.0.1"] });
   const errors = await Promise.all(

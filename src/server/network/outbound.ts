@@ -112,28 +112,37 @@ class GuardedOutbound implements Outbound {
     this.#allowedAddresses = new AddressSet(ranges);
   }
 
-  async check(text: string, signal: AbortSignal = AbortSignal.timeout(TIMEOUT_MS_DEFAULT)): Promise<void> {
-    await this.#addressesOf(parseOutboundUrl(text), signal);
+  async check(text: string, given?: AbortSignal): Promise<void> {
+    const url = parseOutboundUrl(text);
+    await this.#inTime(url, TIMEOUT_MS_DEFAULT, given, (signal) => this.#addressesOf(url, signal));
   }
 
   async fetch(text: string, request: OutboundRequest = {}): Promise<OutboundAnswer> {
     const url = parseOutboundUrl(text);
-    const { clock } = this.#options;
-    const timeoutMs = request.timeoutMs ?? TIMEOUT_MS_DEFAULT;
+    return await this.#inTime(url, request.timeoutMs ?? TIMEOUT_MS_DEFAULT, request.signal, (signal) =>
+      this.#follow(url, request, signal),
+    );
+  }
+
+  /** Errors: `aborted` when `given` fires, `unreachable` when time is up and for whatever is no `MicError`. */
+  async #inTime<T>(
+    url: URL,
+    timeoutMs: number,
+    given: AbortSignal | undefined,
+    run: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const ended = new AbortController();
     const late = new AbortController();
     const signals = [ended.signal, late.signal];
-    if (request.signal !== undefined) signals.push(request.signal);
-    const timer = clock.sleep(timeoutMs, ended.signal).then(
+    if (given !== undefined) signals.push(given);
+    const timer = this.#options.clock.sleep(timeoutMs, ended.signal).then(
       () => late.abort(),
       () => undefined,
     );
     try {
-      return await this.#follow(url, request, AbortSignal.any(signals));
+      return await run(AbortSignal.any(signals));
     } catch (error) {
-      if (request.signal?.aborted) {
-        throw new MicError("aborted", "interrupted", { cause: request.signal.reason });
-      }
+      if (given?.aborted) throw new MicError("aborted", "interrupted", { cause: given.reason });
       if (late.signal.aborted) throw unreachable(url, `no whole answer within ${timeoutMs} ms`);
       if (isMicError(error)) throw error;
       throw unreachable(url, reasonOf(error), error);
