@@ -58,6 +58,7 @@ const env = {
   MIC_HOME: join(directory.path, "home"),
   MIC_AUTHOR: "Bench <bench@example.org>",
   MIC_TOKEN: server.token,
+  MIC_SERVER: server.url,
   ...bucket?.env,
 };
 console.log(`landing ${values.files} files…`);

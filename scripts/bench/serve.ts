@@ -49,6 +49,7 @@ const env = {
   MIC_HOME: join(directory.path, "home"),
   MIC_AUTHOR: "Bench <bench@example.org>",
   MIC_TOKEN: server.token,
+  MIC_SERVER: server.url,
 };
 writeTree(work, Number(values.files), 3700);
 run([MIC, "project", "create", PROJECT, "--server", server.url], { cwd: directory.path, env });

@@ -109,7 +109,7 @@ for (let round = 0; round < RUNS; round++) {
   rmSync(at("git-clone"), { recursive: true });
   for (const each of [cold, warm, direct]) each.peer.push(peer);
   await using server = await serve({ data: at(`agent-${round}`), env, flags: bucket.flags });
-  const remote = { ...env, MIC_TOKEN: server.token };
+  const remote = { ...env, MIC_TOKEN: server.token, MIC_SERVER: server.url };
   for (const each of [cold, warm]) {
     // A home of its own: nothing that another clone left helps this one.
     const home = { ...remote, MIC_HOME: at("home-served") };

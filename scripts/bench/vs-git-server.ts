@@ -47,7 +47,7 @@ const home = at("home");
 await using server = await serve({ data: at("forge") });
 await using proxy = await delayed(Number(new URL(server.url).port), DELAY_MS);
 const url = `http://127.0.0.1:${proxy.port}`;
-const env = { ...peerEnvironment(home), MIC_TOKEN: server.token };
+const env = { ...peerEnvironment(home), MIC_TOKEN: server.token, MIC_SERVER: url };
 
 const git = (cwd: string, ...args: string[]): Measured => run(["git", ...args], { cwd, env });
 const mic = (cwd: string, ...args: string[]): Measured => run([MIC, ...args], { cwd, env });
