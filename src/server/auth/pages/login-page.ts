@@ -61,7 +61,9 @@ export async function logIn(call: AuthCall): Promise<Reply> {
     return refuse(503, "The server is busy. Try again in a moment.", { "retry-after": "2" });
   }
   if (user === undefined) {
-    record(call, undefined, "sign-in.refused", `user:${cleanLogin(login)}`, { why: "name or password" });
+    // A name that nobody has may be a password in the wrong field: the audit log keeps none.
+    const name = services.context.accounts.findUser(login)?.name ?? "?";
+    record(call, undefined, "sign-in.refused", `user:${name}`, { why: "name or password" });
     return refuse(401, "The name or the password is wrong.");
   }
   services.passwordGuard.succeeded(account, address);
@@ -168,9 +170,4 @@ export function waitText(seconds: number): string {
   if (seconds < 60) return seconds === 1 ? "a second" : `${seconds} seconds`;
   const minutes = Math.ceil(seconds / 60);
   return minutes === 1 ? "a minute" : `${minutes} minutes`;
-}
-
-/** People type passwords into the field for the name: what does not look like one is not written down. */
-function cleanLogin(login: string): string {
-  return /^[a-z0-9][a-z0-9._@+-]{0,99}$/i.test(login) ? login : "?";
 }

@@ -73,7 +73,7 @@ export class PageSessions {
     });
     return {
       tokenId: token.id,
-      cookies: [cookie("session", secret, origin, SESSION_MS / 1000), cookie("form", "", origin, 0)],
+      cookies: [cookie("session", secret, origin, SESSION_MS / 1000)],
     };
   }
 
