@@ -179,4 +179,8 @@ export const METHOD_CLASSES: Readonly<Record<string, Class>> = {
   "mic.v1.ContentService/GetLanding": "project-read",
   "mic.v1.ContentService/FindLanding": "project-read",
   "mic.v1.ContentService/WatchLandings": "project-read",
+  "mic.v1.AccountService/WhoAmI": "signed-in",
+  "mic.v1.AccountService/ListTokens": "account",
+  "mic.v1.AccountService/CreateToken": "account",
+  "mic.v1.AccountService/RevokeToken": "account",
 };

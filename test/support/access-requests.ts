@@ -106,6 +106,8 @@ export function methodRequest(path: string, project: AccessProject): Uint8Array 
   if (name === "CreateProject")
     return Buffer.concat([bytesField(1, randomBytes(16)), textField(2, `${fresh()}/p`)]);
   if (name === "ListProjects" || name === "ListOrganizations") return new Uint8Array(0);
+  if (name === "WhoAmI" || name === "ListTokens") return new Uint8Array(0);
+  if (name === "RevokeToken") return bytesField(1, randomBytes(16));
   return textField(1, project.name);
 }
 

@@ -78,6 +78,7 @@ describe("a standard gRPC client", () => {
       "mic.v1.ProjectService",
       "mic.v1.SessionService",
       "mic.v1.ContentService",
+      "mic.v1.AccountService",
       "grpc.health.v1.Health",
       "grpc.reflection.v1.ServerReflection",
       "grpc.reflection.v1alpha.ServerReflection",

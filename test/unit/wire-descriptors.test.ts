@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { expect, test } from "vitest";
+import { AccountServiceDefinition } from "../../src/core/wire/gen/mic/v1/accounts.ts";
 import { ContentServiceDefinition } from "../../src/core/wire/gen/mic/v1/content.ts";
 import { ProjectServiceDefinition } from "../../src/core/wire/gen/mic/v1/projects.ts";
 import { SessionServiceDefinition } from "../../src/core/wire/gen/mic/v1/sessions.ts";
@@ -34,7 +35,12 @@ test("the generated code that is checked in is what proto/ gives", () => {
 });
 
 test("every method of the definitions is answered, and described", async () => {
-  const definitions = [ProjectServiceDefinition, SessionServiceDefinition, ContentServiceDefinition];
+  const definitions = [
+    ProjectServiceDefinition,
+    SessionServiceDefinition,
+    ContentServiceDefinition,
+    AccountServiceDefinition,
+  ];
   const declared = definitions.flatMap(({ fullName, methods }) =>
     Object.values(methods).map(({ name }) => `/${fullName}/${name}`),
   );

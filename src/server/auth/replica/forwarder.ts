@@ -31,11 +31,12 @@ export interface ForwarderOptions {
 }
 
 /** Methods that write accounts or the audit log, by the path of both transports. */
-const METHODS = new Set(
-  ["CreateOrganization", "CreateProject", "UpdateProject", "DeleteProject"].map(
+const METHODS = new Set([
+  ...["CreateOrganization", "CreateProject", "UpdateProject", "DeleteProject"].map(
     (name) => `/mic.v1.ProjectService/${name}`,
   ),
-);
+  ...["CreateToken", "RevokeToken"].map((name) => `/mic.v1.AccountService/${name}`),
+]);
 /** Signing in, whole: pages, forms and tokens belong together. */
 const PAGES = /^\/(?:oauth\/|(?:login|logout|device)(?:\/|$))/;
 /** A body that is longer is none of an account's. */

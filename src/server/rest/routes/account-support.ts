@@ -1,5 +1,4 @@
 /** What the routes of accounts have in common. */
-import type { ProjectId } from "../../../core/base/ids.ts";
 import type { User } from "../../auth/accounts.ts";
 import { noSuchUser } from "../../auth/users.ts";
 import type { Call } from "../route.ts";
@@ -16,16 +15,6 @@ export function record(
   const { audit, network } = state.context;
   const { address } = network.peerOf(request);
   audit.record({ principal, address, action, target, ...(detail === undefined ? {} : { detail }) });
-}
-
-/** One that is there and that the caller sees. Errors: `not-found`, `usage`. */
-export async function projectOf(
-  { state, principal, forge }: Pick<AnyCall, "state" | "principal" | "forge">,
-  text: string,
-): Promise<ProjectId> {
-  const checked = state.checkProject(text);
-  const id = await state.context.authorizer.project(principal, "project-read", checked);
-  return (await forge.getProject(id)).id;
 }
 
 /** By name, address or id. Errors: `not-found`. */

@@ -2,20 +2,18 @@
 import { z } from "zod";
 import { MicError } from "../../../core/base/errors.ts";
 import type { Token, User } from "../../auth/accounts.ts";
-import { checkMinting } from "../../auth/minting.ts";
+import { createOwnToken, currentToken, revokeOwnToken, type TokenCall } from "../../auth/own-tokens.ts";
 import type { Principal } from "../../auth/principal.ts";
 import * as shapes from "../account-documents.ts";
 import { tokenDocument, userDocument } from "../account-documents.ts";
 import { jsonAnswer } from "../answer.ts";
 import type { JsonObject } from "../documents.ts";
 import { HEX_32, parameter } from "../parameters.ts";
-import { defineRoute, type Route } from "../route.ts";
-import { projectOf, record } from "./account-support.ts";
+import { type Call, defineRoute, type Route } from "../route.ts";
+import { record } from "./account-support.ts";
 
 const ACCOUNT = "/api/mic/account";
 const tag = "account";
-/** Of one user: it keeps lists short, and a loop from filling the disk. */
-const TOKENS_MAX = 1_000;
 
 const createTokenBody = z.strictObject({
   name: z.string().describe("Says what it is for"),
@@ -44,7 +42,7 @@ export const accountRoutes: readonly Route[] = [
       const user = userOf(principal, state.context.accounts.findUser(principal.userId!));
       return jsonAnswer(200, {
         ...userDocument(user),
-        token: ownTokenDocument(principal, tokenOf(state, principal)),
+        token: ownTokenDocument(principal, currentToken({ context: state.context, principal })),
       });
     },
   ),
@@ -77,25 +75,13 @@ export const accountRoutes: readonly Route[] = [
       errors: ["not-found"],
     },
     async (call) => {
-      const { principal, body, state } = call;
-      const { accounts } = state.context;
-      const { name, scope, project, expiresAt } = body;
-      const onlyProject = project === undefined ? undefined : await projectOf(call, project);
-      const expiresAtMs = expiresAt === undefined ? undefined : Date.parse(expiresAt);
-      checkMinting(principal, tokenOf(state, principal)?.expiresAtMs, { scope, onlyProject, expiresAtMs });
-      const user = principal.userId!;
-      if (accounts.listTokens(user).length >= TOKENS_MAX) {
-        throw new MicError("too-large", `there are ${TOKENS_MAX} tokens already`, { hint: "revoke some" });
-      }
-      const { token, secret } = accounts.createToken({
-        user,
-        kind: "personal",
+      const { name, scope, project, expiresAt } = call.body;
+      const { token, secret } = await createOwnToken(tokenCall(call), {
         name,
         scope,
-        ...(onlyProject === undefined ? {} : { onlyProject }),
-        ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
+        ...(project === undefined ? {} : { project: call.state.checkProject(project) }),
+        ...(expiresAt === undefined ? {} : { expiresAtMs: Date.parse(expiresAt) }),
       });
-      record(call, "token.created", `token:${token.id}`, { name, scope, project: onlyProject, expiresAt });
       return jsonAnswer(201, { token: tokenDocument(token), secret }, { "cache-control": "no-store" });
     },
   ),
@@ -114,14 +100,7 @@ export const accountRoutes: readonly Route[] = [
       errors: ["not-found"],
     },
     async (call) => {
-      const { accounts, durability } = call.state.context;
-      const { token: id } = call.params;
-      const token = accounts.getToken(id);
-      // Another user's is not there.
-      if (token === undefined || token.user !== call.principal.userId) throw noSuchToken(id);
-      accounts.revokeToken(id);
-      record(call, "token.revoked", `token:${id}`, { name: token.name });
-      await durability.flushed();
+      await revokeOwnToken(tokenCall(call), call.params.token);
       return { kind: "empty", status: 204, headers: {} };
     },
   ),
@@ -166,11 +145,13 @@ export const accountRoutes: readonly Route[] = [
   ),
 ];
 
-function tokenOf(
-  { context }: { readonly context: { readonly accounts: { getToken(id: string): Token | undefined } } },
-  { tokenId }: Principal,
-): Token | undefined {
-  return tokenId === undefined ? undefined : context.accounts.getToken(tokenId);
+function tokenCall({
+  state,
+  principal,
+  request,
+}: Pick<Call<unknown, unknown, unknown>, "state" | "principal" | "request">): TokenCall {
+  const { context } = state;
+  return { context, principal, address: context.network.peerOf(request).address };
 }
 
 /** The owner token that the server was given is stored nowhere, and has no id. */
@@ -183,10 +164,4 @@ function ownTokenDocument({ scope }: Principal, token: Token | undefined): JsonO
 function userOf(principal: Principal, user: User | undefined): User {
   if (user !== undefined) return user;
   throw new MicError("unauthenticated", `there is no user ${principal.account} any more`);
-}
-
-function noSuchToken(id: string): MicError {
-  return new MicError("not-found", `there is no token ${JSON.stringify(id.slice(0, 100))}`, {
-    hint: "see: mic auth token list",
-  });
 }
