@@ -46,6 +46,7 @@ test("take() never gives more for a clock that goes back", () => {
   expect(buckets.take("a", 2, 10_000)).toBe(0);
   expect(buckets.take("a", 1, 0)).toBeGreaterThan(0);
   expect(buckets.take("a", 1, 500)).toBeGreaterThan(0);
+  expect(buckets.take("a", 1, 10_000)).toBe(1_000);
 });
 
 test("spend() may leave a debt, but no larger than a burst", () => {
