@@ -288,6 +288,16 @@ test("a caller's address is the proxy's word only where the proxy is trusted", a
   expect((await wary.ask("GET", "/api/x", headers)).headers["x-peer"]).toBe("127.0.0.1");
 });
 
+test("pages are charged to the address that asks for them", async () => {
+  const { ask } = await open({ rateLimit: "1,1" });
+  const statuses: number[] = [];
+  for (let i = 0; i < 70; i++) statuses.push((await ask("GET", "/login")).status);
+  expect(statuses.slice(0, 60)).toEqual(Array(60).fill(200));
+  expect(statuses.at(-1)).toBe(429);
+  // What is no page is charged where the caller is known.
+  expect((await ask("GET", "/api/mic/projects")).status).toBe(200);
+});
+
 test("guesses at a password are counted by address", async () => {
   const { ask, reached } = await open();
   const path = "/api/mic/account/password";

@@ -10,6 +10,8 @@ import type { RateLimits } from "./rate-limits.ts";
 /** Of a token that is not valid, or a method that there is not, to whoever sent it. */
 export const FAILED_PRICE = 2;
 
+/** Of a page, whoever asks. */
+const PAGE_PRICE = 1;
 /** A guess at one's own password; the OAuth endpoints count for themselves. */
 const PASSWORD_PATH = "/api/mic/account/password";
 
@@ -29,6 +31,8 @@ export function createGate(context: ServerContext): Gate {
         });
       }
       if (received === "answered") return false;
+      // The API charges by what is asked for; of pages the caller is known only once their cookie was read.
+      if (!isApiPath(url)) network.limits.charge(NOBODY, () => network.peerOf(request).address, PAGE_PRICE);
       if (request.method === "POST" && url.startsWith(PASSWORD_PATH)) {
         network.limits.attempt("password", network.peerOf(request).address);
       }
