@@ -14,6 +14,8 @@ import { VirtualClock } from "../support/virtual-clock.ts";
 
 /** Raised in long runs. */
 const RUNS = Number(process.env["MIC_TEST_RUNS"] ?? 15);
+/** How long another process's changes may go unseen. */
+const LOOK_MS = 20;
 const NAMES = ["ada", "ben", "cy"] as const;
 /** One of them is a user's own. */
 const ORGANIZATIONS = ["ada", "org"] as const;
@@ -149,6 +151,9 @@ class Run {
     }
     for (const { process, step } of all) {
       await this.#take(this.#processes[process]!, step);
+      this.#comparePrompt(this.#processes[process]!);
+      // Another process looks again after a moment.
+      await this.#wait(LOOK_MS);
       this.#compare();
     }
   }
@@ -208,9 +213,13 @@ class Run {
         return;
       }
       case "wait":
-        await this.#clock.run(this.#clock.sleep(step.ms));
-        model.nowMs = this.#clock.nowMs();
+        await this.#wait(step.ms);
     }
+  }
+
+  async #wait(ms: number): Promise<void> {
+    await this.#clock.run(this.#clock.sleep(ms));
+    this.#model.nowMs = this.#clock.nowMs();
   }
 
   /** Undefined when it was refused, as it must be where it is not allowed. */
@@ -250,6 +259,17 @@ class Run {
     }
   }
 
+  /** What a process has done itself is in force there at once. */
+  #comparePrompt(accounts: SqliteAccounts): void {
+    const model = this.#model;
+    for (const token of model.tokens) expect(isAuthentic(accounts, token.secret)).toBe(model.isValid(token));
+    for (const [user, id] of this.#ids.entries()) {
+      for (const name of ORGANIZATIONS) {
+        expect(accounts.roleInOrganization(id, name)).toBe(model.inOrganization(user, name));
+      }
+    }
+  }
+
   #compareToken(accounts: SqliteAccounts, at: number, token: ModelToken): void {
     const model = this.#model;
     const key = `${at} ${token.secret}`;
@@ -277,6 +297,16 @@ class Run {
   [Symbol.dispose](): void {
     this.#open.dispose();
     rmSync(this.#directory, { recursive: true });
+  }
+}
+
+function isAuthentic(accounts: SqliteAccounts, secret: string): boolean {
+  try {
+    accounts.authenticate(secret);
+    return true;
+  } catch (error) {
+    if (isMicError(error, "unauthenticated")) return false;
+    throw error;
   }
 }
 
