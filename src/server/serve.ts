@@ -29,6 +29,7 @@ import { createRestHandler, createRouteFinder } from "./rest/handler.ts";
 import { readServeOptions, type ServeFlags, type ServeOptions, type ServeWorld } from "./serve-options.ts";
 import { countAccounts, replicaMetrics } from "./telemetry/account-metrics.ts";
 import { callFields } from "./telemetry/call-notes.ts";
+import { countUpkeep } from "./telemetry/forge-metrics.ts";
 import { openTelemetry, traceAttempts } from "./telemetry/open-telemetry.ts";
 import { processMetrics } from "./telemetry/process-metrics.ts";
 import { accountsCheck, diskCheck, replicaCheck } from "./telemetry/readiness.ts";
@@ -151,6 +152,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   });
   notices.push(cleanup.use(job));
   for (const metric of [
+    ...countUpkeep(stored),
     ...countAccounts(access.accounts, access.database, () => clock.nowMs()),
     ...(access.replica === undefined ? [] : replicaMetrics(access.replica)),
     ...cleanup.use(processMetrics()).metrics,

@@ -5,12 +5,16 @@ import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
+import { ForgeService } from "../../src/core/forge/service.ts";
 import { openRemoteForge } from "../../src/core/remote/remote-forge.ts";
+import { MemoryStore } from "../../src/core/store/memory-store.ts";
+import { ServerMetrics } from "../../src/server/metrics.ts";
 import { type RunningServer, startServer } from "../../src/server/serve.ts";
+import { countUpkeep } from "../../src/server/telemetry/forge-metrics.ts";
 import { diskCheck, ReadinessChecks, replicaCheck } from "../../src/server/telemetry/readiness.ts";
 import { parseTraceParent, traceHeaders } from "../../src/server/telemetry/trace-context.ts";
 import { readTraceSettings } from "../../src/server/telemetry/trace-settings.ts";
-import { TestProject } from "../support/forge-project.ts";
+import { path as pathOf, TestProject } from "../support/forge-project.ts";
 import { OtlpCollector } from "../support/otlp-collector.ts";
 import { parseExposition } from "../support/prometheus-text.ts";
 
@@ -297,5 +301,38 @@ describe("metrics", () => {
     expect((await ask(server, "/metrics", wrong)).status).toBe(401);
     const after = parseExposition((await ask(server, "/metrics")).text);
     expect(after.find(({ name }) => name === "mic_tokens_refused_total")?.value).toBe(1);
+  });
+
+  test("tell of upkeep, and of rollups that are damaged", async () => {
+    const store = new MemoryStore(systemClock);
+    const open = () =>
+      new ForgeService({
+        store,
+        address: "memory",
+        clock: systemClock,
+        random: systemRandom,
+        trustWriters: true,
+      });
+    await using first = open();
+    const metrics = new ServerMetrics({ connections: () => 0, calls: () => 0 }, 0);
+    for (const metric of countUpkeep(first)) metrics.add(metric);
+    const project = await TestProject.create(first, "org/long");
+    for (let i = 0; i < 101; i++) await project.land({ put: { a: String(i) } });
+    await first.upkeep(project.id);
+    const read = (name: string) => parseExposition(metrics.render()).find((each) => each.name === name);
+    expect(read("mic_upkeep_total")).toMatchObject({ labels: { what: "rollups" }, value: 1 });
+    expect(read("mic_rollups_damaged")?.value).toBe(0);
+
+    const get = store.get.bind(store);
+    store.get = async (key, options) => {
+      const found = await get(key, options);
+      if (found === undefined || !key.includes("/landing-log/")) return found;
+      return { ...found, bytes: found.bytes.map((byte) => byte ^ 1) };
+    };
+    await using second = open();
+    const [damaged, fallbacks] = countUpkeep(second).slice(-2);
+    for await (const _ of second.listLandings(project.id, { paths: [pathOf("a")] })) break;
+    expect([...damaged!.samples()][0]![2]).toBeGreaterThan(0);
+    expect([...fallbacks!.samples()][0]![2]).toBeGreaterThan(0);
   });
 });

@@ -99,6 +99,12 @@ export class ProjectStore {
     });
   }
 
+  /** Rollups that are missing or damaged, and how often the log was read instead of one. */
+  get rollupDamage(): { readonly damaged: number; readonly fallbacks: number } {
+    const { damaged, fallbacks } = this.#caches.rollups;
+    return { damaged: damaged.length, fallbacks };
+  }
+
   /** Memory of its caches, roughly. */
   get heldBytes(): number {
     return this.#cache.usedBytes + this.#caches.heldBytes;

@@ -411,6 +411,17 @@ export class ForgeService implements api.Forge {
     return opened;
   }
 
+  /** Of the projects that are open now: what their readers found, for whoever watches over them. */
+  rollupDamage(): { readonly damaged: number; readonly fallbacks: number } {
+    let damaged = 0;
+    let fallbacks = 0;
+    for (const { store } of this.#open.values()) {
+      damaged += store.rollupDamage.damaged;
+      fallbacks += store.rollupDamage.fallbacks;
+    }
+    return { damaged, fallbacks };
+  }
+
   /**
    * Forgets the projects that were used least recently until the others fit. One that is landing stays: a second
    * publisher beside its own would be correct, and slow.

@@ -85,7 +85,7 @@ export class WebhookJob implements ChangeNotices, AsyncDisposable {
       ...(backlogMax === undefined ? {} : { backlogMax }),
       feeds: () => this.#feeds.size,
       enter: (signal) => this.#reading.enter(signal),
-      onMessages: (webhook) => this.#queue(webhook).kick(),
+      onMessages: (webhook) => this.kick(webhook),
       onStopped: (webhook, because) => this.#stop(webhook, because),
       onIdle: () => {
         if (this.#feeds.get(project) === made) this.#feeds.delete(project);
