@@ -16,6 +16,7 @@ import type { Role, Scope, UserId } from "../../src/server/auth/principal.ts";
 import { SqliteAccounts } from "../../src/server/auth/sqlite-accounts.ts";
 import { type RunningServer, startServer } from "../../src/server/serve.ts";
 import type { Caller } from "./access-expectations.ts";
+import { TestProject } from "./forge-project.ts";
 
 const OWNER_TOKEN = "mic_0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -91,6 +92,11 @@ export class AccessWorld implements AsyncDisposable {
     this.accounts.setProjectRole(id, this.#users.get("disabled")!, "owner");
     const limitedToken = this.#secretFor("project-owner", "admin", { onlyProject: id });
     return { id, org, name, limitedToken };
+  }
+
+  async land({ id }: AccessProject): Promise<void> {
+    const text = `${++this.#count}`;
+    await new TestProject(this.forge, id).land({ put: { [text]: text } });
   }
 
   user(name: string): UserId {

@@ -34,6 +34,7 @@ export function accessForAdministrators(forge: Forge, network?: Network): Access
     roleIn: () => "owner",
     roleInOrganization: () => "owner",
     isNameTaken: () => false,
+    onRolesChanged: () => () => undefined,
   } as unknown as Accounts;
   const audit = { record: () => undefined, list: () => [] };
   const authorizer = new Authorizer({ forge, accounts, clock: systemClock });

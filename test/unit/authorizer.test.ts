@@ -31,6 +31,7 @@ function world(options: { role?: Role; foundMs?: number; missedMs?: number } = {
     roleIn: () => options.role,
     roleInOrganization: () => undefined,
     isNameTaken: () => false,
+    onRolesChanged: () => () => undefined,
   };
   return { clock, asked, authorizer: new Authorizer({ forge, accounts, clock }) };
 }
@@ -107,6 +108,7 @@ describe("Authorizer.project()", () => {
       roleIn: () => undefined,
       roleInOrganization: () => undefined,
       isNameTaken: () => false,
+      onRolesChanged: () => () => undefined,
     };
     const broken = new Authorizer({ forge, accounts, clock });
     await expect(broken.project(user(), "project-read", PRIVATE)).rejects.toMatchObject({

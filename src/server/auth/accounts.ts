@@ -103,6 +103,8 @@ export interface Accounts {
   /** The greater of the role in the project and the one in its organization (a user owns the one of its name). */
   roleIn(user: UserId, project: ProjectId, organization: string): Role | undefined;
   roleInOrganization(user: UserId, organization: string): Role | undefined;
+  /** Calls `listener` after roles have changed, whoever changed them. Returns what ends it. */
+  onRolesChanged(listener: () => void): () => void;
   listProjectMembers(project: ProjectId): readonly Member[];
   listOrganizationMembers(organization: string): readonly Member[];
   /** Undefined takes the role away. Errors: `usage` when the last owner of an organization would go. */

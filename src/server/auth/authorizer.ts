@@ -35,7 +35,7 @@ interface Remembered {
 
 export interface AuthorizerOptions {
   readonly forge: Forge;
-  readonly accounts: Pick<Accounts, "roleIn" | "roleInOrganization" | "isNameTaken">;
+  readonly accounts: Pick<Accounts, "roleIn" | "roleInOrganization" | "isNameTaken" | "onRolesChanged">;
   readonly clock: Clock;
 }
 
@@ -45,11 +45,19 @@ export class Authorizer {
   readonly #clock: Clock;
   readonly #ids = new Map<string, ProjectId>();
   readonly #infos = new Map<ProjectId, Remembered>();
+  readonly #listeners = new Set<() => void>();
 
   constructor({ forge, accounts, clock }: AuthorizerOptions) {
     this.#forge = forge;
     this.#accounts = accounts;
     this.#clock = clock;
+    accounts.onRolesChanged(() => this.#changed());
+  }
+
+  /** Calls `listener` whenever somebody may have come to be allowed less. Returns what ends it. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   /**
@@ -166,6 +174,11 @@ export class Authorizer {
   /** Its name or visibility was changed here. */
   forget(project: ProjectId): void {
     this.#infos.delete(project);
+    this.#changed();
+  }
+
+  #changed(): void {
+    for (const listener of [...this.#listeners]) listener();
   }
 
   async #decide(

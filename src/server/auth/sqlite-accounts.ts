@@ -1,7 +1,7 @@
 /**
  * `Accounts` over the auth database. What a token stands for and the roles of users are remembered until the database
  * counts a change of them, whoever makes it: this process (at once), or another one and the primary that this server
- * follows (at the next call, and within POLL_MS for calls that are running).
+ * follows (within LOOK_MS for new calls, and within POLL_MS for those that are running).
  */
 import { timingSafeEqual } from "node:crypto";
 import type { Clock } from "../../core/base/clock.ts";
@@ -22,6 +22,8 @@ import { Tokens } from "./tokens.ts";
 import { noSuchUser, toUser, Users } from "./users.ts";
 
 const POLL_MS = 250;
+/** Asking the database whether another process has changed it costs as much as everything else of a call. */
+const LOOK_MS = 20;
 const REMOVE_EVERY_MS = 3_600_000;
 
 export interface SqliteAccountsOptions {
@@ -51,8 +53,11 @@ export class SqliteAccounts implements Accounts, Disposable {
   readonly #stopListening: () => void;
   #timer: NodeJS.Timeout | undefined;
   #removedAtMs = 0;
+  readonly #rolesListeners = new Set<() => void>();
   #version = "";
   #generations = "";
+  #roles = -1;
+  #lookedAtMs = 0;
 
   constructor({ database, clock, random, ownerToken, passwords, onFailure }: SqliteAccountsOptions) {
     this.#database = database;
@@ -71,8 +76,8 @@ export class SqliteAccounts implements Accounts, Disposable {
   authenticate(token: string): Principal {
     // One that is too long is wrong; it takes the same path.
     const digest = secretDigest(token.length > SECRET_CHARACTERS_MAX ? "" : token);
-    this.#refresh();
     const nowMs = this.#clock.nowMs();
+    this.#look(nowMs);
     const principal = this.#principals.get(digest, nowMs);
     if (principal === undefined) {
       throw new MicError("unauthenticated", "the token is not valid here", {
@@ -80,7 +85,7 @@ export class SqliteAccounts implements Accounts, Disposable {
       });
     }
     if (principal.tokenId !== undefined) this.#uses.used(principal.tokenId, nowMs);
-    this.#timer ??= setInterval(() => this.poll(), POLL_MS).unref();
+    this.#startTimer();
     return principal;
   }
 
@@ -169,13 +174,19 @@ export class SqliteAccounts implements Accounts, Disposable {
   }
 
   roleIn(user: UserId, project: ProjectId, organization: string): Role | undefined {
-    this.#refresh();
+    this.#look(this.#clock.nowMs());
     return this.#members.roleInProject(user, project, organization);
   }
 
   roleInOrganization(user: UserId, organization: string): Role | undefined {
-    this.#refresh();
+    this.#look(this.#clock.nowMs());
     return this.#members.roleInOrganization(user, organization);
+  }
+
+  onRolesChanged(listener: () => void): () => void {
+    this.#rolesListeners.add(listener);
+    this.#startTimer();
+    return () => void this.#rolesListeners.delete(listener);
   }
 
   listProjectMembers(project: ProjectId): readonly Member[] {
@@ -228,6 +239,17 @@ export class SqliteAccounts implements Accounts, Disposable {
     }
   }
 
+  #startTimer(): void {
+    this.#timer ??= setInterval(() => this.poll(), POLL_MS).unref();
+  }
+
+  /** Own writes are known at once, those of other processes this much later. */
+  #look(nowMs: number): void {
+    if (Math.abs(nowMs - this.#lookedAtMs) < LOOK_MS) return;
+    this.#lookedAtMs = nowMs;
+    this.#refresh();
+  }
+
   /** Costs 2 µs as long as nobody writes. */
   #refresh(): void {
     const version = this.#database.version();
@@ -242,6 +264,9 @@ export class SqliteAccounts implements Accounts, Disposable {
     this.#generations = generations;
     this.#members.forget();
     this.#principals.revalidate(this.#clock.nowMs());
+    if (roles === this.#roles) return;
+    this.#roles = roles;
+    for (const listener of [...this.#rolesListeners]) listener();
   }
 
   #standing(digest: Uint8Array, nowMs: number): Standing | undefined {

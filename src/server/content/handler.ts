@@ -11,12 +11,11 @@ import {
   readMessages,
   writeMessageHeader,
 } from "../../core/wire/framing.ts";
-import { tokenEnded, whenEnded } from "../auth/ended-token.ts";
 import type { ServerContext } from "../context.ts";
 import { allMethods } from "../methods/all-methods.ts";
 import { DEADLINE_PASSED, interrupted, statusOfFailure } from "../methods/failure.ts";
 import type { Encoded, Method, MethodCall } from "../methods/method.ts";
-import { enter, openCall } from "../methods/open-call.ts";
+import { enter, openCall, watchCall } from "../methods/open-call.ts";
 import { chargedCaller, FAILED_PRICE } from "../network/gate.ts";
 import { BYTE_PRICE, priceOfMethod } from "../network/prices.ts";
 import { noteCaller } from "../telemetry/call-notes.ts";
@@ -69,7 +68,7 @@ async function serve(
     const opened = openCall(context, principal, method, call.signal, address);
     // A short call is answered before it could be ended.
     const isStream = method.requestStream || method.responseStream;
-    using _ending = isStream ? whenEnded(principal, () => call.abort(tokenEnded())) : undefined;
+    using _ending = isStream ? watchCall(opened, method, (reason) => call.abort(reason)) : undefined;
     const sentBefore = request.socket.bytesWritten;
     await run(method, call, opened);
     if (method.responseStream) {
@@ -107,6 +106,8 @@ async function run(method: Method, call: HttpCall, opened: MethodCall): Promise<
     if (opened.signal.aborted) throw interrupted(opened.signal.reason);
     await call.send(framed(response));
   }
+  // A live stream ends with its signal, and does not say why.
+  if (call.abortedWith !== undefined) throw call.abortedWith;
   call.end(encodeTrailers());
 }
 

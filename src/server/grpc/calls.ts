@@ -15,13 +15,12 @@ import {
 import { asBuffer } from "../../core/base/bytes.ts";
 import { TRAILER_DETAIL_BYTES_MAX } from "../../core/wire/status.ts";
 import type { Access } from "../auth/access.ts";
-import { tokenEnded, whenEnded } from "../auth/ended-token.ts";
 import { NOBODY, type Principal } from "../auth/principal.ts";
 import { isAccountsMethod } from "../auth/replica/forwarder.ts";
 import type { ServerContext } from "../context.ts";
 import { interrupted, statusOfFailure } from "../methods/failure.ts";
-import type { Answer, Encoded, Method } from "../methods/method.ts";
-import { enter, openCall } from "../methods/open-call.ts";
+import type { Answer, Encoded, Method, MethodCall } from "../methods/method.ts";
+import { enter, openCall, watchCall } from "../methods/open-call.ts";
 import { chargedCaller } from "../network/gate.ts";
 import { BYTE_PRICE } from "../network/prices.ts";
 import { noteCaller } from "../telemetry/call-notes.ts";
@@ -138,11 +137,11 @@ class Cancellation implements Disposable {
     return this.#controller.signal;
   }
 
-  /** For calls that last: they end with their token. */
-  endWith(principal: Principal): void {
-    this.#ending = whenEnded(principal, () => {
-      this.reason = tokenEnded();
-      this.#controller.abort(this.reason);
+  /** For calls that last. */
+  endWith(opened: MethodCall, method: Method): void {
+    this.#ending = watchCall(opened, method, (reason) => {
+      this.reason = reason;
+      this.#controller.abort(reason);
     });
   }
 
@@ -194,7 +193,7 @@ function clientStreamHandler(
       const principal = principalOf(call.metadata);
       const address = (): string => addressOf(context, call, call.metadata);
       const opened = openCall(context, principal, method, cancellation.signal, address);
-      cancellation.endWith(principal);
+      cancellation.endWith(opened, method);
       using _place = await enter(method, opened);
       callback(null, whole(await run(requestsOf(call, cancellation.signal), opened)));
     } catch (error) {
@@ -231,10 +230,12 @@ function serverStreamHandler(
       const principal = principalOf(call.metadata);
       const address = (): string => addressOf(context, call, call.metadata);
       const opened = openCall(context, principal, method, cancellation.signal, address);
-      cancellation.endWith(principal);
+      cancellation.endWith(opened, method);
       using _place = await enter(method, opened);
       const bytes = await sendAll(call, run(call.request, opened), opened.signal);
       context.network.limits.spend(principal, address, bytes * BYTE_PRICE);
+      // A live stream ends with its signal, and does not say why.
+      if (cancellation.reason !== undefined) throw cancellation.reason;
       call.end();
     } catch (error) {
       if (!call.cancelled) {

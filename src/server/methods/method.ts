@@ -30,6 +30,8 @@ export interface MethodCall {
    * another way. Errors: those of `Authorizer.project`.
    */
   project(text: string): ProjectId | Promise<ProjectId>;
+  /** What `project` answered last. */
+  readonly knownProject: ProjectId | undefined;
 }
 
 /** Requests as bytes; it ends where the caller has sent everything and throws `aborted` once `signal` fires. */

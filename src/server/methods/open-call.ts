@@ -1,6 +1,8 @@
 /** What both adapters do with every call before its method runs. */
+import type { MicError } from "../../core/base/errors.ts";
 import type { ProjectId } from "../../core/base/ids.ts";
 import type { Access } from "../auth/access.ts";
+import { LastingCall } from "../auth/lasting-call.ts";
 import type { OwnedProjects } from "../auth/owned-projects.ts";
 import type { Principal } from "../auth/principal.ts";
 import type { ServerContext } from "../context.ts";
@@ -15,6 +17,7 @@ class OpenCall implements MethodCall {
   readonly signal: AbortSignal;
   readonly #access: Access;
   readonly #address: () => string;
+  knownProject: ProjectId | undefined;
 
   constructor(
     context: ServerContext,
@@ -40,7 +43,15 @@ class OpenCall implements MethodCall {
   }
 
   project(text: string): ProjectId | Promise<ProjectId> {
-    return this.context.authorizer.project(this.principal, this.#access, text, this.signal);
+    const id = this.context.authorizer.project(this.principal, this.#access, text, this.signal);
+    if (typeof id === "string") {
+      this.knownProject = id;
+      return id;
+    }
+    return id.then((found) => {
+      this.knownProject = found;
+      return found;
+    });
   }
 }
 
@@ -54,6 +65,16 @@ export function openCall(
 ): MethodCall {
   context.authorizer.admit(principal, access);
   return new OpenCall(context, principal, access, signal, address);
+}
+
+/** For calls that last: `end` is called when they would be refused if they began now. */
+export function watchCall(
+  opened: MethodCall,
+  { access }: Method,
+  end: (reason: MicError) => void,
+): LastingCall {
+  const { context, principal } = opened;
+  return new LastingCall({ context, principal, access, project: () => opened.knownProject, end });
 }
 
 /**

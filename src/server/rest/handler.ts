@@ -6,7 +6,7 @@ import { MicError } from "../../core/base/errors.ts";
 import type { ProjectId } from "../../core/base/ids.ts";
 import type { Forge } from "../../core/forge/forge.ts";
 import type { Access } from "../auth/access.ts";
-import { tokenEnded, whenEnded } from "../auth/ended-token.ts";
+import { LastingCall } from "../auth/lasting-call.ts";
 import type { OwnedProjects } from "../auth/owned-projects.ts";
 import { NOBODY, type Principal } from "../auth/principal.ts";
 import type { ServerContext } from "../context.ts";
@@ -268,6 +268,7 @@ class RestCall implements Call<unknown, unknown, unknown> {
   readonly #access: Access;
   #gone: AbortController | undefined;
   #ending: Disposable | undefined;
+  #project: ProjectId | undefined;
 
   constructor(
     state: RestState,
@@ -303,7 +304,13 @@ class RestCall implements Call<unknown, unknown, unknown> {
       if (this.response.destroyed) this.#gone.abort();
       else {
         this.response.once("close", this.#onClose);
-        this.#ending = whenEnded(this.principal, () => this.#gone?.abort(tokenEnded()));
+        this.#ending = new LastingCall({
+          context: this.state.context,
+          principal: this.principal,
+          access: this.#access,
+          project: () => this.#project,
+          end: (reason) => this.#gone?.abort(reason),
+        });
       }
     }
     return this.#gone.signal;
@@ -320,7 +327,15 @@ class RestCall implements Call<unknown, unknown, unknown> {
   project(): ProjectId | Promise<ProjectId> {
     const { project } = this.params as { readonly project: string };
     const id = this.state.checkProject(project);
-    return this.state.context.authorizer.project(this.principal, this.#access, id);
+    const found = this.state.context.authorizer.project(this.principal, this.#access, id);
+    if (typeof found === "string") {
+      this.#project = found;
+      return found;
+    }
+    return found.then((project) => {
+      this.#project = project;
+      return project;
+    });
   }
 
   finish(): void {

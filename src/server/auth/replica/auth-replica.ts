@@ -55,6 +55,7 @@ const FOLLOW_MS = 750;
 const GATHER_MS = 100;
 const SYNC_MS_MAX = 5_000;
 const FLUSH_MS_MAX = 10_000;
+const WATCH_MS = 250;
 /** How long a start waits for a primary that is starting too. */
 const START_MS_MAX = 30_000;
 const START_STEP_MS = 250;
@@ -85,7 +86,7 @@ export class AuthReplica implements AccountsReplica {
   #problem: string | undefined;
   #waiters: Waiter[] = [];
   #wake: (() => void) | undefined;
-  #running: Promise<void> | undefined;
+  #running: Promise<unknown> | undefined;
   #closed: Promise<void> | undefined;
 
   private constructor(options: OpenAuthReplica, lock: Disposable) {
@@ -146,7 +147,7 @@ export class AuthReplica implements AccountsReplica {
       this.#startLitestream();
       await this.#round();
     }
-    this.#running = this.#run();
+    this.#running = Promise.all([this.#run(), this.#watch()]);
   }
 
   announce(url: string): void {
@@ -274,6 +275,20 @@ export class AuthReplica implements AccountsReplica {
     }
   }
 
+  /** A store that does not answer holds up whoever asked it, and neither the lease nor those who wait. */
+  async #watch(): Promise<void> {
+    const { clock, elapsedMs } = this.#options;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await clock.sleep(WATCH_MS, signal).catch(() => undefined);
+      if (this.#isPrimary && this.#lease.leftMs <= 0) this.#stepDown();
+      const now = elapsedMs();
+      const late = this.#waiters.filter(({ since }) => now - since >= FLUSH_MS_MAX);
+      this.#waiters = this.#waiters.filter((waiter) => !late.includes(waiter));
+      for (const { reject } of late) reject(notFlushed(this.#problem));
+    }
+  }
+
   async #lead(): Promise<void> {
     if (this.#waiters.length === 0 && this.#behindSince === undefined) await this.#pause(RENEW_MS);
     // More is likely to follow what nobody waits for.
@@ -284,7 +299,7 @@ export class AuthReplica implements AccountsReplica {
   /** Everything written so far goes to the bucket, and the lease says so. */
   async #round(): Promise<void> {
     const { log, elapsedMs } = this.#options;
-    const waiting = this.#waiters.splice(0);
+    const waiting = new Set(this.#waiters);
     const behindSince = this.#behindSince;
     this.#behindSince = undefined;
     const litestream = this.#litestream!;
@@ -295,7 +310,10 @@ export class AuthReplica implements AccountsReplica {
       const isFirst = this.#lease.record?.source !== litestream.generation;
       await this.#lease.update({ url: this.#url, source: litestream.generation, position });
       this.#problem = undefined;
-      for (const { resolve } of waiting) resolve();
+      if (!this.#isPrimary) return;
+      // Those who are not among them any more were told otherwise.
+      for (const waiter of this.#waiters) if (waiting.has(waiter)) waiter.resolve();
+      this.#waiters = this.#waiters.filter((waiter) => !waiting.has(waiter));
       if (isFirst) void removeOldGenerations(this.#options.store, litestream.generation, log);
       return;
     } catch (error) {
@@ -304,14 +322,12 @@ export class AuthReplica implements AccountsReplica {
     this.#behindSince ??= behindSince ?? elapsedMs();
     this.#problem = textOf(failure);
     log.warn("auth-replica", { message: this.#problem });
-    const now = elapsedMs();
-    for (const waiter of waiting) {
-      if (now - waiter.since >= FLUSH_MS_MAX) waiter.reject(failure);
-      else this.#waiters.push(waiter);
+    const isHeld = !isMicError(failure, "forbidden") && (await this.#stillHeld());
+    if (!this.#isPrimary) return;
+    if (!isHeld) this.#stepDown();
+    else if (litestream.failures >= FAILURES_MAX && this.#lease.record?.source === litestream.generation) {
+      await this.#beginAnew();
     }
-    if (isMicError(failure, "forbidden") || !(await this.#stillHeld())) await this.#stepDown();
-    else if (litestream.failures >= FAILURES_MAX && this.#lease.record?.source === litestream.generation)
-      await this.#beginAnew(litestream);
   }
 
   async #stillHeld(): Promise<boolean> {
@@ -325,30 +341,37 @@ export class AuthReplica implements AccountsReplica {
   }
 
   /** Local files that Litestream cannot go on with are not worth keeping. */
-  async #beginAnew(litestream: Litestream): Promise<void> {
-    await litestream.stop(true);
-    this.#restarts += litestream.restarts;
+  async #beginAnew(): Promise<void> {
+    await this.#endLitestream();
     await this.#lease.look();
-    if (!(await this.#lease.take(this.#url))) return await this.#stepDown();
+    if (!(await this.#lease.take(this.#url))) {
+      this.#stepDown();
+      return;
+    }
     this.#begin("local");
     this.#startLitestream();
   }
 
-  async #stepDown(): Promise<void> {
-    const { log } = this.#options;
+  /** At once; its Litestream is ended by the loop, and reaches nobody meanwhile. */
+  #stepDown(): void {
     this.#isPrimary = false;
     this.#database?.setReadOnly(true);
-    log.error("auth-primary-lost", { generation: this.#state.generation });
-    await this.#litestream?.stop(true);
-    this.#restarts += this.#litestream?.restarts ?? 0;
-    this.#litestream = undefined;
+    this.#options.log.error("auth-primary-lost", { generation: this.#state.generation });
     this.#behindSince = undefined;
     for (const { reject } of this.#waiters.splice(0)) reject(notPrimary());
+  }
+
+  async #endLitestream(): Promise<void> {
+    const litestream = this.#litestream;
+    this.#litestream = undefined;
+    await litestream?.stop(true);
+    this.#restarts += litestream?.restarts ?? 0;
   }
 
   async #follow(): Promise<void> {
     const { role, elapsedMs } = this.#options;
     const { signal } = this.#stopping;
+    await this.#endLitestream();
     await this.#pause(FOLLOW_MS);
     if (signal.aborted) return;
     const record = await this.#lease.look(signal);
@@ -454,6 +477,12 @@ function textOf(error: unknown): string {
 function notPrimary(): MicError {
   return new MicError("forbidden", "this server is not the primary of the accounts", {
     hint: "repeat the call: the server that took over will answer it",
+  });
+}
+
+function notFlushed(problem: string | undefined): MicError {
+  return new MicError("unreachable", problem ?? "the replica of the accounts does not answer", {
+    hint: "what was changed holds on this server; repeat the call until it is everywhere",
   });
 }
 

@@ -31,6 +31,9 @@ export interface OpenReplica {
   readonly log: ServerLog;
 }
 
+/** Of a request: well below the length of the lease. */
+const STORE_MS_MAX = 4_000;
+
 /**
  * Before the database is opened: its file is there afterwards, unless there are no accounts anywhere yet. Errors:
  * those of `AuthReplica.open`; `unsupported` for a store without conditional writes, and where the accounts are in the
@@ -41,7 +44,13 @@ export async function openReplica(request: OpenReplica): Promise<AccountsReplica
   const { settings, role, advertiseUrl } = options;
   const directory = path.dirname(file);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const store = await connectS3(settings, { env, clock, random, transport: "undici" });
+  const store = await connectS3(settings, {
+    env,
+    clock,
+    random,
+    transport: "undici",
+    timeoutMs: STORE_MS_MAX,
+  });
   const elapsedMs = (): number => performance.now();
   let isHandedOver = false;
   try {
