@@ -4,7 +4,7 @@ import type { HttpHandler } from "../port/http1.ts";
 import { callerOf } from "./call-notes.ts";
 import type { Span, Tracer } from "./tracer.ts";
 
-const GRPC_PATH = /^\/(mic\.v1\.\w{1,40})\/(\w{1,40})$/;
+const GRPC_PATH = /^\/([a-z0-9]{1,20}(?:\.\w{1,40}){1,4})\/(\w{1,40})$/;
 
 /** `endpointOf`: the endpoint's name, with ids and names left out. Queries may hold secrets and are not looked at. */
 export function tracedHttp(
