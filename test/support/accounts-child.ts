@@ -4,7 +4,7 @@
  */
 import { writeSync } from "node:fs";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
-import { openAccounts } from "../../src/server/auth/owner-token.ts";
+import { openAccounts } from "./open-accounts.ts";
 
 const [command, dataDirectory, name, count] = process.argv.slice(2);
 using opened = openAccounts({ dataDirectory: dataDirectory!, clock: systemClock, random: systemRandom });

@@ -8,11 +8,11 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import { AuthDatabase } from "../../src/server/auth/database/auth-database.ts";
 import { MIGRATIONS } from "../../src/server/auth/database/migrations.ts";
-import { openAccounts } from "../../src/server/auth/owner-token.ts";
 import { NOBODY } from "../../src/server/auth/principal.ts";
 import { SqliteAccounts } from "../../src/server/auth/sqlite-accounts.ts";
 import { SqliteAudit } from "../../src/server/auth/sqlite-audit.ts";
 import { secretDigest } from "../../src/server/auth/token-secret.ts";
+import { openAccounts } from "../support/open-accounts.ts";
 
 const CHILD = join(import.meta.dirname, "../support/accounts-child.ts");
 const APPLICATION_ID = 0x6d696361;

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import { createAuthenticate } from "../../src/server/auth/authenticate.ts";
-import { openAccounts } from "../../src/server/auth/owner-token.ts";
 import { NOBODY } from "../../src/server/auth/principal.ts";
 import { secretDigest } from "../../src/server/auth/token-secret.ts";
+import { openAccounts } from "../support/open-accounts.ts";
 
 const CHILD = join(import.meta.dirname, "../support/accounts-child.ts");
 
@@ -27,7 +27,7 @@ const open = (ownerToken?: string) =>
 const file = (): string => join(directory, "auth", "owner-token");
 const refused = expect.objectContaining({ code: "unauthenticated" });
 
-describe("openAccounts()", () => {
+describe("startOwner()", () => {
   test("makes an owner and its token once, and keeps only its hash, for the server's user alone", () => {
     let minted: string | undefined;
     {

@@ -7,10 +7,8 @@ import path from "node:path";
 import type { Clock } from "../../core/base/clock.ts";
 import { MicError } from "../../core/base/errors.ts";
 import type { Random } from "../../core/base/random.ts";
-import { AuthDatabase } from "./database/auth-database.ts";
-import type { PasswordHasher } from "./password.ts";
+import type { AuthDatabase } from "./database/auth-database.ts";
 import { readSetting, writeSetting } from "./settings.ts";
-import { SqliteAccounts } from "./sqlite-accounts.ts";
 import { mintSecret, SECRET_CHARACTERS_MAX, secretDigest } from "./token-secret.ts";
 import { Tokens } from "./tokens.ts";
 import { Users } from "./users.ts";
@@ -19,48 +17,16 @@ const OWNER_NAME = "owner";
 /** Of a token that somebody chose: below it, guessing over the network is thinkable. */
 const CHOSEN_CHARACTERS_MIN = 20;
 
-export interface OpenAccounts {
+export interface StartOwner {
   readonly dataDirectory: string;
   readonly clock: Clock;
   readonly random: Random;
-  /** MIC_OWNER_TOKEN. */
+  /** MIC_OWNER_TOKEN, checked. */
   readonly ownerToken?: string;
-  readonly passwords?: PasswordHasher;
-  readonly onFailure?: (error: unknown) => void;
-}
-
-export interface OpenedAccounts extends Disposable {
-  readonly database: AuthDatabase;
-  readonly accounts: SqliteAccounts;
-  /** The owner's token, when this call made it; it cannot be read again. */
-  readonly minted: string | undefined;
 }
 
 export function accountsFile(dataDirectory: string): string {
   return path.join(dataDirectory, "auth", "accounts.db");
-}
-
-/** Errors: those of `AuthDatabase`, `checkOwnerToken` and `startOwner`. */
-export function openAccounts(options: OpenAccounts): OpenedAccounts {
-  const { dataDirectory, ownerToken } = options;
-  if (ownerToken !== undefined) checkOwnerToken(ownerToken);
-  const database = new AuthDatabase({ file: accountsFile(dataDirectory) });
-  try {
-    const minted = startOwner(database, options);
-    const accounts = new SqliteAccounts({ ...options, database });
-    return {
-      database,
-      accounts,
-      minted,
-      [Symbol.dispose]() {
-        accounts[Symbol.dispose]();
-        database[Symbol.dispose]();
-      },
-    };
-  } catch (error) {
-    database[Symbol.dispose]();
-    throw error;
-  }
 }
 
 /**
@@ -69,7 +35,7 @@ export function openAccounts(options: OpenAccounts): OpenedAccounts {
  */
 export function startOwner(
   database: AuthDatabase,
-  { dataDirectory, clock, random, ownerToken }: OpenAccounts,
+  { dataDirectory, clock, random, ownerToken }: StartOwner,
 ): string | undefined {
   // One file per data directory, written by versions without accounts: the SHA-256 of the token in hex.
   const file = path.join(dataDirectory, "auth", "owner-token");
