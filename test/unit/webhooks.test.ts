@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -13,6 +13,7 @@ import { POLL_MS } from "../../src/server/webhooks/project-feed.ts";
 import { ATTEMPTS_MAX } from "../../src/server/webhooks/retry.ts";
 import { LIST_MS } from "../../src/server/webhooks/session-finder.ts";
 import { CHANGED_MS } from "../../src/server/webhooks/session-steps.ts";
+import { mintWebhookSecret, signatureHeaders } from "../../src/server/webhooks/signature.ts";
 import { stateOf, WEBHOOK_EVENTS, type WebhookEvent } from "../../src/server/webhooks/webhook.ts";
 import { WebhookJob } from "../../src/server/webhooks/webhook-job.ts";
 import { REMEMBERED_MAX, WebhookStore } from "../../src/server/webhooks/webhook-store.ts";
@@ -528,4 +529,34 @@ describe("management", () => {
     await until(() => sentTo(URL_A).length === 1);
     expect(goals()).toEqual(["after"]);
   });
+});
+
+test("the receiver of docs/webhooks.md takes what is signed, and nothing else", async () => {
+  const text = readFileSync(path.join(import.meta.dirname, "../../docs/webhooks.md"), "utf8");
+  const code = /```js\n([\s\S]*?)```/.exec(text)![1]!;
+  const file = path.join(directory, "receiver.mjs");
+  writeFileSync(file, code);
+  const { isFromMic } = await import(file);
+  const secret = mintWebhookSecret(systemRandom);
+  const body = '{"type":"ping"}';
+  const other = mintWebhookSecret(systemRandom);
+  const headers = signatureHeaders({ id: "1", atMs: Date.now(), body }, [other, secret]);
+  expect(isFromMic(headers, body, secret)).toBe(true);
+  expect(isFromMic(headers, body, mintWebhookSecret(systemRandom))).toBe(false);
+  expect(isFromMic(headers, `${body} `, secret)).toBe(false);
+  const old = signatureHeaders({ id: "1", atMs: Date.now() - 301_000, body }, [secret]);
+  expect(isFromMic(old, body, secret)).toBe(false);
+});
+
+test("a signature is the one of the specification's example", () => {
+  // standard-webhooks.md, section "Signature scheme".
+  const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+  const message = {
+    id: "msg_p5jXN8AQM9LWM0D4loKWxJek",
+    atMs: 1_614_265_330_000,
+    body: '{"test": 2432232314}',
+  };
+  expect(signatureHeaders(message, [secret])["webhook-signature"]).toBe(
+    "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+  );
 });
