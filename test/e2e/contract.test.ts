@@ -293,7 +293,7 @@ describe("configuration and identity", () => {
 });
 
 describe("secrets", () => {
-  it("a new .env or private key is warned about at land, and refused with --strict", () => {
+  it("a new .env or a key is warned about at land, and refused with --strict and by the project's policy", () => {
     const s = { in: "secrets" };
     world.ok(["init"], s);
     world.write("secrets/.env", "TOKEN=abcdef\n");
@@ -305,10 +305,37 @@ describe("secrets", () => {
     const refused = world.json(["land", "oops", "--strict"], s);
     expect(refused.code).toBe(1);
     expect(refused.document.error).toMatchObject({ code: "unsafe-path", paths: [".env", "deploy.pem"] });
-    const warned = world.run(["land", "oops"], s);
-    expect(warned.code).toBe(0);
-    expect(warned.stderr).toContain(".env is an environment file");
-    expect(warned.stderr).toContain("deploy.pem holds a private key");
+    expect(JSON.stringify(refused.document)).not.toMatch(/abcdef|MIIE/);
+    const found = [
+      { path: ".env", line: 1, kind: "values of an environment file" },
+      { path: "deploy.pem", line: 1, kind: "a private key" },
+    ];
+    expect(world.json(["land", "oops", "--dry-run"], s).document.secrets).toEqual(found);
+    const warned = world.json(["land", "oops"], s);
+    expect(warned).toMatchObject({ code: 0, document: { position: 1, secrets: found } });
+    expect(warned.stderr).toContain(".env:1 holds values of an environment file");
+    expect(warned.stderr).toContain("deploy.pem:1 holds a private key");
+    // What is landed already is not said again; the policy counts from its own landing on.
+    world.write("secrets/.env", "TOKEN=abcdef\nMORE=1\n");
+    world.write("secrets/.micpolicy", "secrets = refuse\n");
+    expect(world.json(["land", "policy"], s)).toMatchObject({
+      code: 0,
+      stderr: "",
+      document: { position: 2 },
+    });
+    world.write("secrets/.micpolicy", "secrets = report\n");
+    world.write("secrets/key.txt", `token: ghp_${"q8Zr1Wk5VbT2mXc9LdJ7nYh3PfS6gRw4a0Q2"}\n`);
+    const stopped = world.json(["land", "past the policy"], s);
+    expect(stopped).toMatchObject({
+      code: 1,
+      document: { error: { code: "unsafe-path", paths: ["key.txt"] } },
+    });
+    expect(stopped.document.error.hint).toContain(".micpolicy");
+    world.write(
+      "secrets/key.txt",
+      `token: ghp_${"q8Zr1Wk5VbT2mXc9LdJ7nYh3PfS6gRw4a0Q2"} # mic:allow-secret\n`,
+    );
+    expect(world.json(["land", "meant"], s)).toMatchObject({ code: 0, document: { position: 3 } });
   });
 });
 

@@ -12,7 +12,7 @@ import { toTreePaths } from "../paths.ts";
 import { readStart } from "../read-start.ts";
 import { conflictAdvice } from "../render/changes.ts";
 import { landDocument, renderLanded } from "../render/landed.ts";
-import { reviewSecrets } from "../review.ts";
+import { sayWhatLooksSecret } from "../render/secrets.ts";
 
 interface LandOptions {
   readonly message?: string;
@@ -42,7 +42,7 @@ export const define: DefineCommand = (command, bind) => {
     .option("--dry-run", "say what would be landed")
     .option("--allow-empty", "land although nothing changed")
     .option("--allow-large", "land new files above 100 MiB")
-    .option("--strict", "refuse new .env files and private keys")
+    .option("--strict", "refuse what looks like a key, a token or a password")
     .addHelpText(
       "after",
       examples(
@@ -74,12 +74,13 @@ async function land(
     allowLarge: options.allowLarge === true,
     dryRun: options.dryRun === true,
     syncAttempts: attempts,
-    review: reviewSecrets(invocation.output, options.strict === true),
+    refuseSecrets: options.strict === true,
     ...(paths === undefined ? {} : { paths }),
     ...(options.session === undefined ? {} : { session: parseSessionId(options.session) }),
   };
   const outcome = await landWorkspace(workspace, request);
   const { output } = invocation;
+  sayWhatLooksSecret(output, outcome.secrets);
   output.answer(landDocument(outcome), () => renderLanded(outcome, output.style));
   // The landing itself succeeded: clashes of unlanded edits are state, not failure.
   if (outcome.conflicts.length > 0) output.hint(conflictAdvice(outcome.conflicts.length));

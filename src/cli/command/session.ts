@@ -6,9 +6,9 @@ import type { Invocation } from "../invocation.ts";
 import { keepUp } from "../keep-up.ts";
 import { conflictAdvice } from "../render/changes.ts";
 import { landDocument, renderLanded } from "../render/landed.ts";
+import { sayWhatLooksSecret } from "../render/secrets.ts";
 import { renderRecord } from "../render/show.ts";
 import { formatMinute, toRfc3339 } from "../render/time.ts";
-import { reviewSecrets } from "../review.ts";
 import { escapeLine, firstLine, padEnd, truncate } from "../text.ts";
 import { defineResolve } from "./resolve.ts";
 
@@ -62,7 +62,7 @@ export const define: DefineCommand = (command, bind) => {
     .description("land the changes with the session's record")
     .option("--sync [attempts]", "on conflict sync and try again")
     .option("--allow-empty", "land although nothing changed")
-    .option("--strict", "refuse new .env files and private keys")
+    .option("--strict", "refuse what looks like a key, a token or a password")
     .option("--session <id>", session)
     .action(bind(land));
   command
@@ -182,9 +182,10 @@ async function land(
     ...(session === undefined ? {} : { session }),
     syncAttempts: Number.isSafeInteger(attempts) ? attempts : SYNC_ATTEMPTS,
     allowEmpty: options.allowEmpty === true,
-    review: reviewSecrets(invocation.output, options.strict === true),
+    refuseSecrets: options.strict === true,
   });
   const { output } = invocation;
+  sayWhatLooksSecret(output, outcome.secrets);
   output.answer(landDocument(outcome), () => renderLanded(outcome, output.style));
   if (outcome.conflicts.length > 0) output.hint(conflictAdvice(outcome.conflicts.length));
   if (outcome.dryRun) return;

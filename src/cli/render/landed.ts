@@ -8,7 +8,15 @@ const LANDED_SHOWN_MAX = 20;
 
 export function landDocument(outcome: LandOutcome): Record<string, unknown> {
   const { position, session, tree, changes, conflicts, dryRun, landed } = outcome;
-  const document = { position, session, tree, changes, conflicts };
+  const { secrets } = outcome;
+  const document = {
+    position,
+    session,
+    tree,
+    changes,
+    conflicts,
+    ...(secrets.length === 0 ? {} : { secrets }),
+  };
   if (!dryRun) return document;
   return { ...document, dryRun, landed: landed.map(({ op, path }) => ({ op, path })) };
 }

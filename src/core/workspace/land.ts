@@ -15,13 +15,14 @@ import { findChanges, toStatusChanges } from "./changes.ts";
 import { readChunkList } from "./content.ts";
 import { ContentUpload } from "./content-upload.ts";
 import { authorOf } from "./context.ts";
-import { readWorkspaceFile } from "./disk-state.ts";
 import { packFiles } from "./pack-files.ts";
 import { type PackedChanges, packStatusChanges } from "./packed-changes.ts";
 import { withinPaths } from "./plan.ts";
 import type { LandOptions, LandOutcome, StatusChange } from "./results.ts";
 import type { WorkspaceChange } from "./scan.ts";
 import type { ScanFindings } from "./scan-findings.ts";
+import { findSecrets, refuseSecrets, type SecretFinding } from "./secrets/find.ts";
+import { basePolicy } from "./secrets/policy.ts";
 import { bringForward, changeWorkspace } from "./settle.ts";
 import { syncInside } from "./sync.ts";
 import type { Workspace } from "./workspace.ts";
@@ -79,13 +80,18 @@ async function landOnce(
 ): Promise<LandAttempt> {
   const { landed, findings, lists } = await selectChanges(ws, options);
   const base = ws.index.base;
-  if (options.dryRun) {
-    const { position, root: tree } = base;
-    const outcome = { position, session: session ?? null, tree, changes: landed.length, landed };
-    return { kind: "landed", outcome: { ...outcome, conflicts: [], dryRun: true } };
+  const isStrict = options.refuseSecrets === true || (await basePolicy(ws)).secrets === "refuse";
+  if (isStrict || options.dryRun === true) {
+    // Before any content leaves.
+    const secrets = findSecrets(ws.root, landed);
+    if (isStrict) refuseSecrets(secrets, options.refuseSecrets === true);
+    if (options.dryRun === true) return dryRun(ws, session, landed, secrets);
   }
   await using upload = new ContentUpload(ws, forge);
   const packed = await packChanges(ws, landed, lists, upload);
+  const secrets = packed.secrets();
+  // Written after it was looked for.
+  if (isStrict) refuseSecrets(secrets, options.refuseSecrets === true);
   await upload.finish();
   const { packs, inline } = upload;
   letGo(ws, landed.length);
@@ -142,9 +148,22 @@ async function landOnce(
       changes: landed.length,
       landed,
       conflicts,
+      secrets,
       dryRun: false,
     },
   };
+}
+
+function dryRun(
+  ws: Workspace,
+  session: SessionId | undefined,
+  landed: List<StatusChange>,
+  secrets: readonly SecretFinding[],
+): LandAttempt {
+  const { position, root: tree } = ws.index.base;
+  const changes = landed.length;
+  const outcome = { position, session: session ?? null, tree, changes, landed, secrets };
+  return { kind: "landed", outcome: { ...outcome, conflicts: [], dryRun: true } };
 }
 
 /** Below this many changes a landing leaves little garbage, however many files there are. */
@@ -217,7 +236,6 @@ async function selectChanges(ws: Workspace, options: LandOptions): Promise<Selec
   const landed = toStatusChanges(changes);
   letGo(ws, landed.length);
   if (options.allowLarge !== true) refuseLargeFiles(landed);
-  await options.review?.(landed, (path) => readWorkspaceFile(ws.root, path, LARGE_FILE_BYTES));
   const lists = options.dryRun === true ? new Map() : await priorChunkLists(ws, changes, landed);
   return { landed, findings: scan.findings, lists };
 }
@@ -252,6 +270,7 @@ async function packChanges(
     packFiles({
       root: ws.root,
       files,
+      findsSecrets: true,
       isKnown: (id) => ws.index.hintOf(id),
       knownIds: () => ws.index.columns.ids,
       ...(lists.size === 0 ? {} : { priorChunks: (path) => lists.get(path) }),

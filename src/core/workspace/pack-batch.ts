@@ -24,6 +24,7 @@ import { FrameBuilder } from "../objects/frame-builder.ts";
 import { IdNumbers } from "../objects/id-numbers.ts";
 import { LargeContentFramer } from "../objects/large-content.ts";
 import { errorCode, isMissing } from "./layout.ts";
+import { type FoundSecret, findSecretsIn } from "./secrets/scanner.ts";
 import { type FileStat, fileStatOf, kindOfMode, trustedStat } from "./stat.ts";
 
 export interface FileToPack {
@@ -39,6 +40,7 @@ export interface PackResult {
   /** Where known content was introduced; 0 for content that is among the frames. */
   readonly hint: number;
   readonly stat: FileStat | undefined;
+  readonly secrets?: readonly FoundSecret[];
 }
 
 export interface PackerOptions {
@@ -51,6 +53,8 @@ export interface PackerOptions {
   readonly known: (id: ObjectId, bytes: Uint8Array) => number | undefined;
   /** Chunks of the version before, with the positions at which they were introduced. */
   readonly priorChunks?: ((path: string) => readonly Chunk[] | undefined) | undefined;
+  /** Looks for secrets in new content, of large files in their beginning. */
+  readonly findsSecrets: boolean;
   /** Takes finished frames; called at least once for every few MiB of a large file. */
   readonly emit: (frames: Frame[]) => void | Promise<void>;
 }
@@ -136,10 +140,24 @@ export class FilePacker {
       const blob = hashBytes(content);
       if (stat === undefined && !readsAgainAs(handle, this.#buffer, blob, stats))
         throw new ChangedWhileRead();
-      return { ...this.#addHashed(blob, content), kind: this.#kind(file, stats), size: length, stat };
+      const added = this.#addHashed(blob, content);
+      const secrets = added.hint === 0 ? this.#secretsOf(file, content) : undefined;
+      return {
+        ...added,
+        kind: this.#kind(file, stats),
+        size: length,
+        stat,
+        ...(secrets === undefined ? {} : { secrets }),
+      };
     } finally {
       if (!keepOpen) closeSync(handle);
     }
+  }
+
+  #secretsOf(file: FileToPack, content: Uint8Array): readonly FoundSecret[] | undefined {
+    if (!this.#options.findsSecrets) return undefined;
+    const found = findSecretsIn(file.path, content);
+    return found.length === 0 ? undefined : found;
   }
 
   #kind(file: FileToPack, stats: Stats): EntryKind {
@@ -190,10 +208,12 @@ export class FilePacker {
       known: (id) => prior.get(id),
     });
     const buffer = this.#buffer.subarray(0, LARGE_READ_BYTES);
+    let secrets: readonly FoundSecret[] | undefined;
     let read = 0;
     for (;;) {
       const length = readSync(handle, buffer, 0, buffer.length, read);
       if (length === 0) break;
+      if (read === 0) secrets = this.#secretsOf(file, buffer.subarray(0, length));
       framer.push(buffer.subarray(0, length));
       read += length;
       await this.#emit(this.#builder.takeFull());
@@ -209,7 +229,15 @@ export class FilePacker {
       this.#builder.add("chunk-list", chunks, list.content, list.sidecar);
     }
     const stat = trustedStat(fileStatOf(after), this.#options.stampMs);
-    return { kind: this.#kind(file, after), size, id, stat, chunks, hint: 0 };
+    return {
+      kind: this.#kind(file, after),
+      size,
+      id,
+      stat,
+      chunks,
+      hint: 0,
+      ...(secrets === undefined ? {} : { secrets }),
+    };
   }
 
   async #emit(frames: Frame[]): Promise<void> {

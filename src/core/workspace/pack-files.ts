@@ -44,6 +44,8 @@ export interface PackFilesOptions {
   readonly knownIds?: () => Uint8Array;
   /** Chunks of the version before. A chunk is reused when its hint is above 0: make hints absolute. */
   readonly priorChunks?: (path: TreePath) => ChunkList | undefined;
+  /** Looks for secrets in new content: `PackedFiles.secrets()`. Default false. */
+  readonly findsSecrets?: boolean;
   /** Frames come nearly in path order. No more are made while the answer is pending. */
   readonly onFrame: (frame: Frame) => void | Promise<void>;
   /** Worker threads for much content: 0 or 1, default 1. */
@@ -142,6 +144,7 @@ class PackRun {
       root,
       stampMs: this.#stampMs,
       keepModes: this.#keepModes,
+      findsSecrets: this.#options.findsSecrets === true,
       known: isKnown,
       priorChunks: priorChunks && ((path) => priorChunks(path as TreePath)?.chunks),
       emit: async (frames) => {
@@ -187,6 +190,7 @@ class PackRun {
       root,
       stampMs: this.#stampMs,
       keepModes: this.#keepModes,
+      findsSecrets: this.#options.findsSecrets === true,
       paths,
       kinds,
       batches,

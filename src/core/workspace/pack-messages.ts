@@ -4,6 +4,7 @@ import type { ObjectId } from "../base/ids.ts";
 import type { EntryKind } from "../codec/tree-entry.ts";
 import type { Frame, FrameObject, ObjectKind } from "../objects/frame.ts";
 import type { PackResult } from "./pack-batch.ts";
+import type { FoundSecret } from "./secrets/scanner.ts";
 import type { ErrorDescription } from "./worker-error.ts";
 
 export const FILE_KINDS: readonly EntryKind[] = ["file", "executable", "symlink"];
@@ -14,6 +15,7 @@ export interface PackWorkerData {
   readonly root: string;
   readonly stampMs: number;
   readonly keepModes: boolean;
+  readonly findsSecrets: boolean;
   /** Of each batch: its files' paths in UTF-8, separated by NUL. The worker's own. */
   readonly paths: readonly Uint8Array[];
   /** Index into FILE_KINDS. */
@@ -108,14 +110,18 @@ export interface PackedResults {
   readonly known: Uint8Array;
   /** mtime, ctime, size, inode; NaN where the stat data are not trusted. */
   readonly stats: Float64Array;
+  /** By number of the file; nearly always empty. */
+  readonly secrets: readonly (readonly [number, FoundSecret])[];
 }
 
 /** The worker gives known content the hint 1; the main thread knows the real one. */
 export function packResults(results: readonly PackResult[]): PackedResults {
   const stats = new Float64Array(results.length * 4);
   const chunks: [number, ObjectId][] = [];
-  results.forEach(({ stat, chunks: list }, i) => {
+  const found: [number, FoundSecret][] = [];
+  results.forEach(({ stat, chunks: list, secrets }, i) => {
     if (list !== undefined) chunks.push([i, list]);
+    if (secrets !== undefined) for (const secret of secrets) found.push([i, secret]);
     stats[i * 4] = stat?.mtimeMs ?? Number.NaN;
     stats[i * 4 + 1] = stat?.ctimeMs ?? Number.NaN;
     stats[i * 4 + 2] = stat?.size ?? 0;
@@ -128,5 +134,6 @@ export function packResults(results: readonly PackResult[]): PackedResults {
     chunks,
     known: Uint8Array.from(results, ({ hint }) => (hint > 0 ? 1 : 0)),
     stats,
+    secrets: found,
   };
 }

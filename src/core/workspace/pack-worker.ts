@@ -44,6 +44,7 @@ async function main(): Promise<void> {
     root: data.root,
     stampMs: data.stampMs,
     keepModes: data.keepModes,
+    findsSecrets: data.findsSecrets,
     known: (_id, bytes) => (table.find(bytes) === -1 ? undefined : 1),
     emit: (frames) => {
       emit(control, frames);

@@ -7,6 +7,7 @@ import type { IndexEntry } from "./index.ts";
 import { IndexRows } from "./index-rows.ts";
 import type { PackedFiles, SizedFile } from "./packed-files.ts";
 import type { StatusChange } from "./results.ts";
+import { isWorthSaying, type SecretFinding } from "./secrets/find.ts";
 
 /** What a landing does to the index. */
 export interface LandedRows {
@@ -49,6 +50,15 @@ export class PackedChanges {
     written.forEach((change, file) => {
       this.#fileOf[change] = file;
     });
+  }
+
+  /** Found in new content; of environment files only in those that are new themselves. */
+  secrets(): readonly SecretFinding[] {
+    return this.#files
+      .secrets()
+      .map(({ file, line, kind }) => ({ change: this.#changes.at(this.#written[file]!)!, line, kind }))
+      .filter(({ change, kind }) => isWorthSaying(change, kind))
+      .map(({ change: { path }, line, kind }) => ({ path, line, kind }));
   }
 
   /** For the forge. */

@@ -5,6 +5,7 @@ import { LazyList, type List } from "../base/list.ts";
 import type { TreePath } from "../base/path.ts";
 import type { EntryKind, TreeEntry } from "../codec/tree-entry.ts";
 import { FILE_KINDS, type PackedResults } from "./pack-messages.ts";
+import type { FoundSecret } from "./secrets/scanner.ts";
 import type { FileStat } from "./stat.ts";
 
 export interface SizedFile {
@@ -35,6 +36,7 @@ export class PackedFiles extends LazyList<PackedFile> {
   /** mtime, ctime, size, inode; a NaN ctime where the stat data are not trusted. */
   readonly #stats: Float64Array;
   readonly #chunks = new Map<number, ObjectId>();
+  readonly #secrets: (FoundSecret & { readonly file: number })[] = [];
 
   constructor(files: List<SizedFile>) {
     super(files.length, (i) => ({
@@ -58,6 +60,7 @@ export class PackedFiles extends LazyList<PackedFile> {
     asBuffer(this.#ids).write(results.ids, from * ID_BYTES, results.kinds.length * ID_BYTES, "hex");
     this.#stats.set(results.stats, from * STAT_FIELDS);
     for (const [i, list] of results.chunks) this.#chunks.set(from + i, list);
+    for (const [i, secret] of results.secrets) this.#secrets.push({ ...secret, file: from + i });
     results.known.forEach((isKnown, i) => {
       if (isKnown === 1) this.#hints[from + i] = hintOf(this.#idOf(from + i));
     });
@@ -71,6 +74,11 @@ export class PackedFiles extends LazyList<PackedFile> {
     const entry = { kind: FILE_KINDS[this.#kinds[i]!]!, size: this.#sizes[i]!, id: this.#idOf(i) };
     const chunks = this.#chunks.get(i);
     return chunks === undefined ? entry : { ...entry, chunks };
+  }
+
+  /** What was found in new content, by number of the file. */
+  secrets(): readonly (FoundSecret & { readonly file: number })[] {
+    return this.#secrets.toSorted((a, b) => a.file - b.file || a.line - b.line);
   }
 
   hint(i: number): number {

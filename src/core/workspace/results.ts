@@ -5,6 +5,7 @@ import type { TreePath } from "../base/path.ts";
 import type { Conflict as StoredConflict } from "../codec/conflict-state.ts";
 import type { TransitionKind } from "../codec/transition.ts";
 import type { EntryKind } from "../codec/tree-entry.ts";
+import type { SecretFinding } from "./secrets/find.ts";
 
 export type Conflict = StoredConflict;
 
@@ -92,14 +93,8 @@ export interface LandOptions {
   readonly dryRun?: boolean;
   /** How often to sync and try again after a conflict. Default 0: never. */
   readonly syncAttempts?: number;
-  /**
-   * Called with what is about to be landed, before anything is packed; may throw to stop (a secrets check).
-   * `read` gives the content of a file that is added or modified.
-   */
-  readonly review?: (
-    changes: List<StatusChange>,
-    read: (path: TreePath) => Uint8Array,
-  ) => void | Promise<void>;
+  /** What looks like a secret stops the landing, whatever the project's policy (secrets/policy.ts). */
+  readonly refuseSecrets?: boolean;
 }
 
 export interface LandOutcome {
@@ -113,6 +108,8 @@ export interface LandOutcome {
   readonly landed: List<StatusChange>;
   /** Unlanded edits that clash with what others landed; state in the workspace. */
   readonly conflicts: readonly TreePath[];
+  /** What looks like a secret in what was landed. */
+  readonly secrets: readonly SecretFinding[];
   readonly dryRun: boolean;
 }
 

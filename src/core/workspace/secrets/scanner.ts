@@ -1,0 +1,177 @@
+/**
+ * Looks for secrets in the content of files, about as fast as it can be read: windows of four bytes are compared with
+ * the anchors of all rules at once, and most bytes are never looked at (S. Wu and U. Manber, "A fast algorithm for
+ * multi-pattern searching", 1994, with blocks of two). Time is linear in the content: a pattern sees a bounded text,
+ * and of one file no more than CANDIDATES_MAX times.
+ */
+import { isPlaceholder, NAME_RULES, type NameRule, SECRET_RULES, type SecretRule } from "./rules.ts";
+
+/** Content beyond is not looked at. */
+export const SCANNED_BYTES_MAX = 1 << 20;
+/** On the same line: this is meant to be there. */
+const ALLOWED = "mic:allow-secret";
+const FINDINGS_MAX = 20;
+const CANDIDATES_MAX = 2_000;
+const WINDOW = 4;
+const SKIP_MAX = WINDOW - 1;
+/** Around a candidate. */
+const BEFORE_BYTES = 512;
+const AFTER_BYTES = 1024;
+const LINE_BYTES_MAX = 4096;
+const NEWLINE = 10;
+
+export interface FoundSecret {
+  /** From 1. */
+  readonly line: number;
+  readonly kind: string;
+}
+
+interface Anchored {
+  readonly rule: SecretRule;
+  /** Of the anchor in a match; -1: somewhere. */
+  readonly offset: number;
+}
+
+const NOTHING: readonly FoundSecret[] = [];
+
+/** How far the window may go on, by its last two bytes; 0: an anchor may end here. */
+const shifts = new Uint8Array(1 << 16).fill(SKIP_MAX);
+const anchors = new Map<number, Anchored[]>();
+
+for (const rule of SECRET_RULES) {
+  for (const { text, offset } of rule.anchors) {
+    const code = (i: number): number => text.charCodeAt(i);
+    for (let end = 1; end < WINDOW; end++) {
+      const pair = (code(end - 1) << 8) | code(end);
+      shifts[pair] = Math.min(shifts[pair]!, SKIP_MAX - end);
+    }
+    const word = (code(0) << 24) | (code(1) << 16) | (code(2) << 8) | code(3);
+    anchors.set(word, [...(anchors.get(word) ?? []), { rule, offset }]);
+  }
+}
+
+/** In the order of lines; empty for binary content. `path` uses `/`. */
+export function findSecretsIn(path: string, content: Uint8Array): readonly FoundSecret[] {
+  const length = Math.min(content.length, SCANNED_BYTES_MAX);
+  const named = nameRuleOf(path);
+  let found: FoundSecret[] | undefined;
+  let lines: LineNumbers | undefined;
+  let candidates = 0;
+  let at = WINDOW - 1;
+  while (at < length) {
+    const shift = shifts[(content[at - 1]! << 8) | content[at]!]!;
+    if (shift !== 0) {
+      at += shift;
+      continue;
+    }
+    const word = (content[at - 3]! << 24) | (content[at - 2]! << 16) | (content[at - 1]! << 8) | content[at]!;
+    const matching = anchors.get(word);
+    if (matching !== undefined && candidates++ < CANDIDATES_MAX) {
+      // Asked only now: nearly all files get by without.
+      if (candidates === 1 && isBinary(content)) return NOTHING;
+      for (const each of matching) {
+        const start = check(each, content, length, at - 3);
+        if (start === undefined) continue;
+        lines ??= new LineNumbers(content);
+        found ??= [];
+        const secret = { line: lines.of(start), kind: each.rule.kind };
+        if (!found.some(({ line, kind }) => line === secret.line && kind === secret.kind)) found.push(secret);
+        if (found.length === FINDINGS_MAX) return found;
+      }
+    }
+    at++;
+  }
+  if (named !== undefined && found === undefined) {
+    const secret = checkLines(named, content, length);
+    if (secret !== undefined) return [secret];
+  }
+  return found ?? NOTHING;
+}
+
+/** Where the secret starts. */
+function check(
+  { rule, offset }: Anchored,
+  content: Uint8Array,
+  length: number,
+  anchorAt: number,
+): number | undefined {
+  const from = Math.max(0, anchorAt - BEFORE_BYTES);
+  const text = latin1(content, from, Math.min(length, anchorAt + AFTER_BYTES));
+  const anchor = anchorAt - from;
+  // `sk-` is at most as far before its middle as the pattern reaches.
+  const start = offset === -1 ? text.lastIndexOf("sk-", anchor) : anchor - offset;
+  if (start < 0) return undefined;
+  if (rule.startsAnywhere !== true && start > 0 && /[A-Za-z0-9_]/.test(text[start - 1]!)) return undefined;
+  rule.pattern.lastIndex = start;
+  const match = rule.pattern.exec(text)?.[0];
+  if (match === undefined || isPlaceholder(match)) return undefined;
+  if (rule.confirm !== undefined && !rule.confirm(text, start)) return undefined;
+  return isAllowed(content, length, from + start) ? undefined : from + start;
+}
+
+/** The first line of a file that its name says something about. */
+function checkLines(rule: NameRule, content: Uint8Array, length: number): FoundSecret | undefined {
+  if (isBinary(content)) return undefined;
+  let line = 1;
+  for (let from = 0; from < length; line++) {
+    const newline = content.indexOf(NEWLINE, from);
+    const end = newline === -1 ? length : Math.min(newline, length);
+    const text = latin1(content, from, Math.min(end, from + LINE_BYTES_MAX));
+    if (rule.line.test(text) && !text.includes(ALLOWED)) return { line, kind: rule.kind };
+    from = end + 1;
+  }
+  return undefined;
+}
+
+/** Whether the line around `at` says that it is meant to be there. */
+function isAllowed(content: Uint8Array, length: number, at: number): boolean {
+  const from = Math.max(0, at - LINE_BYTES_MAX);
+  const text = latin1(content, from, Math.min(length, at + LINE_BYTES_MAX));
+  const start = text.lastIndexOf("\n", at - from) + 1;
+  const end = text.indexOf("\n", at - from);
+  const allowed = text.indexOf(ALLOWED, start);
+  return allowed !== -1 && (end === -1 || allowed < end);
+}
+
+/** Numbers of lines, asked nearly in order: every byte is looked at once. */
+class LineNumbers {
+  readonly #content: Uint8Array;
+  #line = 1;
+  #from = 0;
+
+  constructor(content: Uint8Array) {
+    this.#content = content;
+  }
+
+  /** From 1. What lies before an answer is on the same line as the answer. */
+  of(at: number): number {
+    for (;;) {
+      const newline = this.#content.subarray(this.#from, at).indexOf(NEWLINE);
+      if (newline === -1) {
+        this.#from = Math.max(this.#from, at);
+        return this.#line;
+      }
+      this.#line++;
+      this.#from += newline + 1;
+    }
+  }
+}
+
+function nameRuleOf(path: string): NameRule | undefined {
+  const start = path.lastIndexOf("/") + 1;
+  const first = path.charCodeAt(start);
+  // `.` and `_`: all of them start so.
+  if (first !== 46 && first !== 95) return undefined;
+  const name = path.slice(start);
+  return NAME_RULES.find((rule) => rule.name.test(name) && rule.except?.test(name) !== true);
+}
+
+function isBinary(content: Uint8Array): boolean {
+  const zero = content.indexOf(0);
+  return zero !== -1 && zero < 8192;
+}
+
+/** Keeps every byte apart, and all patterns are ASCII. */
+function latin1(content: Uint8Array, from: number, to: number): string {
+  return Buffer.from(content.buffer, content.byteOffset + from, Math.max(0, to - from)).toString("latin1");
+}
