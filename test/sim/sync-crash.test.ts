@@ -22,13 +22,13 @@ const ADDRESS = "https://forge.test";
 const MOMENTS = ["before", "after"] as const;
 const REQUESTS_MAX = 60;
 const FILES = 24;
-/** Each with some of the files: their content is in as many packs. */
+/** Each with some of the files: their content is in as many packs, too large to be read whole. */
 const LANDINGS = 4;
 
 const NINE = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
 const filler = new SeededRandom(7);
 /** Does not compress. */
-const bulk = (): string => Buffer.from(filler.bytes(24_000)).toString("base64");
+const bulk = (): string => Buffer.from(filler.bytes(60_000)).toString("base64");
 
 let spaces: TestWorkspaces;
 let store: MemoryStore;
