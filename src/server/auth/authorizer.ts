@@ -303,7 +303,7 @@ export function signInFirst(): MicError {
 
 function scopeTooSmall({ scope }: Principal, needed: Scope): MicError {
   return new MicError("forbidden", `the token's scope is \`${scope}\`, and this needs \`${needed}\``, {
-    hint: `make another one: mic auth token create NAME --scope ${needed}`,
+    hint: `sign in for it: mic auth login --scope ${needed}, or use a token of that scope`,
   });
 }
 
