@@ -61,6 +61,8 @@ const START_MS_MAX = 30_000;
 const START_STEP_MS = 250;
 /** Litestream ends again and again: it begins anew with a whole snapshot. */
 const FAILURES_MAX = 4;
+/** Some for each second: the store answers, and Litestream does not get on. */
+const COMPLAINTS_MAX = 20;
 
 interface Waiter {
   readonly since: number;
@@ -82,6 +84,7 @@ export class AuthReplica implements AccountsReplica {
   /** What the local database holds, on a follower. */
   #applied = { source: 0, position: 0 };
   #behindSince: number | undefined;
+  #writtenAt = 0;
   #restarts = 0;
   #problem: string | undefined;
   #waiters: Waiter[] = [];
@@ -140,7 +143,8 @@ export class AuthReplica implements AccountsReplica {
     database.setReadOnly(!this.#isPrimary);
     database.onWrite(() => {
       if (!this.#isPrimary) return;
-      this.#behindSince ??= this.#options.elapsedMs();
+      this.#writtenAt = this.#options.elapsedMs();
+      this.#behindSince ??= this.#writtenAt;
       this.#wake?.();
     });
     if (this.#isPrimary) {
@@ -300,8 +304,7 @@ export class AuthReplica implements AccountsReplica {
   async #round(): Promise<void> {
     const { log, elapsedMs } = this.#options;
     const waiting = new Set(this.#waiters);
-    const behindSince = this.#behindSince;
-    this.#behindSince = undefined;
+    const beganAt = elapsedMs();
     const litestream = this.#litestream!;
     let failure: unknown;
     try {
@@ -311,6 +314,8 @@ export class AuthReplica implements AccountsReplica {
       await this.#lease.update({ url: this.#url, source: litestream.generation, position });
       this.#problem = undefined;
       if (!this.#isPrimary) return;
+      // What was written meanwhile is the next round's.
+      this.#behindSince = this.#writtenAt > beganAt ? this.#writtenAt : undefined;
       // Those who are not among them any more were told otherwise.
       for (const waiter of this.#waiters) if (waiting.has(waiter)) waiter.resolve();
       this.#waiters = this.#waiters.filter((waiter) => !waiting.has(waiter));
@@ -319,13 +324,16 @@ export class AuthReplica implements AccountsReplica {
     } catch (error) {
       failure = error;
     }
-    this.#behindSince ??= behindSince ?? elapsedMs();
+    this.#behindSince ??= beganAt;
     this.#problem = textOf(failure);
     log.warn("auth-replica", { message: this.#problem });
     const isHeld = !isMicError(failure, "forbidden") && (await this.#stillHeld());
     if (!this.#isPrimary) return;
     if (!isHeld) this.#stepDown();
-    else if (litestream.failures >= FAILURES_MAX && this.#lease.record?.source === litestream.generation) {
+    else if (
+      (litestream.failures >= FAILURES_MAX || litestream.complaints >= COMPLAINTS_MAX) &&
+      this.#lease.record?.source === litestream.generation
+    ) {
       await this.#beginAnew();
     }
   }

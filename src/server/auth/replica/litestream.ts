@@ -112,6 +112,8 @@ export class Litestream implements AsyncDisposable {
   /** Ends in a row before it was of any use. */
   failures = 0;
   restarts = 0;
+  /** Calls in a row that it answered with an error of its own. */
+  complaints = 0;
 
   /** Starts it. `directory`: for the configuration and the socket. */
   constructor(program: LitestreamProgram, database: LitestreamDatabase, directory: string) {
@@ -153,9 +155,11 @@ export class Litestream implements AsyncDisposable {
       try {
         const answer = await this.#ask(leftMs);
         this.failures = 0;
+        this.complaints = 0;
         return answer;
       } catch (error) {
         cause = error;
+        if (error instanceof Complaint) this.complaints++;
       }
       await this.#program.clock.sleep(Math.min(50, leftMs), this.#stopping.signal).catch(() => undefined);
     }
@@ -257,12 +261,15 @@ export class Litestream implements AsyncDisposable {
   }
 }
 
+/** What Litestream says of itself, unlike an answer that did not come. */
+class Complaint extends Error {}
+
 function readSynced(status: number | undefined, text: string): number | Error {
   try {
     const answer = JSON.parse(text) as { txid?: unknown; replicated_txid?: unknown; error?: unknown };
     const { txid, replicated_txid: replicated } = answer;
     if (status !== 200 || typeof txid !== "number" || typeof replicated !== "number") {
-      return new Error(String(answer.error ?? `answer ${status}`).slice(0, 500));
+      return new Complaint(String(answer.error ?? `answer ${status}`).slice(0, 500));
     }
     return replicated >= txid ? replicated : new Error("something was written meanwhile");
   } catch (error) {
