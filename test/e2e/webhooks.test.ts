@@ -3,6 +3,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { RestClient } from "../support/rest-server.ts";
 import { checkSignature } from "../support/webhook-receiver.ts";
 import { Served } from "./served.ts";
 import { type JsonDocument, World } from "./support.ts";
@@ -60,14 +61,14 @@ async function start(args: readonly string[] = ["--allow-outbound", "127.0.0.1"]
   server = await Served.start(world, { args, port: server?.port ?? 0 });
 }
 
+/** Every answer is held to what its route declares. */
 async function call(method: string, path: string, body?: unknown) {
-  const answer = await fetch(`${server!.url}/api/mic/projects/acme%2Fapp${path}`, {
-    method,
-    headers: { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  const headers = { authorization: `Bearer ${TOKEN}` };
+  const reply = await new RestClient(server!.url).call(method, `/api/mic/projects/acme%2Fapp${path}`, {
+    headers,
+    ...(body === undefined ? {} : { body }),
   });
-  const text = await answer.text();
-  return { status: answer.status, document: (text === "" ? {} : JSON.parse(text)) as JsonDocument };
+  return { status: reply.status, document: (reply.json ?? {}) as JsonDocument };
 }
 
 function environment(): Record<string, string> {
@@ -131,6 +132,17 @@ test("a server tells a receiver of landings, signed, again when asked, and after
   checkSignature(receiver.messages[4]!.headers, receiver.messages[4]!.text, secret, Date.now());
   const { document } = await call("GET", `/webhooks/${id}/deliveries?limit=1`);
   expect(document.items).toMatchObject([{ state: "delivered", event: "landing.created", attempts: 2 }]);
+
+  const last = document.items[0].id;
+  const one = await call("GET", `/webhooks/${id}/deliveries/${last}`);
+  expect(one.document.payload).toEqual(receiver.messages[4]!.body);
+  const changed = await call("PATCH", `/webhooks/${id}`, { events: ["session.landed"], newSecret: true });
+  expect(changed.document).toMatchObject({ events: ["session.landed"], createdBy: "owner", position: 2 });
+  expect(changed.document.secret).not.toBe(secret);
+  expect((await call("GET", "/webhooks")).document.items.length).toBe(1);
+  expect((await call("PATCH", `/webhooks/${id}`, { events: ["landing.created"] })).status).toBe(200);
+  expect((await call("GET", `/webhooks/${"0".repeat(32)}`)).status).toBe(404);
+  expect((await call("GET", `/webhooks/${id}/deliveries?after=x`)).status).toBe(400);
 
   for (const hidden of ["key-of-the-path", secret.slice(6), TOKEN]) {
     expect(before + server!.log()).not.toContain(hidden);
