@@ -1,8 +1,9 @@
 /**
- * Looks for secrets in the content of files, about as fast as it can be read: windows of four bytes are compared with
- * the anchors of all rules at once, and most bytes are never looked at (S. Wu and U. Manber, "A fast algorithm for
- * multi-pattern searching", 1994, with blocks of two). Time is linear in the content: a pattern sees a bounded text,
- * and of one file no more than CANDIDATES_MAX times.
+ * Looks for secrets in the content of files, in a fraction of the time that hashing and compressing it takes. Every
+ * rule has anchors of four bytes. Whatever four bytes are taken, one of their three pairs starts at a multiple of three:
+ * so every third pair is looked up in a table of the anchors' pairs, and only where one is known are its anchors
+ * compared. Time is linear in the content: a pattern sees a bounded text, and of one file no more than CANDIDATES_MAX
+ * times.
  */
 import { isPlaceholder, NAME_RULES, type NameRule, SECRET_RULES, type SecretRule } from "./rules.ts";
 
@@ -13,7 +14,8 @@ const ALLOWED = "mic:allow-secret";
 const FINDINGS_MAX = 20;
 const CANDIDATES_MAX = 2_000;
 const WINDOW = 4;
-const SKIP_MAX = WINDOW - 1;
+/** In a window. */
+const PAIRS = WINDOW - 1;
 /** Around a candidate. */
 const BEFORE_BYTES = 512;
 const AFTER_BYTES = 1024;
@@ -34,17 +36,14 @@ interface Anchored {
 
 const NOTHING: readonly FoundSecret[] = [];
 
-/** How far the window may go on, by its last two bytes; 0: an anchor may end here. */
-const shifts = new Uint8Array(1 << 16).fill(SKIP_MAX);
+/** Of two bytes: bit n is set when they are at offset n of some anchor. */
+const pairs = new Uint8Array(1 << 16);
 const anchors = new Map<number, Anchored[]>();
 
 for (const rule of SECRET_RULES) {
   for (const { text, offset } of rule.anchors) {
     const code = (i: number): number => text.charCodeAt(i);
-    for (let end = 1; end < WINDOW; end++) {
-      const pair = (code(end - 1) << 8) | code(end);
-      shifts[pair] = Math.min(shifts[pair]!, SKIP_MAX - end);
-    }
+    for (let i = 0; i < PAIRS; i++) pairs[(code(i) << 8) | code(i + 1)]! |= 1 << i;
     const word = (code(0) << 24) | (code(1) << 16) | (code(2) << 8) | code(3);
     anchors.set(word, [...(anchors.get(word) ?? []), { rule, offset }]);
   }
@@ -57,20 +56,18 @@ export function findSecretsIn(path: string, content: Uint8Array): readonly Found
   let found: FoundSecret[] | undefined;
   let lines: LineNumbers | undefined;
   let candidates = 0;
-  let at = WINDOW - 1;
-  while (at < length) {
-    const shift = shifts[(content[at - 1]! << 8) | content[at]!]!;
-    if (shift !== 0) {
-      at += shift;
-      continue;
-    }
-    const word = (content[at - 3]! << 24) | (content[at - 2]! << 16) | (content[at - 1]! << 8) | content[at]!;
-    const matching = anchors.get(word);
-    if (matching !== undefined && candidates++ < CANDIDATES_MAX) {
+  for (let at = 0; at + 1 < length; at += PAIRS) {
+    const offsets = pairs[(content[at]! << 8) | content[at + 1]!]!;
+    if (offsets === 0) continue;
+    for (let offset = PAIRS - 1; offset >= 0; offset--) {
+      const from = at - offset;
+      if ((offsets & (1 << offset)) === 0 || from < 0 || from + WINDOW > length) continue;
+      const matching = anchors.get(wordAt(content, from));
+      if (matching === undefined || candidates++ >= CANDIDATES_MAX) continue;
       // Asked only now: nearly all files get by without.
       if (candidates === 1 && isBinary(content)) return NOTHING;
       for (const each of matching) {
-        const start = check(each, content, length, at - 3);
+        const start = check(each, content, length, from);
         if (start === undefined) continue;
         lines ??= new LineNumbers(content);
         found ??= [];
@@ -79,13 +76,16 @@ export function findSecretsIn(path: string, content: Uint8Array): readonly Found
         if (found.length === FINDINGS_MAX) return found;
       }
     }
-    at++;
   }
   if (named !== undefined && found === undefined) {
     const secret = checkLines(named, content, length);
     if (secret !== undefined) return [secret];
   }
   return found ?? NOTHING;
+}
+
+function wordAt(content: Uint8Array, at: number): number {
+  return (content[at]! << 24) | (content[at + 1]! << 16) | (content[at + 2]! << 8) | content[at + 3]!;
 }
 
 /** Where the secret starts. */
