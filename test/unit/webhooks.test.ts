@@ -411,6 +411,13 @@ describe("deliveries", () => {
     expect(sentTo(URL_A)[2]!.headers["webhook-signature"]!.split(" ").length).toBe(1);
   });
 
+  test("leave the accounts as durable as they were", async () => {
+    await hook();
+    await land("one");
+    await until(() => server.results.includes("delivered"));
+    expect(database.sql.pragma("synchronous", { simple: true })).toBe(2);
+  });
+
   test("go with their webhook", async () => {
     const { webhook } = await hook();
     await land("one");

@@ -294,12 +294,23 @@ export class WebhookStore {
     return this.#database.sql;
   }
 
-  /** Not `AuthDatabase.write`: nobody remembers these rows, and each message would make all forget what they know. */
+  /**
+   * Not `AuthDatabase.write`: nobody remembers these rows, and each message would make all forget what they know. Nor
+   * does it wait for the disk, which holds everybody up for milliseconds: a power cut that takes the last of these
+   * changes back leaves a state of before, from which messages are found and sent again, under the same ids. A crash
+   * of the process takes nothing back.
+   */
   #change<T>(change: (sql: Database.Database) => T): T {
     if (this.#database.isReadOnly) {
       throw new MicError("forbidden", "webhooks are delivered by the server that keeps the accounts");
     }
-    return this.#sql.transaction(() => change(this.#sql)).immediate();
+    const sql = this.#sql;
+    sql.pragma("synchronous = NORMAL");
+    try {
+      return sql.transaction(() => change(sql)).immediate();
+    } finally {
+      sql.pragma("synchronous = FULL");
+    }
   }
 }
 
