@@ -17,10 +17,13 @@ export function isNameable(epoch: Epoch, storeMs: number): boolean {
   return lastEpochs(storeMs, NAMEABLE).includes(epoch);
 }
 
-/** Where uploads are looked for, newest first: the last days, or as many as reach back to `sinceMs`. */
+/**
+ * Where uploads are looked for, newest first: the last days before `sinceMs`, and all since. That is another machine's
+ * time, so it may be on the next day already, and content may have been uploaded ahead of it.
+ */
 export function searchedEpochs(storeMs: number, sinceMs = storeMs): Epoch[] {
-  const since = Math.min(Math.ceil((storeMs - sinceMs) / DAY_MS) + 1, SEARCHED_MAX);
-  return lastEpochs(storeMs, Math.max(SEARCHED, since));
+  const since = Math.max(0, Math.floor(storeMs / DAY_MS) - Math.floor(sinceMs / DAY_MS));
+  return lastEpochs(storeMs, Math.min(SEARCHED + since, SEARCHED_MAX));
 }
 
 function lastEpochs(storeMs: number, count: number): Epoch[] {
