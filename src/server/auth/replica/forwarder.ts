@@ -31,11 +31,13 @@ export interface ForwarderOptions {
 }
 
 /** Methods that write accounts or the audit log, by the path of both transports. */
-const METHODS = new Set([
-  ...["CreateOrganization", "CreateProject", "UpdateProject", "DeleteProject"].map(
-    (name) => `/mic.v1.ProjectService/${name}`,
-  ),
-  ...["CreateToken", "RevokeToken"].map((name) => `/mic.v1.AccountService/${name}`),
+const METHODS: ReadonlySet<string> = new Set([
+  "/mic.v1.AccountService/CreateToken",
+  "/mic.v1.AccountService/RevokeToken",
+  "/mic.v1.ProjectService/CreateOrganization",
+  "/mic.v1.ProjectService/CreateProject",
+  "/mic.v1.ProjectService/UpdateProject",
+  "/mic.v1.ProjectService/DeleteProject",
 ]);
 /** Signing in, whole: pages, forms and tokens belong together. */
 const PAGES = /^\/(?:oauth\/|(?:login|logout|device)(?:\/|$))/;
