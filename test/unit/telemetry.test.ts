@@ -1,5 +1,7 @@
 /** Traces, checks and metrics of a running server. */
 import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -15,6 +17,8 @@ import { countUpkeep } from "../../src/server/telemetry/forge-metrics.ts";
 import { diskCheck, ReadinessChecks, replicaCheck } from "../../src/server/telemetry/readiness.ts";
 import { parseTraceParent, traceHeaders } from "../../src/server/telemetry/trace-context.ts";
 import { readTraceSettings } from "../../src/server/telemetry/trace-settings.ts";
+import { tracedHttp } from "../../src/server/telemetry/traced-calls.ts";
+import { type EndedSpan, Tracer } from "../../src/server/telemetry/tracer.ts";
 import { path as pathOf, TestProject } from "../support/forge-project.ts";
 import { OtlpCollector } from "../support/otlp-collector.ts";
 import { parseExposition } from "../support/prometheus-text.ts";
@@ -196,6 +200,36 @@ describe("traces", () => {
     expect(log.filter(({ event }) => event === "traces")).toMatchObject([
       { problem: "the collector answered 503" },
     ]);
+  });
+
+  test("go on at whoever a request is passed on to", async () => {
+    const spans: EndedSpan[] = [];
+    const tracer = new Tracer({
+      sampler: { ratio: 1, parentBased: true },
+      clock: systemClock,
+      random: systemRandom,
+      elapsedMs: () => performance.now(),
+      onEnd: (span) => spans.push(span),
+    });
+    const seen: unknown[] = [];
+    const handler = tracedHttp(
+      (request, response) => {
+        seen.push(request.headers["traceparent"], request.headers["tracestate"]);
+        response.end();
+      },
+      tracer,
+      () => "/somewhere",
+    );
+    const server = createServer(handler);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const headers = { traceparent: `00-${TRACE_ID}-${PARENT_ID}-01`, tracestate: "a=b" };
+    await (await fetch(`http://127.0.0.1:${port}/`, { headers })).text();
+    await until(() => spans.length === 1);
+    expect(spans[0]!.parentId).toBe(PARENT_ID);
+    expect(seen).toEqual([`00-${TRACE_ID}-${spans[0]!.context.spanId}-01`, "a=b"]);
+    server.closeAllConnections();
+    server.close();
   });
 
   test("are off unless they are asked for", () => {

@@ -2,6 +2,7 @@
 import { type Metadata, type ServerInterceptingCall, type ServerInterceptor, status } from "@grpc/grpc-js";
 import type { HttpHandler } from "../port/http1.ts";
 import { callerOf } from "./call-notes.ts";
+import { traceHeaders } from "./trace-context.ts";
 import type { Span, Tracer } from "./tracer.ts";
 
 const GRPC_PATH = /^\/([a-z0-9]{1,20}(?:\.\w{1,40}){1,4})\/(\w{1,40})$/;
@@ -24,6 +25,8 @@ export function tracedHttp(
       handler(request, response);
       return;
     }
+    // Where the request is passed on to another server, this span is the parent there.
+    Object.assign(headers, traceHeaders(span.context));
     const endpoint = endpointOf(method, url);
     span.rename(`${method} ${endpoint}`);
     span.set("http.request.method", method);
