@@ -272,6 +272,8 @@ export class AuthReplica implements AccountsReplica {
         await (this.#isPrimary ? this.#lead() : this.#follow());
       } catch (error) {
         if (this.#stopping.signal.aborted) return;
+        // Who cannot ask does not know what it misses.
+        this.#behindSince ??= this.#options.elapsedMs();
         this.#problem = textOf(error);
         log.warn("auth-replica", { message: this.#problem });
         await this.#pause(FOLLOW_MS);
@@ -388,8 +390,8 @@ export class AuthReplica implements AccountsReplica {
     if (record !== undefined && !isOwn && this.#isBehind(record)) {
       this.#behindSince ??= elapsedMs();
       await this.#refresh(record);
-      this.#behindSince = undefined;
     }
+    this.#behindSince = undefined;
     this.#problem = undefined;
     if (!(await this.#lease.isFree())) return;
     this.#problem = "the accounts have no primary: they can be read and not changed";
