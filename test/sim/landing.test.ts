@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { FaultTable } from "../../src/core/store/fault-table.ts";
 import { FAULT_KINDS } from "../../src/core/store/faults.ts";
 import { copySimulator } from "./copy.ts";
-import { INDEX_AT_ONCE, MUTANTS, SHORT_RING } from "./mutants.ts";
+import { INDEX_AT_ONCE, MUTANTS, patchesOf, SHORT_RING } from "./mutants.ts";
 import { runCopy } from "./run-copy.ts";
 import { simulate } from "./simulate.ts";
 
@@ -55,7 +55,7 @@ describe("the simulator's teeth", () => {
 
   test.concurrent.each([SHORT_RING, INDEX_AT_ONCE])("are not set off by: $name", async (variant) => {
     const directory = join(copies, variant.name.replaceAll(" ", "-"));
-    copySimulator(directory, [variant]);
+    copySimulator(directory, patchesOf(variant));
     const { code, output } = await run(directory, VARIANT_SEEDS);
     expect(code, output).toBe(0);
   });
@@ -64,7 +64,7 @@ describe("the simulator's teeth", () => {
     "finds out: $name",
     async (mutant) => {
       const directory = join(copies, String(mutant.index));
-      copySimulator(directory, [mutant]);
+      copySimulator(directory, patchesOf(mutant));
       const { code, output } = await run(directory, MUTANT_SEEDS);
       expect(code, `${mutant.name} was not found in ${MUTANT_SEEDS} seeds\n${output}`).toBe(1);
       expect(output).toMatch(/^seed \d+: /);

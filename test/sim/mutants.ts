@@ -8,6 +8,8 @@ export interface Mutant extends Patch {
   readonly name: string;
   /** What else is different: other guards against the same, without which nothing would be seen of it. */
   readonly also?: readonly Patch[];
+  /** One that finds it: those before it are passed over, to save time. Default 1. */
+  readonly firstSeed?: number;
 }
 
 export function patchesOf(mutant: Mutant): readonly Patch[] {

@@ -24,6 +24,7 @@ export const ONE_PASS: Mutant = {
       to: "      this.#startedMs = await store.nowMs();\n      for (const object of listed) {\n",
     },
     { file: COLLECT, from: "const PASS_MS_MAX = 6 * 3_600_000;", to: "const PASS_MS_MAX = 1e15;" },
+    { file: WORLD, from: '"list project": { weight: 6,', to: '"list project": { weight: 60,' },
   ],
 };
 
@@ -100,6 +101,7 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "the collector reads the head before it lists, and not after",
+    firstSeed: 8,
     file: COLLECT,
     from: "    if (!this.#isDeleted) await this.#roots.readHead();\n    if ((await store",
     to: "    if ((await store",
@@ -107,6 +109,7 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "content that need not come along is not looked for again on a new head",
+    firstSeed: 4,
     file: "src/core/forge/locate-content.ts",
     from: "const found = await snapshot.reader.has(ref);",
     to: "const found = ((this.#places.landing as any)[id] ??= await snapshot.reader.has(ref));",
@@ -114,6 +117,7 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "pages of the head are no roots",
+    firstSeed: 10,
     file: ROOTS,
     from: "    for (const ref of head.pages) await this.#addPage(ref);\n",
     to: "",
@@ -144,12 +148,14 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a swap is signed when it is sent, whenever what it names was checked",
+    firstSeed: 17,
     file: "src/core/forge/sealed-head.ts",
     from: ", checkedAtMs: storeMs }",
     to: " }",
   },
   {
     name: "rollups know nothing of what was put below a path",
+    firstSeed: 6,
     file: CLASHES,
     from: "if (own === undefined) return kind !== KIND_DELETE;",
     to: "if (own === undefined) return false;",
@@ -162,6 +168,7 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "rollups leave out the landing right after the base",
+    firstSeed: 9,
     file: CLASHES,
     from: "block.positions[entry]! > after;",
     to: "block.positions[entry]! > after + 1;",

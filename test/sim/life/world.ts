@@ -31,14 +31,14 @@ export const FRESH_MS: number = 30 * 60 * SECOND_MS;
  * thousand such requests, so many are an agent's last.
  */
 const RARE: Readonly<Record<string, { readonly weight: number; readonly deaths: number }>> = {
-  "delete blob": { weight: 40, deaths: 40 },
-  "delete pack": { weight: 25, deaths: 30 },
-  "delete page": { weight: 100, deaths: 150 },
-  "delete rollup": { weight: 60, deaths: 100 },
-  "list blob": { weight: 6, deaths: 4 },
-  "list pack": { weight: 4, deaths: 8 },
-  "list project": { weight: 6, deaths: 10 },
-  "list session": { weight: 6, deaths: 6 },
+  "delete blob": { weight: 40, deaths: 60 },
+  "delete pack": { weight: 25, deaths: 50 },
+  "delete page": { weight: 100, deaths: 250 },
+  "delete rollup": { weight: 60, deaths: 160 },
+  "list blob": { weight: 6, deaths: 8 },
+  "list pack": { weight: 4, deaths: 12 },
+  "list project": { weight: 6, deaths: 20 },
+  "list session": { weight: 6, deaths: 10 },
   "put blob": { weight: 1, deaths: 2 },
   "put pack": { weight: 1, deaths: 1 },
   "put page": { weight: 5, deaths: 15 },
@@ -47,18 +47,24 @@ const RARE: Readonly<Record<string, { readonly weight: number; readonly deaths: 
   "read gc": { weight: 4, deaths: 5 },
   "read meta": { weight: 4, deaths: 3 },
   "read name": { weight: 4, deaths: 20 },
-  "read page": { weight: 4, deaths: 5 },
+  "read page": { weight: 4, deaths: 8 },
   "read rollup": { weight: 4, deaths: 2 },
-  "swap gc": { weight: 12, deaths: 40 },
+  "swap gc": { weight: 8, deaths: 60 },
   "swap head": { weight: 1, deaths: 2 },
   "swap session": { weight: 4, deaths: 1 },
 };
 
+/** Stops are rarer than other faults. */
+const RARE_STOPS = 4;
 /** Where little happens, those who were stopped before their swap find the head as they left it. */
 const QUIET_SWAP_STOPS = 60;
 
 function weightOf(what: string): number {
   return RARE[what]?.weight ?? 1;
+}
+
+function stopWeightOf(what: string): number {
+  return what in RARE && what !== "swap head" && what !== "swap session" ? RARE_STOPS * weightOf(what) : 1;
 }
 
 /**
@@ -214,7 +220,7 @@ export class LifeWorld {
       classOf,
       weightOf,
       stopWeightOf: (what) =>
-        this.temper === "quiet" && what === "swap head" ? QUIET_SWAP_STOPS : weightOf(what),
+        this.temper === "quiet" && what === "swap head" ? QUIET_SWAP_STOPS : stopWeightOf(what),
     });
     const count = this.temper === "quiet" ? 1 : 2 + random.below(2);
     this.agents = Array.from({ length: count }, (_, i) => new LifeAgent(`A${i}`, this));
