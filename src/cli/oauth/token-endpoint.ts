@@ -3,7 +3,7 @@
  * RFC 7009 (revocation). They are asked at the server's own origin whatever its metadata names, so that no answer
  * can send a token elsewhere.
  */
-import { MicError } from "../../core/base/errors.ts";
+import { isMicError, MicError } from "../../core/base/errors.ts";
 import { CallFailure } from "../../core/remote/channel.ts";
 import { membersOf, type RestAnswer, type RestClient, wrongAnswer } from "../../core/remote/rest-client.ts";
 
@@ -49,13 +49,7 @@ export class TokenRefusal extends MicError {
  * signing in would then show one address and trust another (RFC 8414, 3.3).
  */
 export async function requireDeviceFlow(rest: RestClient, signal: AbortSignal): Promise<void> {
-  const answer = await rest.send({ method: "GET", path: METADATA, signal });
-  if (answer.status !== 200) {
-    throw new MicError("unsupported", `${rest.origin} has no sign-in in a browser`, {
-      hint: "use a token: mic auth login --server URL --token TOKEN",
-    });
-  }
-  const metadata = membersOf(rest.origin, answer.document);
+  const metadata = membersOf(rest.origin, await readMetadata(rest, signal));
   const { issuer } = metadata;
   if (typeof issuer !== "string" || !URL.canParse(issuer)) throw wrongAnswer(rest.origin, "it has no issuer");
   const { origin } = new URL(issuer);
@@ -67,6 +61,18 @@ export async function requireDeviceFlow(rest: RestClient, signal: AbortSignal): 
   if (typeof metadata["device_authorization_endpoint"] !== "string") {
     throw new MicError("unsupported", `${rest.origin} has no sign-in by code`, {
       hint: "use a token: mic auth login --server URL --token TOKEN",
+    });
+  }
+}
+
+async function readMetadata(rest: RestClient, signal: AbortSignal): Promise<unknown> {
+  try {
+    return await rest.call({ method: "GET", path: METADATA, signal });
+  } catch (cause) {
+    if (!isMicError(cause, "not-found")) throw cause;
+    throw new MicError("unsupported", `${rest.origin} has no sign-in in a browser`, {
+      hint: "use a token: mic auth login --server URL --token TOKEN",
+      cause,
     });
   }
 }
