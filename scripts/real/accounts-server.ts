@@ -108,6 +108,15 @@ export class AccountsServer implements AsyncDisposable {
     return Number(readFileSync(join(this.data, "auth", "litestream.pid"), "latin1"));
   }
 
+  /** As a machine that is suspended. */
+  pause(): void {
+    this.#child.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#child.kill("SIGCONT");
+  }
+
   async kill(): Promise<void> {
     this.#child.kill("SIGKILL");
     await this.#child.exited;

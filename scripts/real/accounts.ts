@@ -68,13 +68,17 @@ class Story {
     await this.#metrics(first, second, owner);
     const revoked = await this.#takeOver(first, second, owner, kept);
 
+    const third = await this.#start("third");
+    await this.#outlive(second, third, owner, kept);
+    checks.expect("the new primary ends", await third.stop(), 0);
+
     const back = await this.#start("first");
     checks.expect("the old primary comes back as a follower", back.logged("auth-follower"), 1);
     checks.expect("and knows what was revoked meanwhile", await status(back, revoked), 401);
     checks.expect("a server ends when it is told to", [await back.stop(), await second.stop()], [0, 0]);
 
-    for (const name of ["first", "second"]) rmSync(join(this.#directory, name), { recursive: true });
-    first = await this.#start("third");
+    for (const name of ["first", "second", "third"]) rmSync(join(this.#directory, name), { recursive: true });
+    first = await this.#start("fresh");
     checks.expect("with every disk deleted, tokens sign in", await status(first, kept), 200);
     checks.expect("the owner signs in", await status(first, owner), 200);
     checks.expect("no other owner was made", first.ownerToken, undefined);
@@ -82,7 +86,9 @@ class Story {
     const users = await first.ask("GET", "/api/mic/users", owner);
     checks.expect(
       "users are there",
-      users.body.items.map((user: { name: string }) => user.name),
+      users.body.items
+        .map((user: { name: string }) => user.name)
+        .filter((name: string) => !name.startsWith("late-")),
       ["ada", "bob-0", "bob-1", "bob-2", "bob-3", "bob-4", "eve", "owner"],
     );
     checks.expect(
@@ -274,6 +280,42 @@ class Story {
     const made = await this.#mint(second, owner, "by the new primary");
     checks.expect("the new primary makes tokens", await status(second, made), 200);
     return token;
+  }
+
+  /** A primary that was suspended past the end of its lease, and wakes up with calls at hand. */
+  async #outlive(primary: AccountsServer, other: AccountsServer, owner: string, kept: string): Promise<void> {
+    const checks = this.#checks;
+    primary.pause();
+    await until(() => Promise.resolve(other.logged("auth-primary") > 0), TAKEOVER_MS_MAX);
+    checks.expect("another server takes over from one that is suspended", other.logged("auth-primary"), 1);
+    const token = await this.#mint(other, owner, "revoked while it slept");
+    const { id } = (await other.ask("GET", "/api/mic/account", token)).body.token;
+    await other.ask("DELETE", `/api/mic/account/tokens/${id}`, owner);
+    // They are there when it wakes up.
+    const calls = Array.from({ length: 8 }, (_, i) =>
+      primary.ask("POST", "/api/mic/users", owner, { name: `late-${i}` }),
+    );
+    await Bun.sleep(200);
+    primary.resume();
+    const made = (await Promise.all(calls)).map(({ status: answered }) => answered === 201);
+    await Bun.sleep(SEEN_MS_MAX);
+    const kept201 = await Promise.all(
+      made.map(async (isMade, i) => {
+        const there = (await other.ask("GET", `/api/mic/users/late-${i}`, owner)).status === 200;
+        return isMade === there;
+      }),
+    );
+    checks.expect(
+      "what a primary of the past acknowledged is there, and nothing else",
+      kept201.includes(false),
+      false,
+    );
+    checks.expect("it knows what was revoked meanwhile", await status(primary, token), 401);
+    checks.expect(
+      "and follows",
+      [await status(primary, kept), primary.logged("auth-primary-lost")],
+      [200, 1],
+    );
   }
 
   async #withoutLitestream(owner: string): Promise<void> {

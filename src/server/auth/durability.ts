@@ -6,8 +6,8 @@
 export interface AccountsDurability {
   /**
    * Resolves when everything that was written before the call is in the replica; at once where there is none.
-   * Errors: `unreachable` when the replica cannot be reached in time: what was written is in force on this server and
-   * may not be on others, and the same call may be repeated; `forbidden` when this server is the primary no more.
+   * Errors: `unreachable` when the replica cannot be reached in time (what was written is in force on this server and
+   * may not be on others), or when this server is the primary no more. The same call may be repeated.
    */
   flushed(): Promise<void>;
 }

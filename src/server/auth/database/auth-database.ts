@@ -25,6 +25,7 @@ export class AuthDatabase implements Disposable {
   readonly #listeners = new Set<() => void>();
   readonly #statements = new Map<string, Database.Statement>();
   #isReadOnly: boolean;
+  #refuseWrite: (() => MicError | undefined) | undefined;
   #dataVersion: Database.Statement;
   #changes = 0;
   #replacements = 0;
@@ -56,6 +57,11 @@ export class AuthDatabase implements Disposable {
     this.#changed();
   }
 
+  /** Asked before every write: an error refuses it. */
+  guardWrites(refuse: () => MicError | undefined): void {
+    this.#refuseWrite = refuse;
+  }
+
   /** Another connection replaced the content: whoever remembers what it read is told, as after a write. */
   replaced(): void {
     this.#replacements++;
@@ -85,6 +91,8 @@ export class AuthDatabase implements Disposable {
     if (this.#isReadOnly) {
       throw new MicError("forbidden", "accounts cannot be changed here: this server follows another one");
     }
+    const refusal = this.#refuseWrite?.();
+    if (refusal !== undefined) throw refusal;
     if (this.sql.inTransaction) return change(this.sql);
     const result = this.sql.transaction(() => change(this.sql)).immediate();
     this.#changed();

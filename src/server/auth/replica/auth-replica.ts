@@ -123,8 +123,9 @@ export class AuthReplica implements AccountsReplica {
   }
 
   get primaryUrl(): string | undefined {
-    const url = this.#lease.record?.url;
-    return this.#isPrimary || url === "" ? undefined : url;
+    const { record } = this.#lease;
+    const isOwn = record?.holder === this.#state.holder;
+    return isOwn || record?.url === "" ? undefined : record?.url;
   }
 
   status(): ReplicaStatus {
@@ -141,6 +142,8 @@ export class AuthReplica implements AccountsReplica {
   async attach(database: AuthDatabase): Promise<void> {
     this.#database = database;
     database.setReadOnly(!this.#isPrimary);
+    // A process that was stopped for a while wakes up with calls at hand, before it looks at its lease.
+    database.guardWrites(() => (this.#isPrimary && this.#lease.leftMs <= 0 ? notPrimary() : undefined));
     database.onWrite(() => {
       if (!this.#isPrimary) return;
       this.#writtenAt = this.#options.elapsedMs();
@@ -485,7 +488,7 @@ function textOf(error: unknown): string {
 }
 
 function notPrimary(): MicError {
-  return new MicError("forbidden", "this server is not the primary of the accounts", {
+  return new MicError("unreachable", "this server is the primary of the accounts no more", {
     hint: "repeat the call: the server that took over will answer it",
   });
 }
