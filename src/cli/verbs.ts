@@ -183,7 +183,7 @@ export const VERBS: readonly Verb[] = [
   {
     name: "admin",
     group: FORGE,
-    summary: "users and the audit log of a server",
+    summary: "users, audit log, backups and health of a server",
     load: () => import("./command/admin.ts"),
   },
   {
