@@ -12,7 +12,7 @@ import { SMALL_SIZES } from "./sizes.ts";
 /** `npm run sim` runs thousands. */
 const SMALL_SEEDS = 16;
 const REAL_SEEDS = 4;
-const VARIANT_SEEDS = 6;
+const VARIANT_SEEDS = 4;
 const MUTANT_SEEDS = 40;
 
 const life = (seeds: number, first = 1): string[] => {

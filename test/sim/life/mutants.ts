@@ -101,7 +101,7 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "the collector reads the head before it lists, and not after",
-    firstSeed: 8,
+    firstSeed: 10,
     file: COLLECT,
     from: "    if (!this.#isDeleted) await this.#roots.readHead();\n    if ((await store",
     to: "    if ((await store",
@@ -109,7 +109,7 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "content that need not come along is not looked for again on a new head",
-    firstSeed: 4,
+    firstSeed: 10,
     file: "src/core/forge/locate-content.ts",
     from: "const found = await snapshot.reader.has(ref);",
     to: "const found = ((this.#places.landing as any)[id] ??= await snapshot.reader.has(ref));",
@@ -124,6 +124,7 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "what stands in pages is no root",
+    firstSeed: 27,
     file: ROOTS,
     from: '    if ("packs" in page) this.#addPacks(page.packs);\n',
     to: '    if ("packs" in page) this.#pages.add(ref.hash);\n',
@@ -148,14 +149,13 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a swap is signed when it is sent, whenever what it names was checked",
-    firstSeed: 17,
+    firstSeed: 21,
     file: "src/core/forge/sealed-head.ts",
     from: ", checkedAtMs: storeMs }",
     to: " }",
   },
   {
     name: "rollups know nothing of what was put below a path",
-    firstSeed: 6,
     file: CLASHES,
     from: "if (own === undefined) return kind !== KIND_DELETE;",
     to: "if (own === undefined) return false;",
@@ -168,7 +168,7 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "rollups leave out the landing right after the base",
-    firstSeed: 9,
+    firstSeed: 3,
     file: CLASHES,
     from: "block.positions[entry]! > after;",
     to: "block.positions[entry]! > after + 1;",
