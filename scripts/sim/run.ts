@@ -7,8 +7,8 @@
  * Works on a copy of the sources as they are when it starts. Prints each failure with the command that replays it,
  * and the table of faults: every so many seeds (default 1000) as it is so far, and at the end. `--out`: the last
  * table that was printed, in a file. `--lives N`: one in N seeds (in blocks of 50) runs the long story as well as the
- * short one, which takes a twentieth of its time; default 1. Exits with 1 when a seed failed, or when a table of at least 10,000 seeds has
- * a cell with fewer than 100 faults.
+ * short one, which takes a twentieth of its time; default 1. Exits with 1 when a seed failed, or when a table of at
+ * least 10,000 seeds has a cell with fewer than 100 faults.
  */
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
