@@ -2,9 +2,10 @@
  * Accounts of several servers, with a real Litestream and a real MinIO: a disk is deleted, servers are killed, a token
  * is revoked while streams are open.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { MIC } from "../bench/harness.ts";
 import { AccountsServer, NotStarted } from "./accounts-server.ts";
 import type { Checks } from "./checks.ts";
 import { buildGoTool } from "./go-tools.ts";
@@ -99,6 +100,8 @@ class Story {
       { status: 204 },
     );
     checks.expect("it ends", await first.stop(), 0);
+    await this.#putBackAnOldDisk(owner);
+    await this.#restoreBackup(owner);
     await this.#withoutLitestream(owner);
   }
 
@@ -316,6 +319,54 @@ class Story {
       [await status(primary, kept), primary.logged("auth-primary-lost")],
       [200, 1],
     );
+  }
+
+  async #putBackAnOldDisk(owner: string): Promise<void> {
+    const data = join(this.#directory, "fresh");
+    const old = join(this.#directory, "old");
+    cpSync(data, old, { recursive: true });
+    const server = await this.#start("fresh");
+    await server.ask("POST", "/api/mic/users", owner, { name: "later" });
+    await server.stop();
+    rmSync(data, { recursive: true });
+    renameSync(old, data);
+    await using again = await this.#start("fresh");
+    const found = await again.ask("GET", "/api/mic/users/later", owner);
+    this.#checks.expect("an old copy of the disk does not win over the replica", found.status, 200);
+    await again.stop();
+  }
+
+  async #restoreBackup(owner: string): Promise<void> {
+    const checks = this.#checks;
+    const data = join(this.#directory, "fresh");
+    const file = join(this.#directory, "backup.tar");
+    const server = await this.#start("fresh");
+    const env = { ...process.env, ...this.#env };
+    const backup = Bun.spawnSync([MIC, "admin", "backup", file, "--data", data], { env });
+    checks.expect("a backup while it serves", backup.exitCode, 0);
+    await server.ask("POST", "/api/mic/users", owner, { name: "after-the-backup" });
+    await server.stop();
+    rmSync(data, { recursive: true });
+    const restore = Bun.spawnSync([MIC, "admin", "restore", file, "--data", data], { env });
+    checks.expect("is restored", restore.exitCode, 0);
+    await using again = await this.#start("fresh");
+    const answered = async (name: string): Promise<number> =>
+      (await again.ask("GET", `/api/mic/users/${name}`, owner)).status;
+    checks.expect(
+      "and takes the place of what is in the replica",
+      [await answered("later"), await answered("after-the-backup")],
+      [200, 404],
+    );
+    await using follower = await this.#start("follower");
+    const seen = await follower.ask("GET", "/api/mic/users/after-the-backup", owner);
+    checks.expect("for followers too", seen.status, 404);
+    const flags = ["--data", data, "--s3-bucket", BUCKET, "--auth-replica", `s3://${BUCKET}/auth`, "--json"];
+    const doctor = Bun.spawnSync([MIC, "admin", "doctor", ...flags], {
+      env: { ...env, MIC_LITESTREAM: buildGoTool("litestream") },
+    });
+    checks.expect("the doctor finds nothing wrong", JSON.parse(doctor.stdout.toString()), { healthy: true });
+    await follower.stop();
+    await again.stop();
   }
 
   async #withoutLitestream(owner: string): Promise<void> {
