@@ -145,7 +145,10 @@ export class ServerMetrics {
   readonly landings = new Counter("mic_landings_total", "Landings decided, by result");
   readonly receivedBytes = new Counter("mic_received_bytes_total", "Bytes read from connections that ended");
   readonly sentBytes = new Counter("mic_sent_bytes_total", "Bytes written to connections that ended");
-  readonly refused = new Counter("mic_connections_refused_total", "Connections and calls refused by a limit, by reason");
+  readonly refused = new Counter(
+    "mic_connections_refused_total",
+    "Connections and calls refused by a limit, by reason",
+  );
   readonly #metrics: Metric[];
   readonly #labels = new Map<string, Map<string, { readonly both: string; readonly endpoint: string }>>();
 
