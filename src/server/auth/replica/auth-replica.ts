@@ -7,31 +7,25 @@
  * nobody. A change is durable when Litestream has put it into the bucket and *afterwards* the lease could be swapped:
  * a next primary swaps the lease before it restores, so it restores that change.
  */
-import { existsSync, renameSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import path from "node:path";
-import Database from "better-sqlite3";
 import type { Clock } from "../../../core/base/clock.ts";
 import { isMicError, MicError } from "../../../core/base/errors.ts";
 import type { Random } from "../../../core/base/random.ts";
 import type { ObjectStore } from "../../../core/store/object-store.ts";
 import type { S3Settings } from "../../../core/store/s3/environment.ts";
 import type { ServerLog } from "../../context.ts";
-import { AuthDatabase } from "../database/auth-database.ts";
+import type { AuthDatabase } from "../database/auth-database.ts";
 import type { AccountsReplica, ReplicaStatus } from "./accounts-replica.ts";
+import { FlushQueue } from "./flush-queue.ts";
+import { FollowedCopy } from "./followed-copy.ts";
 import { removeOldGenerations } from "./generations.ts";
 import { LEASE_MS, Lease } from "./lease.ts";
 import type { LeaseRecord } from "./lease-record.ts";
-import { LITESTREAM_CONFIG, Litestream, type LitestreamProgram, restore } from "./litestream.ts";
+import { LITESTREAM_CONFIG, Litestream, type LitestreamProgram } from "./litestream.ts";
 import { prepareLocal } from "./local-copy.ts";
 import { endOrphan } from "./orphan.ts";
-import {
-  lockDirectory,
-  type ReplicaState,
-  readReplicaState,
-  removeDatabase,
-  setAside,
-  writeReplicaState,
-} from "./replica-state.ts";
+import { lockDirectory, ReplicaStateFile } from "./replica-state.ts";
 import type { AuthRole } from "./replica-target.ts";
 
 export interface OpenAuthReplica {
@@ -64,42 +58,36 @@ const FAILURES_MAX = 4;
 /** Some for each second: the store answers, and Litestream does not get on. */
 const COMPLAINTS_MAX = 20;
 
-interface Waiter {
-  readonly since: number;
-  resolve(): void;
-  reject(error: unknown): void;
-}
-
 export class AuthReplica implements AccountsReplica {
   readonly #options: OpenAuthReplica;
   readonly #lease: Lease;
   readonly #lock: Disposable;
   readonly #directory: string;
   readonly #stopping = new AbortController();
-  #state: ReplicaState;
+  readonly #state: ReplicaStateFile;
+  readonly #copy: FollowedCopy;
+  readonly #waiting: FlushQueue;
   #url: string;
   #database: AuthDatabase | undefined;
   #litestream: Litestream | undefined;
   #isPrimary = false;
-  /** What the local database holds, on a follower. */
-  #applied = { source: 0, position: 0 };
   #behindSince: number | undefined;
   #writtenAt = 0;
   #restarts = 0;
   #problem: string | undefined;
-  #waiters: Waiter[] = [];
   #wake: (() => void) | undefined;
   #running: Promise<unknown> | undefined;
   #closed: Promise<void> | undefined;
 
   private constructor(options: OpenAuthReplica, lock: Disposable) {
-    const { store, clock, random, elapsedMs, file } = options;
+    const { store, clock, random, elapsedMs, file, program, settings, log } = options;
     this.#options = options;
     this.#lock = lock;
     this.#directory = path.dirname(file);
     this.#url = options.advertiseUrl ?? "";
-    this.#state = readReplicaState(this.#directory, random);
-    writeReplicaState(this.#directory, this.#state);
+    this.#state = new ReplicaStateFile(this.#directory, random);
+    this.#copy = new FollowedCopy({ file, program, settings, state: this.#state, log });
+    this.#waiting = new FlushQueue(elapsedMs);
     this.#lease = new Lease({ store, clock, random, elapsedMs, holder: this.#state.holder });
   }
 
@@ -164,10 +152,9 @@ export class AuthReplica implements AccountsReplica {
 
   flushed(): Promise<void> {
     if (!this.#isPrimary) return Promise.reject(notPrimary());
-    return new Promise((resolve, reject) => {
-      this.#waiters.push({ since: this.#options.elapsedMs(), resolve, reject });
-      this.#wake?.();
-    });
+    const flushed = this.#waiting.add();
+    this.#wake?.();
+    return flushed;
   }
 
   close(): Promise<void> {
@@ -193,7 +180,7 @@ export class AuthReplica implements AccountsReplica {
         .release()
         .catch((error: unknown) => log.warn("auth-lease", { message: textOf(error) }));
     }
-    for (const { reject } of this.#waiters.splice(0)) reject(notPrimary());
+    this.#waiting.reject(notPrimary());
     this.#lock[Symbol.dispose]();
     await store[Symbol.asyncDispose]();
   }
@@ -213,7 +200,7 @@ export class AuthReplica implements AccountsReplica {
       }
       if (role === "primary") throw heldBy(record);
       if (record !== undefined && record.source > 0) {
-        await this.#becomeFollower(record);
+        await this.#copy.install(record);
         this.#options.log.info("auth-follower", { generation: record.generation, primary: record.url });
         return;
       }
@@ -224,18 +211,6 @@ export class AuthReplica implements AccountsReplica {
       }
       await clock.sleep(START_STEP_MS);
     }
-  }
-
-  async #becomeFollower(record: LeaseRecord): Promise<void> {
-    const { file, log } = this.#options;
-    const fresh = `${file}.restored`;
-    await this.#restoreTo(fresh, record);
-    if (this.#state.origin !== "copy" && existsSync(file)) {
-      log.warn("auth-set-aside", { file: setAside(file, record.generation) });
-    }
-    removeDatabase(file);
-    renameSync(fresh, file);
-    this.#remember({ generation: 0, origin: "copy" });
   }
 
   /** `before`: what the lease said before it was taken. */
@@ -249,7 +224,7 @@ export class AuthReplica implements AccountsReplica {
 
   #begin(kept: "local" | "restored" | "new"): void {
     const { generation } = this.#lease.record!;
-    this.#remember({ generation, origin: "own" });
+    this.#state.remember({ generation, origin: "own" });
     this.#isPrimary = true;
     this.#problem = undefined;
     this.#options.log.info("auth-primary", { generation, accounts: kept });
@@ -286,29 +261,26 @@ export class AuthReplica implements AccountsReplica {
 
   /** A store that does not answer holds up whoever asked it, and neither the lease nor those who wait. */
   async #watch(): Promise<void> {
-    const { clock, elapsedMs } = this.#options;
+    const { clock } = this.#options;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       await clock.sleep(WATCH_MS, signal).catch(() => undefined);
       if (this.#isPrimary && this.#lease.leftMs <= 0) this.#stepDown();
-      const now = elapsedMs();
-      const late = this.#waiters.filter(({ since }) => now - since >= FLUSH_MS_MAX);
-      this.#waiters = this.#waiters.filter((waiter) => !late.includes(waiter));
-      for (const { reject } of late) reject(notFlushed(this.#problem));
+      this.#waiting.reject(notFlushed(this.#problem), FLUSH_MS_MAX);
     }
   }
 
   async #lead(): Promise<void> {
-    if (this.#waiters.length === 0 && this.#behindSince === undefined) await this.#pause(RENEW_MS);
+    if (this.#waiting.isEmpty && this.#behindSince === undefined) await this.#pause(RENEW_MS);
     // More is likely to follow what nobody waits for.
-    if (this.#waiters.length === 0 && this.#behindSince !== undefined) await this.#pause(GATHER_MS);
+    if (this.#waiting.isEmpty && this.#behindSince !== undefined) await this.#pause(GATHER_MS);
     if (!this.#stopping.signal.aborted) await this.#round();
   }
 
   /** Everything written so far goes to the bucket, and the lease says so. */
   async #round(): Promise<void> {
     const { log, elapsedMs } = this.#options;
-    const waiting = new Set(this.#waiters);
+    const resolveWaiting = this.#waiting.mark();
     const beganAt = elapsedMs();
     const litestream = this.#litestream!;
     let failure: unknown;
@@ -321,9 +293,7 @@ export class AuthReplica implements AccountsReplica {
       if (!this.#isPrimary) return;
       // What was written meanwhile is the next round's.
       this.#behindSince = this.#writtenAt > beganAt ? this.#writtenAt : undefined;
-      // Those who are not among them any more were told otherwise.
-      for (const waiter of this.#waiters) if (waiting.has(waiter)) waiter.resolve();
-      this.#waiters = this.#waiters.filter((waiter) => !waiting.has(waiter));
+      resolveWaiting();
       if (isFirst) void removeOldGenerations(this.#options.store, litestream.generation, log);
       return;
     } catch (error) {
@@ -371,7 +341,7 @@ export class AuthReplica implements AccountsReplica {
     this.#database?.setReadOnly(true);
     this.#options.log.error("auth-primary-lost", { generation: this.#state.generation });
     this.#behindSince = undefined;
-    for (const { reject } of this.#waiters.splice(0)) reject(notPrimary());
+    this.#waiting.reject(notPrimary());
   }
 
   async #endLitestream(): Promise<void> {
@@ -390,9 +360,9 @@ export class AuthReplica implements AccountsReplica {
     const record = await this.#lease.look(signal);
     // The lease could not be renewed in time and nobody else took it: what is here is the newest.
     const isOwn = record?.holder === this.#state.holder && record.generation === this.#state.generation;
-    if (record !== undefined && !isOwn && this.#isBehind(record)) {
+    if (record !== undefined && !isOwn && this.#copy.isBehind(record)) {
       this.#behindSince ??= elapsedMs();
-      await this.#refresh(record);
+      await this.#copy.replace(record, this.#database!);
     }
     this.#behindSince = undefined;
     this.#problem = undefined;
@@ -400,50 +370,12 @@ export class AuthReplica implements AccountsReplica {
     this.#problem = "the accounts have no primary: they can be read and not changed";
     if (role === "follower" || !(await this.#lease.take(this.#url))) return;
     if (!isOwn && record !== undefined && record.source > 0) {
-      await this.#whileRenewing(this.#refresh(record));
+      await this.#whileRenewing(this.#copy.replace(record, this.#database!));
     }
     this.#begin(isOwn ? "local" : "restored");
     this.#database?.setReadOnly(false);
     this.#startLitestream();
     await this.#round();
-  }
-
-  #isBehind({ source, position }: LeaseRecord): boolean {
-    return source > 0 && (source !== this.#applied.source || position > this.#applied.position);
-  }
-
-  /** Replaces what the open database holds, in one transaction of SQLite's own. */
-  async #refresh(record: LeaseRecord): Promise<void> {
-    const { file } = this.#options;
-    const fresh = `${file}.restored`;
-    await this.#restoreTo(fresh, record);
-    {
-      using source = openFresh(fresh);
-      await source.sql.backup(file);
-    }
-    removeDatabase(fresh);
-    this.#remember({ generation: 0, origin: "copy" });
-    this.#database?.replaced();
-  }
-
-  #remember(change: Omit<ReplicaState, "holder">): void {
-    const { holder, generation, origin } = this.#state;
-    if (generation === change.generation && origin === change.origin) return;
-    this.#state = { holder, ...change };
-    writeReplicaState(this.#directory, this.#state);
-  }
-
-  async #restoreTo(file: string, record: LeaseRecord): Promise<void> {
-    const { program, settings, store } = this.#options;
-    const { source, position } = record;
-    removeDatabase(file);
-    const metaDirectory = path.join(this.#directory, "litestream-restore");
-    if (!(await restore(program, { file, metaDirectory, settings, generation: source }))) {
-      throw new MicError("corrupt", `generation ${source} of the accounts is not in ${store.description}`, {
-        hint: "restore a backup: mic admin restore",
-      });
-    }
-    this.#applied = { source, position };
   }
 
   async #whileRenewing<T>(work: Promise<T>): Promise<T> {
@@ -474,13 +406,6 @@ export class AuthReplica implements AccountsReplica {
 
 export function metaDirectoryOf(directory: string, generation: number): string {
   return path.join(directory, "litestream", String(generation));
-}
-
-/** Checked and brought to this program's schema. Errors: `corrupt`, `unsupported`. */
-function openFresh(file: string): Disposable & { readonly sql: Database.Database } {
-  new AuthDatabase({ file })[Symbol.dispose]();
-  const sql = new Database(file, { readonly: true });
-  return { sql, [Symbol.dispose]: () => void sql.close() };
 }
 
 function textOf(error: unknown): string {

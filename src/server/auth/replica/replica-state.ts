@@ -29,6 +29,7 @@ export interface ReplicaState {
 }
 
 const FILE = "replica.json";
+const ASIDE = ".before-generation-";
 const ASIDE_MAX = 3;
 const schema = z.object({
   holder: z.string().regex(/^[0-9a-f]{32}$/),
@@ -63,6 +64,37 @@ export function writeReplicaState(directory: string, state: ReplicaState): void 
   renameSync(`${file}.tmp`, file);
 }
 
+/** The state, in memory and in its file. */
+export class ReplicaStateFile implements ReplicaState {
+  readonly #directory: string;
+  #state: ReplicaState;
+
+  /** Errors: `corrupt`. */
+  constructor(directory: string, random: Random) {
+    this.#directory = directory;
+    this.#state = readReplicaState(directory, random);
+    writeReplicaState(directory, this.#state);
+  }
+
+  get holder(): string {
+    return this.#state.holder;
+  }
+
+  get generation(): number {
+    return this.#state.generation;
+  }
+
+  get origin(): ReplicaState["origin"] {
+    return this.#state.origin;
+  }
+
+  remember(change: Omit<ReplicaState, "holder">): void {
+    if (this.generation === change.generation && this.origin === change.origin) return;
+    this.#state = { holder: this.holder, ...change };
+    writeReplicaState(this.#directory, this.#state);
+  }
+}
+
 /**
  * For whoever writes to a database that no server has open. Errors: `forbidden` for a follower's: the primary's would
  * take its place.
@@ -90,17 +122,26 @@ export function lastLocalPosition(metaDirectory: string): number {
   return last;
 }
 
+export function asideFile(file: string, generation: number): string {
+  return `${file}${ASIDE}${generation}`;
+}
+
 /** Moves a database and its companions out of the way; the last few that were stay, in case somebody misses one. */
 export function setAside(file: string, generation: number): string {
-  const infix = `${path.basename(file)}.before-generation-`;
-  const directory = path.dirname(file);
-  const aside = path.join(directory, `${infix}${generation}`);
+  const aside = asideFile(file, generation);
   for (const end of ["-wal", "-shm", ""]) if (existsSync(file + end)) renameSync(file + end, aside + end);
-  const kept = readdirSync(directory)
-    .filter((name) => name.startsWith(infix) && /^\d+$/.test(name.slice(infix.length)))
-    .sort((a, b) => Number(b.slice(infix.length)) - Number(a.slice(infix.length)));
-  for (const name of kept.slice(ASIDE_MAX)) removeDatabase(path.join(directory, name));
+  removeOldAsides(file);
   return aside;
+}
+
+export function removeOldAsides(file: string): void {
+  const directory = path.dirname(file);
+  const prefix = path.basename(file) + ASIDE;
+  const generations = readdirSync(directory)
+    .filter((name) => name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length)))
+    .map((name) => Number(name.slice(prefix.length)))
+    .sort((a, b) => b - a);
+  for (const generation of generations.slice(ASIDE_MAX)) removeDatabase(asideFile(file, generation));
 }
 
 export function removeDatabase(file: string): void {
