@@ -71,7 +71,10 @@ class Story {
 
     const third = await this.#start("third");
     await this.#outlive(second, third, owner, kept);
+    const primaries = second.logged("auth-primary");
     checks.expect("the new primary ends", await third.stop(), 0);
+    // Whoever asks first takes the lease that is free.
+    await until(() => Promise.resolve(second.logged("auth-primary") > primaries), TAKEOVER_MS_MAX);
 
     const back = await this.#start("first");
     checks.expect("the old primary comes back as a follower", back.logged("auth-follower"), 1);
