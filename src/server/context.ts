@@ -6,6 +6,7 @@ import type { Accounts } from "./auth/accounts.ts";
 import type { Audit } from "./auth/audit.ts";
 import type { Authorizer } from "./auth/authorizer.ts";
 import type { AccountsDurability } from "./auth/durability.ts";
+import type { AuthServices } from "./auth/oauth/auth-call.ts";
 import type { OwnedProjects } from "./auth/owned-projects.ts";
 import type { Principal } from "./auth/principal.ts";
 import type { Forwarder } from "./auth/replica/forwarder.ts";
@@ -42,6 +43,8 @@ export interface ServerContext {
   readonly durability: AccountsDurability;
   /** Where callers are, what they may use up, and the way out to addresses that somebody else wrote. */
   readonly network: Network;
+  /** Absent: nobody can sign in here. */
+  readonly signIn?: AuthServices;
   /** Absent: there are none. */
   readonly webhooks?: Webhooks;
   /** What passes on to the primary the calls that change accounts. Absent: this is the only server. */

@@ -6,6 +6,7 @@ import type { Random } from "../core/base/random.ts";
 import type { Forge } from "../core/forge/forge.ts";
 import { ForgeService } from "../core/forge/service.ts";
 import type { CachedStore } from "../core/store/cache/cached-store.ts";
+import { createAuthServices } from "./auth/oauth/auth-services.ts";
 import { createAuthHandler } from "./auth/oauth/handler.ts";
 import { createForwarding } from "./auth/replica/forwarding.ts";
 import { createContentHandler } from "./content/handler.ts";
@@ -164,6 +165,10 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     diskCheck(options.dataDirectory, DISK_BYTES_LEAST),
     ...(access.replica === undefined ? [] : [replicaCheck(access.replica)]),
   ];
+  const signIn = createAuthServices({
+    context: { ...access.parts, clock, random, log, network },
+    database: access.database,
+  });
   const context: ServerContext = {
     forge,
     events,
@@ -173,6 +178,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     ...access.parts,
     ...(access.forwarder === undefined ? {} : { forwarder: access.forwarder }),
     network,
+    signIn,
     webhooks,
     draining: draining.signal,
     version,
@@ -188,7 +194,7 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
     checks,
     rest: createRestHandler(context),
     content: createContentHandler(context),
-    auth: createAuthHandler({ context, database: access.database }),
+    auth: createAuthHandler(signIn),
     ...(access.forwarder === undefined
       ? {}
       : { forwarding: createForwarding(context, access.forwarder, findRoute) }),

@@ -183,4 +183,8 @@ export const METHOD_CLASSES: Readonly<Record<string, Class>> = {
   "mic.v1.AccountService/ListTokens": "account",
   "mic.v1.AccountService/CreateToken": "account",
   "mic.v1.AccountService/RevokeToken": "account",
+  "mic.v1.AccountService/StartDeviceFlow": "anyone",
+  "mic.v1.AccountService/PollDeviceFlow": "anyone",
+  "mic.v1.AccountService/RefreshToken": "anyone",
+  "mic.v1.AccountService/RevokeSignIn": "anyone",
 };

@@ -8,6 +8,7 @@ import { systemRandom } from "../../src/core/base/system.ts";
 import type { AuditEntry } from "../../src/server/auth/audit.ts";
 import { AuthDatabase } from "../../src/server/auth/database/auth-database.ts";
 import { LOCAL_DURABILITY } from "../../src/server/auth/durability.ts";
+import { createAuthServices } from "../../src/server/auth/oauth/auth-services.ts";
 import { createAuthHandler } from "../../src/server/auth/oauth/handler.ts";
 import { PasswordHasher } from "../../src/server/auth/password.ts";
 import { SqliteAccounts } from "../../src/server/auth/sqlite-accounts.ts";
@@ -48,7 +49,7 @@ export class AuthServer implements AsyncDisposable {
       publicUrl: options.publicUrl,
       clock,
     });
-    const handle = createAuthHandler({
+    const services = createAuthServices({
       database: this.database,
       context: {
         accounts: this.accounts,
@@ -64,6 +65,7 @@ export class AuthServer implements AsyncDisposable {
         network: { ...network, ...(options.outbound === undefined ? {} : { outbound: options.outbound }) },
       },
     });
+    const handle = createAuthHandler(services);
     server.on("request", (request, response) => {
       if (!handle(request, response)) response.writeHead(404).end();
     });

@@ -383,8 +383,10 @@ describe("Forwarder", () => {
   });
 
   test("call() gives the message of a gRPC call, and the primary's errors as they are", async () => {
+    const hosts: (string | undefined)[] = [];
     const primary = await listen((request, response) => {
       request.resume();
+      hosts.push(request.headers.host);
       response.writeHead(200, { "content-type": "application/grpc-web+proto" });
       if (request.url?.endsWith("Project")) {
         response.write(messageHeader(2));
@@ -396,9 +398,18 @@ describe("Forwarder", () => {
     });
     const forwarder = forwarderTo(primary);
     const never = new AbortController().signal;
-    const call = (name: string): Promise<Uint8Array> =>
-      forwarder.call(`/mic.v1.ProjectService/${name}`, "Bearer x", new Uint8Array([1]), caller, never);
+    const call = (name: string, host?: string): Promise<Uint8Array> =>
+      forwarder.call(
+        `/mic.v1.ProjectService/${name}`,
+        { authorization: "Bearer x", host },
+        new Uint8Array([1]),
+        caller,
+        never,
+      );
     expect([...(await call("CreateProject"))]).toEqual([7, 8]);
-    await expect(call("CreateOrganization")).rejects.toMatchObject({ code: "already-exists" });
+    await expect(call("CreateOrganization", "follower.test")).rejects.toMatchObject({
+      code: "already-exists",
+    });
+    expect(hosts).toEqual([new URL(primary).host, "follower.test"]);
   });
 });

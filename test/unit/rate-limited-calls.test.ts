@@ -158,7 +158,7 @@ test("places of a method are counted for each address of those who have not sign
   const enters = async (principal: Principal, address: string): Promise<Disposable | "waits"> => {
     const entered = enter(
       method,
-      openCall(context, principal, method, signal, () => address),
+      openCall(context, principal, method, signal, { address: () => address, origin: () => undefined }),
     );
     return (await Promise.race([entered, systemClock.sleep(20).then(() => "waits" as const)])) as Disposable;
   };

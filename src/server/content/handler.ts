@@ -59,13 +59,14 @@ async function serve(
     }
     const method = methods.get(path);
     const price = method === undefined ? FAILED_PRICE : priceOfMethod(method);
-    const principal = chargedCaller(context, request.headers.authorization, address, price);
+    const principal = chargedCaller(context, request.headers.authorization, address, price, method?.access);
     noteCaller(request, principal);
     if (method === undefined) {
       throw new MicError("unsupported", `there is no method ${JSON.stringify(path.slice(0, 200))}`);
     }
     call.startDeadline();
-    const opened = openCall(context, principal, method, call.signal, address);
+    const origin = (): string | undefined => context.network.originOf(request);
+    const opened = openCall(context, principal, method, call.signal, { address, origin });
     // A short call is answered before it could be ended.
     const isStream = method.requestStream || method.responseStream;
     using _ending = isStream ? watchCall(opened, method, (reason) => call.abort(reason)) : undefined;

@@ -8,6 +8,7 @@ import {
   type ServerInterceptingCall,
   type ServerInterceptor,
   type ServerReadableStream,
+  type ServerUnaryCall,
   type ServerWritableStream,
   type StatusObject,
   type UntypedHandleCall,
@@ -20,7 +21,8 @@ import { isAccountsMethod } from "../auth/replica/forwarder.ts";
 import type { ServerContext } from "../context.ts";
 import { interrupted, statusOfFailure } from "../methods/failure.ts";
 import type { Answer, Encoded, Method, MethodCall } from "../methods/method.ts";
-import { enter, openCall, watchCall } from "../methods/open-call.ts";
+import { type CallOrigin, enter, openCall, watchCall } from "../methods/open-call.ts";
+import type { Peer } from "../network/client-address.ts";
 import { chargedCaller } from "../network/gate.ts";
 import { BYTE_PRICE } from "../network/prices.ts";
 import { noteCaller } from "../telemetry/call-notes.ts";
@@ -69,13 +71,15 @@ export function authenticator(
       const proceed = listener.onReceiveMetadata;
       listener.onReceiveMetadata = (metadata) => {
         try {
+          const access = accessOf(definition.path);
           const principal = chargedCaller(
             context,
             metadata.get("authorization")[0]?.toString(),
             () => addressOf(context, intercepted, metadata),
             priceOf(definition.path),
+            access,
           );
-          context.authorizer.admit(principal, accessOf(definition.path));
+          context.authorizer.admit(principal, access);
           PRINCIPALS.set(metadata, principal);
           noteCaller(intercepted, principal);
         } catch (error) {
@@ -90,13 +94,24 @@ export function authenticator(
   };
 }
 
-function addressOf({ network }: ServerContext, call: { getPeer(): string }, metadata: Metadata): string {
+function addressOf(context: ServerContext, call: { getPeer(): string }, metadata: Metadata): string {
+  return peerOf(context, call, metadata).address;
+}
+
+function peerOf({ network }: ServerContext, call: { getPeer(): string }, metadata: Metadata): Peer {
   // Address and port.
   const peer = call.getPeer().replace(/:\d+$/, "");
   return network.peerAt(peer, (name) => {
     const values = metadata.get(name);
     return values.length === 0 ? undefined : values.map(String).join(",");
-  }).address;
+  });
+}
+
+function originOf(context: ServerContext, call: ServerCall): CallOrigin {
+  return {
+    address: () => addressOf(context, call, call.metadata),
+    origin: () => context.network.originAt(call.getHost(), peerOf(context, call, call.metadata)),
+  };
 }
 
 export function principalOf(metadata: Metadata): Principal {
@@ -109,6 +124,14 @@ export function toHandler(method: Method, context: ServerContext): UntypedHandle
   if (answer.kind === "client-stream") return clientStreamHandler(method, answer, context);
   return serverStreamHandler(method, answer, context);
 }
+
+/** The name that who signs in knows this server by: the primary's answer is to name pages under it. */
+function pagesHost({ access }: Method, call: ServerCall, { network }: ServerContext): string | undefined {
+  const host = call.getHost();
+  return access === "anyone" && network.hostKind(host) === "own" ? host : undefined;
+}
+
+type ServerCall = Pick<ServerUnaryCall<Buffer, Buffer>, "getPeer" | "getHost" | "metadata">;
 
 interface Cancellable {
   readonly cancelled: boolean;
@@ -160,17 +183,20 @@ function unaryHandler(
   return async (call, callback) => {
     using cancellation = new Cancellation(call as never);
     try {
-      const address = (): string => addressOf(context, call, call.metadata);
-      const opened = openCall(context, principalOf(call.metadata), method, cancellation.signal, address);
+      const from = originOf(context, call);
+      const opened = openCall(context, principalOf(call.metadata), method, cancellation.signal, from);
       using _place = await enter(method, opened);
       const { forwarder } = context;
       const answer =
         isForwarded && forwarder?.isNeeded === true
           ? await forwarder.call(
               method.path,
-              call.metadata.get("authorization")[0]?.toString(),
+              {
+                authorization: call.metadata.get("authorization")[0]?.toString(),
+                host: pagesHost(method, call, context),
+              },
               call.request,
-              { address: opened.address, isSecure: true },
+              peerOf(context, call, call.metadata),
               cancellation.signal,
             )
           : await run(call.request, opened);
@@ -191,8 +217,8 @@ function clientStreamHandler(
     try {
       readOneAhead(call);
       const principal = principalOf(call.metadata);
-      const address = (): string => addressOf(context, call, call.metadata);
-      const opened = openCall(context, principal, method, cancellation.signal, address);
+      const from = originOf(context, call);
+      const opened = openCall(context, principal, method, cancellation.signal, from);
       cancellation.endWith(opened, method);
       using _place = await enter(method, opened);
       callback(null, whole(await run(requestsOf(call, cancellation.signal), opened)));
@@ -228,12 +254,12 @@ function serverStreamHandler(
     using cancellation = new Cancellation(call);
     try {
       const principal = principalOf(call.metadata);
-      const address = (): string => addressOf(context, call, call.metadata);
-      const opened = openCall(context, principal, method, cancellation.signal, address);
+      const from = originOf(context, call);
+      const opened = openCall(context, principal, method, cancellation.signal, from);
       cancellation.endWith(opened, method);
       using _place = await enter(method, opened);
       const bytes = await sendAll(call, run(call.request, opened), opened.signal);
-      context.network.limits.spend(principal, address, bytes * BYTE_PRICE);
+      context.network.limits.spend(principal, from.address, bytes * BYTE_PRICE);
       // A live stream ends with its signal, and does not say why.
       if (cancellation.reason !== undefined) throw cancellation.reason;
       call.end();

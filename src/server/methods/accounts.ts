@@ -9,12 +9,17 @@ import { createOwnToken, currentToken, revokeOwnToken } from "../auth/own-tokens
 import type { Principal } from "../auth/principal.ts";
 import { methodsOf } from "./define-method.ts";
 import type { Method } from "./method.ts";
+import { SIGN_IN } from "./sign-in.ts";
 
 const ACCESS = {
   whoAmI: "signed-in",
   listTokens: "account",
   createToken: "account",
   revokeToken: "account",
+  startDeviceFlow: "anyone",
+  pollDeviceFlow: "anyone",
+  refreshToken: "anyone",
+  revokeSignIn: "anyone",
 } as const;
 
 export function accountMethods(): Method[] {
@@ -52,6 +57,7 @@ export function accountMethods(): Method[] {
       await revokeOwnToken(call, idFromWire<string>(id, ID_BYTES, "a token id"));
       return {};
     },
+    ...SIGN_IN,
   });
 }
 

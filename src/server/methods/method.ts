@@ -21,6 +21,8 @@ export interface MethodCall {
   readonly principal: Principal;
   /** Of the caller, for the audit log. */
   readonly address: string;
+  /** Under which the caller sees this server; undefined where it cannot be told. */
+  readonly origin: string | undefined;
   /** Projects and organizations as the caller may see and change them. */
   readonly projects: OwnedProjects;
   /** Fires when the caller is gone, cancelled, or out of time. */

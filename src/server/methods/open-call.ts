@@ -10,13 +10,19 @@ import { addressBlock } from "../network/client-address.ts";
 import type { Method, MethodCall } from "./method.ts";
 import { type MethodState, methodStateOf } from "./method-state.ts";
 
+/** Where a call came from; each is asked for only where it is needed. */
+export interface CallOrigin {
+  address(): string;
+  origin(): string | undefined;
+}
+
 class OpenCall implements MethodCall {
   readonly context: ServerContext;
   readonly state: MethodState;
   readonly principal: Principal;
   readonly signal: AbortSignal;
   readonly #access: Access;
-  readonly #address: () => string;
+  readonly #from: CallOrigin;
   knownProject: ProjectId | undefined;
 
   constructor(
@@ -24,18 +30,22 @@ class OpenCall implements MethodCall {
     principal: Principal,
     access: Access,
     signal: AbortSignal,
-    address: () => string,
+    from: CallOrigin,
   ) {
     this.context = context;
     this.state = methodStateOf(context);
     this.principal = principal;
     this.signal = signal;
     this.#access = access;
-    this.#address = address;
+    this.#from = from;
   }
 
   get address(): string {
-    return this.#address();
+    return this.#from.address();
+  }
+
+  get origin(): string | undefined {
+    return this.#from.origin();
   }
 
   get projects(): OwnedProjects {
@@ -55,16 +65,16 @@ class OpenCall implements MethodCall {
   }
 }
 
-/** `address`: of the caller, where it is asked for. Errors: those of `Authorizer.admit`. */
+/** Errors: those of `Authorizer.admit`. */
 export function openCall(
   context: ServerContext,
   principal: Principal,
   { access }: Pick<Method, "access">,
   signal: AbortSignal,
-  address: () => string,
+  from: CallOrigin,
 ): MethodCall {
   context.authorizer.admit(principal, access);
-  return new OpenCall(context, principal, access, signal, address);
+  return new OpenCall(context, principal, access, signal, from);
 }
 
 /** For calls that last: `end` is called when they would be refused if they began now. */

@@ -1,5 +1,6 @@
 /** What every HTTP/1.1 request passes before anything is done for it, and how a call is charged to its caller. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Access } from "../auth/access.ts";
 import { NOBODY, type Principal } from "../auth/principal.ts";
 import type { ServerContext } from "../context.ts";
 import { sendAnswer } from "../rest/answer.ts";
@@ -65,6 +66,7 @@ type Caller = Pick<ServerContext, "authenticate"> & { readonly network: { readon
 
 /**
  * The caller, whose budget the price was taken from. `address` is asked for where nobody signed in.
+ * Where anybody may call, nobody is looked for: who refreshes a token may well bring the old one.
  * Errors: `unauthenticated`, `rate-limited`.
  */
 export function chargedCaller(
@@ -72,7 +74,12 @@ export function chargedCaller(
   authorization: string | undefined,
   address: () => string,
   price: number,
+  access?: Access,
 ): Principal {
+  if (access === "anyone") {
+    network.limits.charge(NOBODY, address, price);
+    return NOBODY;
+  }
   let principal: Principal;
   try {
     principal = authenticate(authorization);

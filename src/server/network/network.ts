@@ -27,6 +27,8 @@ export interface Network {
    * site could have made it say so. Undefined: it cannot be told, and what depends on it is refused.
    */
   originOf(request: IncomingMessage): string | undefined;
+  /** The same of a gRPC call, by its authority. */
+  originAt(authority: string | undefined, peer: Peer): string | undefined;
 }
 
 export interface NetworkOptions {
@@ -55,6 +57,11 @@ export function createNetwork(options: NetworkOptions): Network {
   const peerOf = (request: IncomingMessage): Peer =>
     forwardedBy?.(request) ??
     peerAt(request.socket.remoteAddress, (name) => request.headers[name]?.toString());
+  const originAt = (host: string | undefined, isSecure: () => boolean): string | undefined => {
+    if (publicUrl !== undefined) return publicUrl;
+    if (host === undefined || hostKind(host) !== "own") return undefined;
+    return `${isSecure() ? "https" : "http"}://${host.toLowerCase()}`;
+  };
   return {
     limits: createRateLimits(rates, undefined, onRefused),
     outbound: createOutbound({ clock, allow: allowOutbound }),
@@ -63,11 +70,7 @@ export function createNetwork(options: NetworkOptions): Network {
     peerAt,
     isShared: (address) => LOOPBACK.has(address) || trusted?.has(address) === true,
     hostKind,
-    originOf(request) {
-      if (publicUrl !== undefined) return publicUrl;
-      const { host } = request.headers;
-      if (host === undefined || hostKind(host) !== "own") return undefined;
-      return `${peerOf(request).isSecure ? "https" : "http"}://${host.toLowerCase()}`;
-    },
+    originOf: (request) => originAt(request.headers.host, () => peerOf(request).isSecure),
+    originAt: (authority, peer) => originAt(authority, () => peer.isSecure),
   };
 }

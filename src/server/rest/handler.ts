@@ -8,7 +8,7 @@ import type { Forge } from "../../core/forge/forge.ts";
 import type { Access } from "../auth/access.ts";
 import { LastingCall } from "../auth/lasting-call.ts";
 import type { OwnedProjects } from "../auth/owned-projects.ts";
-import { NOBODY, type Principal } from "../auth/principal.ts";
+import type { Principal } from "../auth/principal.ts";
 import type { ServerContext } from "../context.ts";
 import { chargedCaller, tellStanding } from "../network/gate.ts";
 import { BYTE_PRICE, priceOfRoute } from "../network/prices.ts";
@@ -148,11 +148,8 @@ function callerOf(
 ): Principal {
   const { limits } = context.network;
   const address = (): string => context.network.peerOf(request).address;
-  if (route.access === "anyone") {
-    limits.charge(NOBODY, address, price);
-    return NOBODY;
-  }
-  const principal = chargedCaller(context, request.headers.authorization, address, price);
+  const principal = chargedCaller(context, request.headers.authorization, address, price, route.access);
+  if (route.access === "anyone") return principal;
   tellStanding(limits, principal, address, response);
   noteCaller(request, principal);
   return principal;

@@ -27,14 +27,18 @@ export interface AuthServices {
   readonly userCodeGuard: SignInGuard;
 }
 
-export interface AuthCall {
+/** What is done for a caller however its call came: over HTTP, or as a method of the API. */
+export interface SignInCall {
   readonly services: AuthServices;
+  /** Of the caller. */
+  readonly address: string;
+}
+
+export interface AuthCall extends SignInCall {
   readonly request: IncomingMessage;
   /** After the question mark. */
   readonly query: string;
   readonly origin: Origin;
-  /** Of the caller. */
-  readonly address: string;
 }
 
 export interface Reply {
@@ -60,7 +64,7 @@ export function jsonReply(status: number, value: unknown, headers: Reply["header
 
 /** Writes down what a user did here, or what was done with the user's tokens. */
 export function record(
-  { services, address }: Pick<AuthCall, "services" | "address">,
+  { services, address }: SignInCall,
   user: User | string | undefined,
   action: string,
   target: string,

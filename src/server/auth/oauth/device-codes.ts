@@ -158,9 +158,11 @@ export class DeviceCodes {
     }
     if (row.expires_at <= nowMs) throw new OAuthError("expired_token", "the device code has expired");
     if (row.state === "denied") throw new OAuthError("access_denied", "the sign-in was denied");
-    this.#requireSlow(hash.toString("base64"), nowMs);
+    const intervalMs = this.#requireSlow(hash.toString("base64"), nowMs);
     if (row.state === "pending") {
-      throw new OAuthError("authorization_pending", "nobody has approved it yet");
+      throw new OAuthError("authorization_pending", "nobody has approved it yet", {
+        interval: intervalMs / 1000,
+      });
     }
     const pair = this.#database.write((sql) => {
       const { changes } = sql
@@ -191,20 +193,24 @@ export class DeviceCodes {
       .get(hash);
   }
 
-  /** Errors: `slow_down`; the interval grows with each. */
-  #requireSlow(key: string, nowMs: number): void {
+  /** The interval of this device, in milliseconds. Errors: `slow_down`; the interval grows with each. */
+  #requireSlow(key: string, nowMs: number): number {
     const before = this.#polling.get(key);
     if (before === undefined) {
       if (this.#polling.size >= LIVE_MAX) this.#forget(nowMs);
       this.#polling.set(key, { atMs: nowMs, intervalMs: POLL_INTERVAL_MS });
-      return;
+      return POLL_INTERVAL_MS;
     }
     const passedMs = nowMs - before.atMs;
     before.atMs = nowMs;
     // A clock that was set back must not stop anybody.
-    if (passedMs < 0 || passedMs >= before.intervalMs - POLL_TOLERANCE_MS) return;
+    if (passedMs < 0 || passedMs >= before.intervalMs - POLL_TOLERANCE_MS) {
+      return before.intervalMs;
+    }
     before.intervalMs += SLOWER_BY_MS;
-    throw new OAuthError("slow_down", `ask every ${before.intervalMs / 1000} seconds`);
+    throw new OAuthError("slow_down", `ask every ${before.intervalMs / 1000} seconds`, {
+      interval: before.intervalMs / 1000,
+    });
   }
 
   #forget(nowMs: number): void {

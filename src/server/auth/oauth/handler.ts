@@ -3,34 +3,18 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { isMicError } from "../../../core/base/errors.ts";
 import { httpStatusOf } from "../../http-status.ts";
 import { HttpError } from "../../rest/problem.ts";
-import type { AuthDatabase } from "../database/auth-database.ts";
 import { decideAuthorize, showAuthorize } from "../pages/authorize-page.ts";
 import { decideDevice, showDevice } from "../pages/device-page.ts";
 import { errorPage } from "../pages/error-page.ts";
 import { logIn, logOut, showLogin, showLogout } from "../pages/login-page.ts";
-import { PageSessions } from "../pages/page-sessions.ts";
 import { type AuthCall, type AuthServices, type Handle, jsonReply, type Reply } from "./auth-call.ts";
-import { AuthorizationCodes } from "./authorization-codes.ts";
-import { ClientDocuments } from "./client-documents.ts";
-import { Clients } from "./clients.ts";
-import { DeviceCodes } from "./device-codes.ts";
 import { startDevice } from "./device-endpoint.ts";
 import { resourceMetadata, serverMetadata } from "./metadata.ts";
 import { OAuthError } from "./oauth-error.ts";
-import { RESOURCE_METADATA_PATH } from "./origin.ts";
+import { NO_ORIGIN, RESOURCE_METADATA_PATH } from "./origin.ts";
 import { registerClient } from "./register-endpoint.ts";
 import { revokeToken } from "./revoke-endpoint.ts";
-import { SignInGuard } from "./sign-in-guard.ts";
 import { giveToken } from "./token-endpoint.ts";
-import { TokenPairs } from "./token-pairs.ts";
-
-export interface AuthHandlerOptions {
-  readonly context: AuthServices["context"];
-  readonly database: AuthDatabase;
-}
-
-const NO_ORIGIN =
-  "this server does not know this address as its own: its operator gives it with --public-url";
 
 /** False for what is none of these paths. */
 export type AuthHandler = (request: IncomingMessage, response: ServerResponse) => boolean;
@@ -57,44 +41,25 @@ const ENDPOINTS: ReadonlyMap<string, Endpoint> = new Map<string, Endpoint>([
 /** As they are counted, and as a follower knows what its primary answers. */
 export const AUTH_PATHS: ReadonlySet<string> = new Set(ENDPOINTS.keys());
 
-export function createAuthHandler(options: AuthHandlerOptions): AuthHandler {
-  const services = createServices(options);
+export function createAuthHandler(services: AuthServices): AuthHandler {
   return (request, response) => {
     const url = request.url ?? "";
     const mark = url.indexOf("?");
     const endpoint = ENDPOINTS.get(mark === -1 ? url : url.slice(0, mark));
     if (endpoint === undefined) return false;
-    void answer(options, services, endpoint, mark === -1 ? "" : url.slice(mark + 1), request, response);
+    void answer(services, endpoint, mark === -1 ? "" : url.slice(mark + 1), request, response);
     return true;
   };
 }
 
-function createServices({ context, database }: AuthHandlerOptions): AuthServices {
-  const { clock, random, network } = context;
-  const pairs = new TokenPairs({ database, clock, random });
-  const documents = new ClientDocuments(network.outbound, clock);
-  return {
-    context,
-    database,
-    pairs,
-    clients: new Clients({ database, documents, clock, random }),
-    devices: new DeviceCodes({ database, pairs, clock, random }),
-    codes: new AuthorizationCodes({ database, pairs, clock, random }),
-    sessions: new PageSessions({ accounts: context.accounts, database, random, nowMs: () => clock.nowMs() }),
-    passwordGuard: new SignInGuard(clock),
-    userCodeGuard: new SignInGuard(clock),
-  };
-}
-
 async function answer(
-  options: AuthHandlerOptions,
   services: AuthServices,
   endpoint: Endpoint,
   query: string,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const origin = options.context.network.originOf(request);
+  const origin = services.context.network.originOf(request);
   let reply: Reply;
   try {
     if (origin === undefined) throw new OAuthError("invalid_request", NO_ORIGIN);
@@ -104,7 +69,7 @@ async function answer(
       request,
       query,
       origin,
-      address: options.context.network.peerOf(request).address,
+      address: services.context.network.peerOf(request).address,
     };
     reply = await handle(call);
   } catch (error) {
@@ -113,7 +78,7 @@ async function answer(
         ? errorPage({ origin: origin ?? "http://localhost" }, error)
         : oauthErrorReply(error);
     if (reply.status >= 500) {
-      options.context.log.error("sign-in-failed", { path: request.url!.split("?", 1)[0], error });
+      services.context.log.error("sign-in-failed", { path: request.url!.split("?", 1)[0], error });
     }
   }
   send(request, response, reply);

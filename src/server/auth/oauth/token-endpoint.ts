@@ -1,5 +1,5 @@
 /** POST /oauth/token: RFC 6749, 5 and 6, for public clients. */
-import { type AuthCall, jsonReply, type Reply, record } from "./auth-call.ts";
+import { type AuthCall, jsonReply, type Reply, record, type SignInCall } from "./auth-call.ts";
 import { isDocumentId } from "./client-documents.ts";
 import { DEVICE_GRANT } from "./client-metadata.ts";
 import { type Form, readForm, required } from "./form.ts";
@@ -9,7 +9,22 @@ import { ACCESS_TOKEN_MS, type TokenPair } from "./token-pairs.ts";
 
 export async function giveToken(call: AuthCall): Promise<Reply> {
   call.services.context.network.limits.attempt("token", call.address);
-  const form = await readForm(call.request);
+  const pair = await grantTokens(call, await readForm(call.request));
+  return jsonReply(
+    200,
+    {
+      access_token: pair.access,
+      token_type: "Bearer",
+      expires_in: ACCESS_TOKEN_MS / 1000,
+      refresh_token: pair.refresh,
+      scope: pair.scope,
+    },
+    { pragma: "no-cache" },
+  );
+}
+
+/** Written down in the audit log. Errors: those of OAuth. */
+export async function grantTokens(call: SignInCall, form: Form): Promise<TokenPair> {
   const grant = required(form, "grant_type");
   const client = required(form, "client_id");
   if (call.services.clients.findKnown(client) === undefined && !isDocumentId(client)) {
@@ -17,21 +32,21 @@ export async function giveToken(call: AuthCall): Promise<Reply> {
   }
   switch (grant) {
     case DEVICE_GRANT:
-      return give(call, grantDevice(call, form, client), "device");
+      return written(call, grantDevice(call, form, client), "device");
     case "authorization_code":
-      return give(call, await grantCode(call, form, client), "code");
+      return written(call, await grantCode(call, form, client), "code");
     case "refresh_token":
-      return give(call, await grantRefresh(call, form, client), "refresh");
+      return written(call, await grantRefresh(call, form, client), "refresh");
     default:
       throw new OAuthError("unsupported_grant_type", "the grant type is not served");
   }
 }
 
-function grantDevice(call: AuthCall, form: Form, client: string): TokenPair {
+function grantDevice(call: SignInCall, form: Form, client: string): TokenPair {
   return call.services.devices.exchange(required(form, "device_code"), client);
 }
 
-async function grantCode(call: AuthCall, form: Form, client: string): Promise<TokenPair> {
+async function grantCode(call: SignInCall, form: Form, client: string): Promise<TokenPair> {
   const { services } = call;
   const exchanged = services.codes.exchange({
     code: required(form, "code"),
@@ -47,7 +62,7 @@ async function grantCode(call: AuthCall, form: Form, client: string): Promise<To
   throw new OAuthError("invalid_grant", "the code is not valid here, has expired, or was used");
 }
 
-async function grantRefresh(call: AuthCall, form: Form, client: string): Promise<TokenPair> {
+async function grantRefresh(call: SignInCall, form: Form, client: string): Promise<TokenPair> {
   const { services } = call;
   const asked = form.get("scope") === undefined ? undefined : parseScope(form.get("scope"));
   const refreshed = services.pairs.refresh(required(form, "refresh_token"), client, (granted) => {
@@ -70,7 +85,7 @@ async function grantRefresh(call: AuthCall, form: Form, client: string): Promise
   }
 }
 
-function give(call: AuthCall, pair: TokenPair, grant: string): Reply {
+function written(call: SignInCall, pair: TokenPair, grant: string): TokenPair {
   record(
     call,
     pair.user,
@@ -79,15 +94,5 @@ function give(call: AuthCall, pair: TokenPair, grant: string): Reply {
     { client: pair.client, scope: pair.scope, grant },
     pair.accessId,
   );
-  return jsonReply(
-    200,
-    {
-      access_token: pair.access,
-      token_type: "Bearer",
-      expires_in: ACCESS_TOKEN_MS / 1000,
-      refresh_token: pair.refresh,
-      scope: pair.scope,
-    },
-    { pragma: "no-cache" },
-  );
+  return pair;
 }

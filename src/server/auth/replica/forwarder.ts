@@ -34,6 +34,10 @@ export interface ForwarderOptions {
 const METHODS: ReadonlySet<string> = new Set([
   "/mic.v1.AccountService/CreateToken",
   "/mic.v1.AccountService/RevokeToken",
+  "/mic.v1.AccountService/StartDeviceFlow",
+  "/mic.v1.AccountService/PollDeviceFlow",
+  "/mic.v1.AccountService/RefreshToken",
+  "/mic.v1.AccountService/RevokeSignIn",
   "/mic.v1.ProjectService/CreateOrganization",
   "/mic.v1.ProjectService/CreateProject",
   "/mic.v1.ProjectService/UpdateProject",
@@ -129,10 +133,13 @@ export class Forwarder {
     }
   }
 
-  /** A call of gRPC with one message and one answer. Errors: those of the primary; `unreachable`. */
+  /** A call of gRPC with one message and one answer. `host`: its authority. Errors: those of the primary; `unreachable`. */
   async call(
     path: string,
-    authorization: string | undefined,
+    {
+      authorization,
+      host,
+    }: { readonly authorization?: string | undefined; readonly host?: string | undefined },
     message: Uint8Array,
     caller: Forwarded,
     signal: AbortSignal,
@@ -142,6 +149,7 @@ export class Forwarder {
       accept: CONTENT_TYPE,
       "content-length": message.length + 5,
       ...(authorization === undefined ? {} : { authorization }),
+      ...(host === undefined ? {} : { host }),
     };
     const sent = this.#send({ method: "POST", url: path, headers: { authorization } }, headers, caller);
     const onAbort = (): void => void sent.destroy(new Error("the caller is gone"));

@@ -81,6 +81,68 @@ export interface RevokeTokenRequest {
 export interface RevokeTokenResponse {
 }
 
+export interface StartDeviceFlowRequest {
+  /** `mic-cli`, or that of a registered client. */
+  readonly clientId: string;
+  /** Words with spaces between, the greatest counts. Default: write. */
+  readonly scope: string;
+}
+
+export interface StartDeviceFlowResponse {
+  readonly deviceCode: string;
+  /** For the user to type at `verification_uri`. */
+  readonly userCode: string;
+  readonly verificationUri: string;
+  /** With the user code in it. */
+  readonly verificationUriComplete: string;
+  readonly expiresInSeconds: number;
+  /** Between polls. */
+  readonly intervalSeconds: number;
+}
+
+export interface PollDeviceFlowRequest {
+  readonly clientId: string;
+  readonly deviceCode: string;
+}
+
+export interface PollDeviceFlowResponse {
+  readonly state:
+    | //
+    /** Nobody has decided yet. */
+    { readonly $case: "pending"; readonly pending: PendingSignIn }
+    | { readonly $case: "tokens"; readonly tokens: IssuedTokens }
+    | undefined;
+}
+
+export interface PendingSignIn {
+  /** Until the next poll; it grows where polls come too early. */
+  readonly intervalSeconds: number;
+}
+
+export interface IssuedTokens {
+  readonly accessToken: string;
+  readonly refreshToken: string;
+  /** Of the access token. */
+  readonly expiresInSeconds: number;
+  readonly scope: Scope;
+}
+
+export interface RefreshTokenRequest {
+  readonly clientId: string;
+  readonly refreshToken: string;
+  /** Of the new access token; empty: what was granted. */
+  readonly scope: string;
+}
+
+export interface RevokeSignInRequest {
+  /** Empty: whichever has it. */
+  readonly clientId: string;
+  readonly token: string;
+}
+
+export interface RevokeSignInResponse {
+}
+
 function createBaseWhoAmIRequest(): WhoAmIRequest {
   return {};
 }
@@ -662,7 +724,573 @@ export const RevokeTokenResponse: MessageFns<RevokeTokenResponse> = {
   },
 };
 
-/** The caller's own account. Signing in, users, members and the audit log are at the HTTP endpoints. */
+function createBaseStartDeviceFlowRequest(): StartDeviceFlowRequest {
+  return { clientId: "", scope: "" };
+}
+
+export const StartDeviceFlowRequest: MessageFns<StartDeviceFlowRequest> = {
+  encode(message: StartDeviceFlowRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clientId !== "") {
+      writer.uint32(10).string(message.clientId);
+    }
+    if (message.scope !== "") {
+      writer.uint32(18).string(message.scope);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartDeviceFlowRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartDeviceFlowRequest() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.clientId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.scope = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseStartDeviceFlowResponse(): StartDeviceFlowResponse {
+  return {
+    deviceCode: "",
+    userCode: "",
+    verificationUri: "",
+    verificationUriComplete: "",
+    expiresInSeconds: 0,
+    intervalSeconds: 0,
+  };
+}
+
+export const StartDeviceFlowResponse: MessageFns<StartDeviceFlowResponse> = {
+  encode(message: StartDeviceFlowResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.deviceCode !== "") {
+      writer.uint32(10).string(message.deviceCode);
+    }
+    if (message.userCode !== "") {
+      writer.uint32(18).string(message.userCode);
+    }
+    if (message.verificationUri !== "") {
+      writer.uint32(26).string(message.verificationUri);
+    }
+    if (message.verificationUriComplete !== "") {
+      writer.uint32(34).string(message.verificationUriComplete);
+    }
+    if (message.expiresInSeconds !== 0) {
+      writer.uint32(40).uint32(message.expiresInSeconds);
+    }
+    if (message.intervalSeconds !== 0) {
+      writer.uint32(48).uint32(message.intervalSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartDeviceFlowResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartDeviceFlowResponse() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.deviceCode = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.userCode = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.verificationUri = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.verificationUriComplete = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.expiresInSeconds = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.intervalSeconds = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePollDeviceFlowRequest(): PollDeviceFlowRequest {
+  return { clientId: "", deviceCode: "" };
+}
+
+export const PollDeviceFlowRequest: MessageFns<PollDeviceFlowRequest> = {
+  encode(message: PollDeviceFlowRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clientId !== "") {
+      writer.uint32(10).string(message.clientId);
+    }
+    if (message.deviceCode !== "") {
+      writer.uint32(18).string(message.deviceCode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PollDeviceFlowRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePollDeviceFlowRequest() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.clientId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.deviceCode = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePollDeviceFlowResponse(): PollDeviceFlowResponse {
+  return { state: undefined };
+}
+
+export const PollDeviceFlowResponse: MessageFns<PollDeviceFlowResponse> = {
+  encode(message: PollDeviceFlowResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.state?.$case) {
+      case "pending":
+        PendingSignIn.encode(message.state.pending, writer.uint32(10).fork()).join();
+        break;
+      case "tokens":
+        IssuedTokens.encode(message.state.tokens, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PollDeviceFlowResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePollDeviceFlowResponse() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.state = { $case: "pending", pending: PendingSignIn.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.state = { $case: "tokens", tokens: IssuedTokens.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePendingSignIn(): PendingSignIn {
+  return { intervalSeconds: 0 };
+}
+
+export const PendingSignIn: MessageFns<PendingSignIn> = {
+  encode(message: PendingSignIn, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.intervalSeconds !== 0) {
+      writer.uint32(8).uint32(message.intervalSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PendingSignIn {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePendingSignIn() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.intervalSeconds = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseIssuedTokens(): IssuedTokens {
+  return { accessToken: "", refreshToken: "", expiresInSeconds: 0, scope: 0 };
+}
+
+export const IssuedTokens: MessageFns<IssuedTokens> = {
+  encode(message: IssuedTokens, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.accessToken !== "") {
+      writer.uint32(10).string(message.accessToken);
+    }
+    if (message.refreshToken !== "") {
+      writer.uint32(18).string(message.refreshToken);
+    }
+    if (message.expiresInSeconds !== 0) {
+      writer.uint32(24).uint32(message.expiresInSeconds);
+    }
+    if (message.scope !== 0) {
+      writer.uint32(32).int32(message.scope);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IssuedTokens {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIssuedTokens() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.accessToken = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.refreshToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.expiresInSeconds = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.scope = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRefreshTokenRequest(): RefreshTokenRequest {
+  return { clientId: "", refreshToken: "", scope: "" };
+}
+
+export const RefreshTokenRequest: MessageFns<RefreshTokenRequest> = {
+  encode(message: RefreshTokenRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clientId !== "") {
+      writer.uint32(10).string(message.clientId);
+    }
+    if (message.refreshToken !== "") {
+      writer.uint32(18).string(message.refreshToken);
+    }
+    if (message.scope !== "") {
+      writer.uint32(26).string(message.scope);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RefreshTokenRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRefreshTokenRequest() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.clientId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.refreshToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.scope = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRevokeSignInRequest(): RevokeSignInRequest {
+  return { clientId: "", token: "" };
+}
+
+export const RevokeSignInRequest: MessageFns<RevokeSignInRequest> = {
+  encode(message: RevokeSignInRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.clientId !== "") {
+      writer.uint32(10).string(message.clientId);
+    }
+    if (message.token !== "") {
+      writer.uint32(18).string(message.token);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokeSignInRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokeSignInRequest() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.clientId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.token = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRevokeSignInResponse(): RevokeSignInResponse {
+  return {};
+}
+
+export const RevokeSignInResponse: MessageFns<RevokeSignInResponse> = {
+  encode(_: RevokeSignInResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevokeSignInResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevokeSignInResponse() as any;
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+/** Signing in, and the caller's own account. Users, members and the audit log are at the HTTP endpoints. */
 export type AccountServiceDefinition = typeof AccountServiceDefinition;
 export const AccountServiceDefinition = {
   name: "AccountService",
@@ -699,6 +1327,43 @@ export const AccountServiceDefinition = {
       requestType: RevokeTokenRequest as typeof RevokeTokenRequest,
       requestStream: false,
       responseType: RevokeTokenResponse as typeof RevokeTokenResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * The rest is for those who have not signed in: what a call brings in `authorization` is not looked at. Errors have
+     * the code of OAuth in `data.oauth`.
+     */
+    startDeviceFlow: {
+      name: "StartDeviceFlow",
+      requestType: StartDeviceFlowRequest as typeof StartDeviceFlowRequest,
+      requestStream: false,
+      responseType: StartDeviceFlowResponse as typeof StartDeviceFlowResponse,
+      responseStream: false,
+      options: {},
+    },
+    pollDeviceFlow: {
+      name: "PollDeviceFlow",
+      requestType: PollDeviceFlowRequest as typeof PollDeviceFlowRequest,
+      requestStream: false,
+      responseType: PollDeviceFlowResponse as typeof PollDeviceFlowResponse,
+      responseStream: false,
+      options: {},
+    },
+    refreshToken: {
+      name: "RefreshToken",
+      requestType: RefreshTokenRequest as typeof RefreshTokenRequest,
+      requestStream: false,
+      responseType: IssuedTokens as typeof IssuedTokens,
+      responseStream: false,
+      options: {},
+    },
+    /** Ends a token with all that come from the same sign-in. One that there is not is as good as ended. */
+    revokeSignIn: {
+      name: "RevokeSignIn",
+      requestType: RevokeSignInRequest as typeof RevokeSignInRequest,
+      requestStream: false,
+      responseType: RevokeSignInResponse as typeof RevokeSignInResponse,
       responseStream: false,
       options: {},
     },
