@@ -364,3 +364,33 @@ test("tellStanding() says how much is left to who has used more than half", asyn
     ratelimit: expect.stringMatching(/^"calls";r=20;t=(39|40)$/),
   });
 });
+
+describe("strict-transport-security", () => {
+  const of = async (hasTls: boolean, headers: Record<string, string>): Promise<unknown> => {
+    const flags = { trustedProxy: "127.0.0.1", allowedHost: "forge.example.com" };
+    const { ask } = await open(flags, { hasTls });
+    const answer = await ask("GET", "/api/mic/projects", headers);
+    await opened?.[Symbol.asyncDispose]();
+    opened = undefined;
+    return answer.headers["strict-transport-security"];
+  };
+  const host = "forge.example.com";
+
+  test("is told to who came over TLS by a name, also through a trusted proxy", async () => {
+    expect(await of(true, { host })).toBe("max-age=31536000");
+    expect(await of(true, { host: `${host}:8443` })).toBe("max-age=31536000");
+    expect(await of(false, { host, "x-forwarded-for": "203.0.113.7", "x-forwarded-proto": "https" })).toBe(
+      "max-age=31536000",
+    );
+  });
+
+  test("is not told to others: without TLS, to an address, to localhost", async () => {
+    expect(await of(false, { host })).toBeUndefined();
+    expect(
+      await of(true, { host, "x-forwarded-for": "203.0.113.7", "x-forwarded-proto": "http" }),
+    ).toBeUndefined();
+    for (const other of ["127.0.0.1", "[::1]:7420", "localhost:7420", "a.localhost"]) {
+      expect(await of(true, { host: other })).toBeUndefined();
+    }
+  });
+});

@@ -1,5 +1,6 @@
 /** What every HTTP/1.1 request passes before anything is done for it, and how a call is charged to its caller. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { isIP } from "node:net";
 import type { Access } from "../auth/access.ts";
 import { NOBODY, type Principal } from "../auth/principal.ts";
 import type { ServerContext } from "../context.ts";
@@ -16,6 +17,9 @@ const PAGE_PRICE = 1;
 /** A guess at one's own password; the OAuth endpoints count for themselves. */
 const PASSWORD_PATH = "/api/mic/account/password";
 
+/** A year. Nothing is said of other names below this one: they are not this server's. */
+const STRICT_TRANSPORT = "max-age=31536000";
+
 export type Gate = (request: IncomingMessage, response: ServerResponse) => boolean;
 
 /** False: the request has its answer already, being for another host, of another origin, a preflight, or too many. */
@@ -25,6 +29,8 @@ export function createGate(context: ServerContext): Gate {
     try {
       const url = request.url ?? "";
       checkHost(context, request, url);
+      if (isNamedSecurely(context, request))
+        response.setHeader("strict-transport-security", STRICT_TRANSPORT);
       const received = network.crossOrigin.receive(request, response);
       if (received === "refused") {
         throw new HttpError(403, "forbidden", "a page of another site may not do this", {
@@ -46,6 +52,17 @@ export function createGate(context: ServerContext): Gate {
       return false;
     }
   };
+}
+
+/**
+ * Whether the caller reached this server over TLS by a name that browsers may remember to be served so (RFC 6797):
+ * not an address, which they would ignore, and not `localhost`, which other servers share.
+ */
+function isNamedSecurely({ network }: ServerContext, request: IncomingMessage): boolean {
+  const host = request.headers.host?.replace(/:\d{1,5}$/, "").toLowerCase();
+  if (host === undefined || host.startsWith("[") || isIP(host) !== 0) return false;
+  if (/(?:^|\.)localhost\.?$/.test(host)) return false;
+  return network.peerOf(request).isSecure;
 }
 
 /** Answers that are one text need no signal. */
