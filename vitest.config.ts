@@ -9,6 +9,8 @@ export default defineConfig({
     maxWorkers: "100%",
     testTimeout: 60_000,
     hookTimeout: 180_000,
+    // Only a failure waits as long: a busy machine is slow, not wrong.
+    expect: { poll: { timeout: 20_000 } },
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
   },
 });

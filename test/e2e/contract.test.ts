@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, closeSync, openSync } from "node:fs";
+import { chmodSync, closeSync, openSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -17,6 +17,16 @@ beforeAll(async () => {
     world.ok(["land", `count to ${i}`], w);
   }
 });
+
+/** Until the command waits, from when on it ends by itself when it is interrupted. */
+async function untilCatchesInterrupts(pid: number): Promise<void> {
+  if (process.platform !== "linux") return delay(2_000);
+  const isCaught = (): boolean => {
+    const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1];
+    return (BigInt(`0x${caught ?? "0"}`) & 2n) !== 0n;
+  };
+  await expect.poll(isCaught, { interval: 5 }).toBe(true);
+}
 
 describe("exit codes and error documents", () => {
   const cases: readonly (readonly [args: string[], code: number, error: string])[] = [
@@ -215,7 +225,7 @@ describe("without a terminal", () => {
       child.stdout.on("data", (data: Buffer) => {
         stdout += data.toString();
       });
-      await delay(400);
+      await untilCatchesInterrupts(child.pid!);
       child.kill("SIGINT");
       const [code] = (await once(child, "close")) as [number | null];
       expect(JSON.parse(stdout).error.code).toBe("aborted");

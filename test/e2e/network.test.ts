@@ -10,7 +10,7 @@ import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import type { Forge } from "../../src/core/forge/forge.ts";
 import { openRemoteForge } from "../../src/core/remote/remote-forge.ts";
 import { TestProject } from "../support/forge-project.ts";
-import { connected, exchange } from "../support/raw-socket.ts";
+import { answered, connected, exchange } from "../support/raw-socket.ts";
 import { Served } from "./served.ts";
 import { readTree, World } from "./support.ts";
 
@@ -369,15 +369,15 @@ describe("46: requests that two servers could read differently", () => {
 
   test("a document without end is refused before it is read", async () => {
     const head = `POST /api/mic/projects HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${TOKEN}\r\nContent-Type: application/json\r\n`;
-    const declared = await exchange(served.port, `${head}Content-Length: 99999999999\r\n\r\n{`);
+    const declared = await exchange(served.port, `${head}Content-Length: 99999999999\r\n\r\n{`, {
+      until: answered(1),
+    });
     expect(declared.statuses).toEqual([413]);
     const chunk = `10000\r\n${" ".repeat(65_536)}\r\n`;
     const chunked = await exchange(
       served.port,
       `${head}Transfer-Encoding: chunked\r\n\r\n${chunk.repeat(600)}`,
-      {
-        waitMs: 3_000,
-      },
+      { until: answered(1) },
     );
     expect(chunked.statuses).toEqual([413]);
     await expectAlive();
@@ -399,14 +399,15 @@ describe("47: slow and restless callers", () => {
     const drip = setInterval(() => {
       for (const socket of sockets) if (socket.writable) socket.write("X: y\r\n");
     }, 500);
+    let cut = 0;
+    for (const end of ends) void end.then(() => cut++);
     try {
-      const asked = performance.now();
       await expectAlive();
-      expect(performance.now() - asked).toBeLessThan(2_000);
+      expect(cut).toBe(0);
       await Promise.all(ends);
       const passed = performance.now() - began;
       expect(passed).toBeGreaterThan(8_000);
-      expect(passed).toBeLessThan(20_000);
+      expect(passed).toBeLessThan(25_000);
     } finally {
       clearInterval(drip);
       for (const socket of sockets) socket.destroy();

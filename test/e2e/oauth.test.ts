@@ -155,7 +155,12 @@ describe("49: passwords", () => {
     expect((await owner.logIn("guessed", PASSWORD)).status).toBe(303);
   });
 
-  test("of users and of nobody are refused with the same words, after about the same time", async () => {
+  // A busy machine may spoil a measurement; what is wrong fails them all.
+  let round = 0;
+  const title = "of users and of nobody are refused with the same words, after about the same time";
+  test(title, { retry: 3 }, async () => {
+    // Other addresses each time: they are held up after a few wrong passwords.
+    const base = 10 + 20 * round++;
     const timed = async (
       name: string,
       address: string,
@@ -170,8 +175,8 @@ describe("49: passwords", () => {
     const nobody: number[] = [];
     for (let i = 0; i < 3; i++) {
       const [one, other] = [
-        await timed("alice", `192.0.2.${10 + i}`),
-        await timed("nobod", `192.0.2.${20 + i}`),
+        await timed("alice", `192.0.2.${base + i}`),
+        await timed("nobod", `192.0.2.${base + 10 + i}`),
       ];
       const plain = (text: string) => text.replace(/name="csrf" value="[^"]*"/g, "");
       expect(plain(one.text)).toBe(plain(other.text));

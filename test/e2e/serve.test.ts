@@ -42,7 +42,7 @@ describe("the first start", () => {
     child.stderr.on("data", (part) => {
       text += String(part);
     });
-    for (let i = 0; i < 200 && !text.includes("--token"); i++) await delay(25);
+    for (let i = 0; i < 800 && !text.includes("--token"); i++) await delay(25);
     expect(text).toMatch(/serving \S+ at http:\/\/127\.0\.0\.1:\d+\n/);
     expect(text).toMatch(/ {2}mic auth login --server http:\/\/127\.0\.0\.1:\d+ --token mic_\S+\n/);
     const ended = new Promise((resolve) => child.once("exit", resolve));
@@ -205,7 +205,7 @@ describe("SIGTERM", () => {
       call.on("error", (error) => resolve(error.message));
     });
     call.write(Buffer.alloc(1000));
-    await delay(100);
+    await expect.poll(() => isBusy(url), { interval: 5 }).toBe(true);
     return { call, answered };
   }
 
@@ -231,7 +231,8 @@ describe("SIGTERM", () => {
     const served = await Served.start(world, { data: "twice" });
     const { answered } = await startUpload(served.url);
     const ended = served.end("SIGTERM");
-    await delay(200);
+    // Refused from when the first was heard.
+    await expect.poll(() => takesConnections(served.port)).toBe(false);
     served.child.kill("SIGTERM");
     expect(await ended).toBe(130);
     expect(await answered).not.toBe(201);
@@ -261,6 +262,12 @@ describe("SIGTERM", () => {
     await again.end("SIGTERM");
   });
 });
+
+async function takesConnections(port: number): Promise<boolean> {
+  const socket = await connected(port).catch(() => undefined);
+  socket?.destroy();
+  return socket !== undefined;
+}
 
 async function isBusy(url: string): Promise<boolean> {
   const text = await (await fetch(`${url}/metrics`, bearer())).text();

@@ -11,11 +11,22 @@ export interface Exchange {
 }
 
 export interface ExchangeOptions {
-  /** How long an open connection is watched. */
+  /** How long an open connection is watched, 10 s if not given: whoever expects an end waits for it. */
   readonly waitMs?: number;
+  /** Nothing more is waited for once this is true of what came. */
+  readonly until?: (text: string) => boolean;
 }
 
-/** Sends everything, and reports what came until the connection was closed, or until the wait is over. */
+/** As `until`: so many HTTP/1.1 answers have begun. */
+export function answered(count: number): (text: string) => boolean {
+  return (text) => statusesIn(text).length >= count;
+}
+
+function statusesIn(text: string): number[] {
+  return [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map((match) => Number(match[1]));
+}
+
+/** Sends everything, and reports what came until the connection was closed, or the wait is over. */
 export function exchange(
   port: number,
   bytes: string | Uint8Array,
@@ -28,12 +39,12 @@ export function exchange(
     const finish = (): void => {
       clearTimeout(timer);
       socket.destroy();
-      const statuses = [...text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map((match) => Number(match[1]));
-      resolve({ text, state, statuses });
+      resolve({ text, state, statuses: statusesIn(text) });
     };
-    const timer = setTimeout(finish, options.waitMs ?? 400);
+    const timer = setTimeout(finish, options.waitMs ?? 10_000);
     socket.on("data", (part) => {
       text += part.toString("latin1");
+      if (options.until?.(text) === true) finish();
     });
     socket.on("end", () => {
       state = "end";

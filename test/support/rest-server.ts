@@ -36,6 +36,8 @@ export class RestServer implements AsyncDisposable {
   readonly forge: Forge;
   readonly log: readonly LogLine[];
   readonly drain: AbortController;
+  /** Connections that have ended. */
+  ended = 0;
   readonly #server: Server;
   readonly #close: () => Promise<void>;
 
@@ -53,6 +55,9 @@ export class RestServer implements AsyncDisposable {
     this.drain = fields.drain;
     this.#server = fields.server;
     this.#close = fields.close;
+    this.#server.on("connection", (socket) => {
+      socket.once("close", () => this.ended++);
+    });
   }
 
   static async start(options: RestServerOptions = {}): Promise<RestServer> {
@@ -128,6 +133,8 @@ export interface RestRequest {
   readonly headers?: Readonly<Record<string, string>>;
   /** Without the token. */
   readonly anonymous?: boolean;
+  /** Called with all that came whenever more did: an answer may go on until something is done. */
+  readonly onText?: (text: string) => void;
 }
 
 const findRoute = createRouteFinder();
@@ -151,7 +158,7 @@ export class RestClient {
       init.body = JSON.stringify(request.body);
     } else if (request.bytes !== undefined) init.body = request.bytes as string;
     const response = await fetch(this.url + path, init);
-    const bytes = new Uint8Array(await response.arrayBuffer());
+    const bytes = await readAll(response, request.onText);
     const text = Buffer.from(bytes).toString();
     const type = response.headers.get("content-type") ?? "";
     const json = /\bjson\b/.test(type) && text !== "" ? JSON.parse(text) : undefined;
@@ -184,6 +191,16 @@ export class RestClient {
     checkSuccess(route, method, reply, where);
     this.succeeded.add(route.id);
   }
+}
+
+async function readAll(response: Response, onText: RestRequest["onText"]): Promise<Uint8Array> {
+  if (onText === undefined) return new Uint8Array(await response.arrayBuffer());
+  const parts: Uint8Array[] = [];
+  for await (const part of response.body ?? []) {
+    parts.push(part);
+    onText(Buffer.concat(parts).toString());
+  }
+  return Buffer.concat(parts);
 }
 
 function checkProblem(reply: RestReply, where: string): void {

@@ -13,6 +13,8 @@ import { Workspace } from "../../src/core/workspace/workspace.ts";
 import type { TestWorkspace } from "./workspaces.ts";
 
 const BUILD = "test";
+/** However busy the machine is. */
+export const COOKIE_TIMEOUT_MS = 20_000;
 
 export interface Watching extends AsyncDisposable {
   readonly service: WatchService;
@@ -33,8 +35,7 @@ export async function startWatching(
     pid: 1,
     makeSource: () => new ChokidarSource(root),
     onEvent: (event) => events.push(event),
-    // However busy the machine is.
-    cookieTimeoutMs: 20_000,
+    cookieTimeoutMs: COOKIE_TIMEOUT_MS,
     ...options,
   });
   return {

@@ -135,8 +135,7 @@ describe("ObjectReader.frames()", () => {
     store.reset();
     const frames = reader.frames(refsTo(objects, 1));
     await frames.next();
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(store.counts.bytesRead).toBeGreaterThan(entry.size * 0.7);
+    await expect.poll(() => store.counts.bytesRead, { interval: 5 }).toBeGreaterThan(entry.size * 0.7);
     const rest = await collect(frames);
     expect(idsIn(rest).length).toBe(objects.length - 100);
   });

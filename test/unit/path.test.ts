@@ -133,7 +133,7 @@ describe("parseTreePath() refuses", () => {
     for (const path of [long, deep, wide, "x".repeat(4097)]) {
       const start = performance.now();
       expect(() => parseTreePath(path)).toThrowError(expect.objectContaining({ code: "too-large" }));
-      expect(performance.now() - start).toBeLessThan(1000);
+      expect(performance.now() - start).toBeLessThan(10_000);
       try {
         parseTreePath(path);
       } catch (error) {

@@ -25,6 +25,8 @@ import { TestWorkspaces } from "../support/workspaces.ts";
 
 const PROJECT = "ab".repeat(16) as ProjectId;
 const ONE = 1 as Position;
+/** What is refused is refused however slow this machine is; what waits for ever is given up on soon. */
+const PATIENT_MS = 20_000;
 const TIMEOUT_MS = 400;
 
 let open: AsyncDisposable[];
@@ -35,27 +37,30 @@ afterEach(async () => {
   for (const each of open.reverse()) await each[Symbol.asyncDispose]();
 });
 
-async function client(origin: string): Promise<Forge> {
+async function client(origin: string, timeoutMs: number): Promise<Forge> {
   const forge = await openRemoteForge(origin, {
     token: TOKEN,
     clock: systemClock,
     random: systemRandom,
-    timeoutMs: TIMEOUT_MS,
+    timeoutMs,
   });
   open.push(forge);
   return forge;
 }
 
-async function http(answer: Parameters<typeof HostileServer.http>[0]): Promise<[Forge, HostileServer]> {
+async function http(
+  answer: Parameters<typeof HostileServer.http>[0],
+  timeoutMs = PATIENT_MS,
+): Promise<[Forge, HostileServer]> {
   const server = await HostileServer.http(answer);
   open.push(server);
-  return [await client(server.origin), server];
+  return [await client(server.origin, timeoutMs), server];
 }
 
-async function raw(answer: Parameters<typeof HostileServer.raw>[0]): Promise<Forge> {
+async function raw(answer: Parameters<typeof HostileServer.raw>[0], timeoutMs = PATIENT_MS): Promise<Forge> {
   const server = await HostileServer.raw(answer);
   open.push(server);
-  return client(server.origin);
+  return client(server.origin, timeoutMs);
 }
 
 function code(expected: string): unknown {
@@ -106,7 +111,7 @@ describe("what is no answer", () => {
   });
 
   test("silence", async () => {
-    const forge = await raw(() => undefined);
+    const forge = await raw(() => undefined, TIMEOUT_MS);
     await expect(forge.getHead(PROJECT)).rejects.toMatchObject({
       code: "unreachable",
       message: expect.stringContaining("did not answer within 0.4 s"),
@@ -119,7 +124,7 @@ describe("what is no answer", () => {
       response.write(Buffer.from([0, 0, 0, 1, 0]));
       const timer = setInterval(() => response.write("x"), 20);
       response.on("close", () => clearInterval(timer));
-    });
+    }, TIMEOUT_MS);
     await expect(forge.getHead(PROJECT)).rejects.toEqual(code("unreachable"));
   });
 
@@ -336,7 +341,7 @@ describe("back-pressure", () => {
       socket = response.socket ?? undefined;
       response.on("close", closed.resolve);
       answerForever(response, message);
-    });
+    }, TIMEOUT_MS);
     const wants = [
       { id: hashObject(content), hint: 0 },
       { id: "cd".repeat(32) as ObjectId, hint: 0 },
@@ -350,7 +355,7 @@ describe("back-pressure", () => {
   });
 
   test("a server that does not read holds the content's source up", async () => {
-    const forge = await raw((socket) => socket.pause());
+    const forge = await raw((socket) => socket.pause(), TIMEOUT_MS);
     let taken = 0;
     async function* source(): AsyncGenerator<Uint8Array> {
       for (; taken < 1 << 30; taken += content.length) yield content;
@@ -385,7 +390,7 @@ describe("a server that lies", () => {
       },
     });
     open.push(server);
-    const forge = await client(server.url);
+    const forge = await client(server.url, PATIENT_MS);
     const project = await TestProject.create(forge, "acme/app");
     await project.land({ put: { a: "content of a", b: "content of b" } });
     return [forge, project];

@@ -37,6 +37,15 @@ class Stream {
   /** The next event; `undefined` at the end. */
   async next(): Promise<Event | undefined> {
     for (;;) {
+      const block = await this.#block();
+      if (block === undefined) return undefined;
+      if (block.event !== undefined) return block.event;
+    }
+  }
+
+  /** What stands up to the next empty line, with the event if it is one; `undefined` at the end. */
+  async #block(): Promise<{ readonly event: Event | undefined } | undefined> {
+    for (;;) {
       const end = this.#text.indexOf("\n\n");
       if (end === -1) {
         const { value, done } = await this.#reader.read();
@@ -52,8 +61,8 @@ class Stream {
           .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()]),
       );
       if (fields[""] !== undefined) this.comments.push(fields[""]);
-      if (fields["data"] === undefined) continue;
-      return { id: fields["id"]!, event: fields["event"]!, data: JSON.parse(fields["data"]) };
+      if (fields["data"] === undefined) return { event: undefined };
+      return { event: { id: fields["id"]!, event: fields["event"]!, data: JSON.parse(fields["data"]) } };
     }
   }
 
@@ -65,6 +74,15 @@ class Stream {
       events.push(next);
     }
     return events;
+  }
+
+  /** Reads until there were so many comments, and no event. */
+  async untilComments(count: number): Promise<void> {
+    while (this.comments.length < count) {
+      const block = await this.#block();
+      if (block === undefined) throw new Error(`ended after ${this.comments.length} comments`);
+      if (block.event !== undefined) throw new Error(`an event: ${block.event.id}`);
+    }
   }
 
   close(): void {
@@ -123,9 +141,9 @@ describe("landings as they happen", () => {
 
   test("comments keep a quiet stream open", async () => {
     const stream = await Stream.open(`${base}/landings/events`);
-    setTimeout(() => void project.land({ put: { a: "1" } }), 300);
+    await stream.untilComments(2);
+    await project.land({ put: { a: "1" } });
     await stream.take(1);
-    expect(stream.comments.length).toBeGreaterThanOrEqual(2);
     stream.close();
   });
 
@@ -155,7 +173,7 @@ describe("landings as they happen", () => {
     socket.on("error", () => undefined);
     const head = `GET /api/mic/projects/${project.id}/landings/events?after=0 HTTP/1.1\r\nhost: x\r\n`;
     socket.write(`${head}authorization: Bearer ${TOKEN}\r\n\r\n`);
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    await expect.poll(() => server.ended).toBe(1);
     let received = 0;
     const closed = new Promise<void>((resolve) => socket.on("close", () => resolve()));
     socket.on("data", (part) => {

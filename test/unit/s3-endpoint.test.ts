@@ -260,6 +260,6 @@ describe("parseXml()", () => {
     ]) {
       expect(() => parseXml(source)).toThrow();
     }
-    expect(performance.now() - begin).toBeLessThan(2_000);
+    expect(performance.now() - begin).toBeLessThan(10_000);
   });
 });

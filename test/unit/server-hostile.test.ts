@@ -3,7 +3,7 @@ import { connect as connectHttp2 } from "node:http2";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { closed, connected, exchange } from "../support/raw-socket.ts";
+import { answered, closed, connected, type ExchangeOptions, exchange } from "../support/raw-socket.ts";
 import { openTestClient, openTestPort, type TestPort } from "../support/test-port.ts";
 
 /** What reached the handler: `METHOD target body`. */
@@ -24,14 +24,16 @@ beforeAll(async () => {
 });
 afterAll(() => opened[Symbol.asyncDispose]());
 
-async function send(bytes: string | Uint8Array) {
+async function send(bytes: string | Uint8Array, options: ExchangeOptions = {}) {
   reached.length = 0;
-  return await exchange(opened.port.number, bytes, { waitMs: 200 });
+  return await exchange(opened.port.number, bytes, options);
 }
 
 /** Every test leaves a server behind that serves. */
 async function expectAlive(): Promise<void> {
-  expect((await send("GET /alive HTTP/1.1\r\nHost: x\r\n\r\n")).statuses).toEqual([200]);
+  expect((await send("GET /alive HTTP/1.1\r\nHost: x\r\n\r\n", { until: answered(1) })).statuses).toEqual([
+    200,
+  ]);
   using client = openTestClient(opened.port.number);
   expect(await client.call("Echo", "alive")).toBe("alive");
 }
@@ -98,16 +100,16 @@ describe("a request that two servers could read differently is refused, and what
   });
 
   test("what only looks odd is served", async () => {
-    expect(
-      (await send(post("Transfer-Encoding: chunked", "3;name=value\r\nabc\r\n0\r\nTrailer: x\r\n\r\n")))
-        .statuses,
-    ).toEqual([200]);
-    expect(reached).toEqual(["POST /a abc"]);
+    // An answer to what follows says that nothing was between them.
+    const last = "GET /last HTTP/1.1\r\nHost: x\r\n\r\n";
+    const until = answered(2);
+    const trailing = post("Transfer-Encoding: chunked", "3;name=value\r\nabc\r\n0\r\nTrailer: x\r\n\r\n");
+    expect((await send(trailing + last, { until })).statuses).toEqual([200, 200]);
+    expect(reached.sort()).toEqual(["GET /last ", "POST /a abc"]);
     const body = "GET /inside HTTP/1.1\r\n\r\n";
-    expect(
-      (await send(`GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`)).statuses,
-    ).toEqual([200]);
-    expect(reached).toEqual([`GET /a ${body}`]);
+    const withBody = `GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    expect((await send(withBody + last, { until })).statuses).toEqual([200, 200]);
+    expect(reached.sort()).toEqual([`GET /a ${body}`, "GET /last "]);
   });
 });
 
@@ -250,13 +252,13 @@ describe("HTTP/2 that breaks its rules", () => {
     await new Promise((resolve) => session.once("remoteSettings", resolve));
     expect(session.remoteSettings.maxConcurrentStreams).toBe(10);
     session.destroy();
+    const RST_STREAM = 3;
     // Whoever does not care what the server said.
     const open = Buffer.from("838684418aa0e41d139d09b8f01e07", "hex");
     const frames = Array.from({ length: 200 }, (_, i) => frame(1, 4, 2 * i + 1, open));
     const { text, state } = await exchange(small.port.number, Buffer.concat([PREFACE, SETTINGS, ...frames]), {
-      waitMs: 300,
+      until: (received) => frameTypes(received).includes(RST_STREAM),
     });
-    const RST_STREAM = 3;
     expect(state !== "open" || frameTypes(text).includes(RST_STREAM)).toBe(true);
     using client = openTestClient(small.port.number);
     expect(await client.call("Echo", "alive")).toBe("alive");
@@ -285,7 +287,7 @@ describe("HTTP/2 that breaks its rules", () => {
 
   test("a peer that never sends its settings is cut", async () => {
     await using hurried = await openTestPort(() => undefined, { headMs: 200 });
-    expect((await exchange(hurried.port.number, PREFACE, { waitMs: 2000 })).state).not.toBe("open");
+    expect((await exchange(hurried.port.number, PREFACE)).state).not.toBe("open");
   });
 });
 

@@ -7,7 +7,7 @@ import type { ChangeHandlers, ChangeSource } from "../../src/core/workspace/watc
 import { ChokidarSource } from "../../src/core/workspace/watch/chokidar-source.ts";
 import { COOKIE_PREFIX, WATCH_PROTOCOL } from "../../src/core/workspace/watch/protocol.ts";
 import { Workspace } from "../../src/core/workspace/workspace.ts";
-import { expectSameStatus, startWatching } from "../support/watching.ts";
+import { COOKIE_TIMEOUT_MS, expectSameStatus, startWatching } from "../support/watching.ts";
 import { type TestWorkspace, TestWorkspaces } from "../support/workspaces.ts";
 
 let spaces: TestWorkspaces;
@@ -25,7 +25,7 @@ const path = (...names: string[]): string => join(workspace.dir, ...names);
 
 async function until(isTrue: () => boolean): Promise<void> {
   for (let i = 0; !isTrue(); i++) {
-    if (i === 500) throw new Error("it did not come true");
+    if (i === 2000) throw new Error("it did not come true");
     await systemClock.sleep(10);
   }
 }
@@ -56,14 +56,17 @@ class HandledSource implements ChangeSource {
   }
 }
 
-/** Long waits end soon; the time shown can be moved. */
+/** Long waits end soon, but that for the source to catch up; the time shown can be moved. */
 class ImpatientClock implements Clock {
   aheadMs = 0;
   nowMs(): number {
     return systemClock.nowMs() + this.aheadMs;
   }
   sleep(durationMs: number, signal?: AbortSignal): Promise<void> {
-    return systemClock.sleep(Math.min(durationMs, 50), signal);
+    return systemClock.sleep(
+      durationMs === COOKIE_TIMEOUT_MS ? durationMs : Math.min(durationMs, 50),
+      signal,
+    );
   }
 }
 
