@@ -534,3 +534,38 @@ describe("users", () => {
     expect(() => accounts.setDisabled("f".repeat(32), true)).toThrow(failsWith("not-found"));
   });
 });
+
+describe("changeUser()", () => {
+  const password = "a battery of correct horses";
+  const state = (name: string) => {
+    const { isSiteAdmin, hasPassword, disabledAtMs } = accounts.findUser(name)!;
+    return { isSiteAdmin, hasPassword, isDisabled: disabledAtMs !== undefined };
+  };
+
+  test("makes every change that is named, and no other", async () => {
+    await accounts.createUser({ name: "root", isSiteAdmin: true });
+    const { id } = await accounts.createUser({ name: "ada" });
+    await accounts.changeUser(id, { password, siteAdmin: true, disabled: true });
+    expect(state("ada")).toEqual({ isSiteAdmin: true, hasPassword: true, isDisabled: true });
+    await accounts.changeUser(id, { disabled: false });
+    expect(state("ada")).toEqual({ isSiteAdmin: true, hasPassword: true, isDisabled: false });
+  });
+
+  test("makes none where one of them is refused", async () => {
+    const { id } = await accounts.createUser({ name: "ada", isSiteAdmin: true });
+    const before = { isSiteAdmin: true, hasPassword: false, isDisabled: false };
+    for (const change of [
+      { password, disabled: true },
+      { password, siteAdmin: false },
+      { password: "short", siteAdmin: true },
+    ]) {
+      await expect(accounts.changeUser(id, change)).rejects.toEqual(failsWith("usage"));
+      expect(state("ada")).toEqual(before);
+    }
+    const other = await accounts.createUser({ name: "bob" });
+    await expect(accounts.changeUser(other.id, { siteAdmin: true, password: "bob" })).rejects.toEqual(
+      failsWith("usage"),
+    );
+    expect(state("bob")).toEqual({ isSiteAdmin: false, hasPassword: false, isDisabled: false });
+  });
+});

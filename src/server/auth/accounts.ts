@@ -66,6 +66,13 @@ export interface CreateUser {
   readonly isSiteAdmin?: boolean;
 }
 
+/** What an administrator changes of a user; what is absent stays. */
+export interface ChangeUser {
+  readonly disabled?: boolean | undefined;
+  readonly siteAdmin?: boolean | undefined;
+  readonly password?: string | undefined;
+}
+
 export interface Accounts {
   /**
    * The principal of a bearer token (kinds `personal` and `access`) of a user who is not disabled. Cheap: what is
@@ -83,6 +90,8 @@ export interface Accounts {
   setSiteAdmin(user: UserId, isSiteAdmin: boolean): void;
   /** Ends every sign-in of the user, personal tokens excepted. Errors: `usage`. */
   setPassword(user: UserId, password: string): Promise<void>;
+  /** All of it, each as above, or nothing. Errors: `not-found`, `usage`. */
+  changeUser(user: UserId, change: ChangeUser): Promise<void>;
   /**
    * The user with this name or address and password, who is not disabled. Takes the same time whether or not there
    * is one. Errors: `unauthenticated`; `too-large` for a password above PASSWORD_BYTES_MAX, before it is hashed.

@@ -91,18 +91,10 @@ export class OfflineAccountAdmin implements AsyncDisposable {
       });
     }
     const { disabled, siteAdmin, password } = change;
-    if (password !== undefined) {
-      await this.#accounts.setPassword(user.id, password);
-      this.#record("password.reset", user);
-    }
-    if (siteAdmin !== undefined) {
-      this.#accounts.setSiteAdmin(user.id, siteAdmin);
-      this.#record(siteAdmin ? "user.promoted" : "user.demoted", user);
-    }
-    if (disabled !== undefined) {
-      this.#accounts.setDisabled(user.id, disabled);
-      this.#record(disabled ? "user.disabled" : "user.enabled", user);
-    }
+    await this.#accounts.changeUser(user.id, { disabled, siteAdmin, password });
+    if (password !== undefined) this.#record("password.reset", user);
+    if (siteAdmin !== undefined) this.#record(siteAdmin ? "user.promoted" : "user.demoted", user);
+    if (disabled !== undefined) this.#record(disabled ? "user.disabled" : "user.enabled", user);
     return documentOf(this.#accounts.findUser(user.id)!);
   }
 

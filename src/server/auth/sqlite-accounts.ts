@@ -8,7 +8,16 @@ import type { Clock } from "../../core/base/clock.ts";
 import { MicError } from "../../core/base/errors.ts";
 import type { ProjectId } from "../../core/base/ids.ts";
 import type { Random } from "../../core/base/random.ts";
-import type { Accounts, CreateUser, Member, NewToken, Token, TokenKind, User } from "./accounts.ts";
+import type {
+  Accounts,
+  ChangeUser,
+  CreateUser,
+  Member,
+  NewToken,
+  Token,
+  TokenKind,
+  User,
+} from "./accounts.ts";
 import type { AuthDatabase } from "./database/auth-database.ts";
 import { Members } from "./members.ts";
 import { checkPasswordSize, PasswordHasher } from "./password.ts";
@@ -120,13 +129,23 @@ export class SqliteAccounts implements Accounts, Disposable {
   }
 
   async setPassword(user: UserId, password: string): Promise<void> {
+    await this.changeUser(user, { password });
+  }
+
+  async changeUser(user: UserId, { disabled, siteAdmin, password }: ChangeUser): Promise<void> {
     const row = this.#users.byId(user);
     if (row === undefined) throw noSuchUser(user);
-    checkNewPassword(password, { name: row.name, ...(row.email === null ? {} : { email: row.email }) });
-    const passwordHash = await this.#passwords.hash(password);
+    if (password !== undefined) {
+      checkNewPassword(password, { name: row.name, ...(row.email === null ? {} : { email: row.email }) });
+    }
+    const passwordHash = password === undefined ? undefined : await this.#passwords.hash(password);
     this.#database.write(() => {
-      this.#users.setPasswordHash(user, passwordHash);
-      this.#tokens.revokeSignIns(user, this.#clock.nowMs());
+      if (passwordHash !== undefined) {
+        this.#users.setPasswordHash(user, passwordHash);
+        this.#tokens.revokeSignIns(user, this.#clock.nowMs());
+      }
+      if (siteAdmin !== undefined) this.setSiteAdmin(user, siteAdmin);
+      if (disabled !== undefined) this.setDisabled(user, disabled);
     });
   }
 

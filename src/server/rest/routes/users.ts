@@ -123,7 +123,7 @@ export const userRoutes: readonly Route[] = [
       summary: "Disables or enables a user, makes it an administrator, or sets its password",
       description:
         "Disabling ends what the user is doing. Sign-ins are gone for good; tokens that were made for scripts are " +
-        "valid again once the user is enabled. A new password ends sign-ins too.",
+        "valid again once the user is enabled. A new password ends sign-ins too. Of several changes all are made, or none.",
       params: userParams,
       body: { kind: "json", schema: updateUserBody },
       answers: [{ status: 200, description: "The user as it is now", schema: shapes.userShape }],
@@ -134,19 +134,10 @@ export const userRoutes: readonly Route[] = [
       const { disabled, siteAdmin, password } = call.body;
       const { id, name } = existingUser(call, call.params.user);
       const target = `user:${name}`;
-      // First what may be refused.
-      if (password !== undefined) {
-        await accounts.setPassword(id, password);
-        record(call, "password.reset", target);
-      }
-      if (siteAdmin !== undefined) {
-        accounts.setSiteAdmin(id, siteAdmin);
-        record(call, siteAdmin ? "user.promoted" : "user.demoted", target);
-      }
-      if (disabled !== undefined) {
-        accounts.setDisabled(id, disabled);
-        record(call, disabled ? "user.disabled" : "user.enabled", target);
-      }
+      await accounts.changeUser(id, { disabled, siteAdmin, password });
+      if (password !== undefined) record(call, "password.reset", target);
+      if (siteAdmin !== undefined) record(call, siteAdmin ? "user.promoted" : "user.demoted", target);
+      if (disabled !== undefined) record(call, disabled ? "user.disabled" : "user.enabled", target);
       await durability.flushed();
       return jsonAnswer(200, userDocument(existingUser(call, id)));
     },
