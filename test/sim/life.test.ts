@@ -6,7 +6,7 @@ import { copySimulator } from "./copy.ts";
 import { DROPPING, LIFE_MUTANTS, ONE_PASS } from "./life/mutants.ts";
 import { simulateLife } from "./life/simulate.ts";
 import { patchesOf } from "./mutants.ts";
-import { runCopy } from "./run-copy.ts";
+import { runCopy, TIMES } from "./run-copy.ts";
 import { SMALL_SIZES } from "./sizes.ts";
 
 /** `npm run sim` runs thousands. */
@@ -28,18 +28,22 @@ afterAll(() => {
 });
 
 describe("days in the life of a project", () => {
-  test("with small sizes: rollups of several levels, merged packs and collection lose nothing", async () => {
-    const directory = join(copies, "small");
-    copySimulator(directory, SMALL_SIZES);
-    const { code, output } = await runCopy(directory, life(SMALL_SEEDS));
-    expect(code, output).toBe(0);
-    const counts = JSON.parse(output.trimEnd().split("\n").at(-1)!) as Record<string, number>;
-    expect(counts["landings"]).toBeGreaterThan(10 * SMALL_SEEDS);
-    expect(counts["rollups"]).toBeGreaterThan(SMALL_SEEDS);
-    expect(counts["merged"]).toBeGreaterThan(SMALL_SEEDS);
-    expect(counts["collected"]).toBeGreaterThan(SMALL_SEEDS);
-    expect(counts["faults"]).toBeGreaterThan(100 * SMALL_SEEDS);
-  });
+  test(
+    "with small sizes: rollups of several levels, merged packs and collection lose nothing",
+    TIMES,
+    async () => {
+      const directory = join(copies, "small");
+      copySimulator(directory, SMALL_SIZES);
+      const { code, output } = await runCopy(directory, life(SMALL_SEEDS));
+      expect(code, output).toBe(0);
+      const counts = JSON.parse(output.trimEnd().split("\n").at(-1)!) as Record<string, number>;
+      expect(counts["landings"]).toBeGreaterThan(10 * SMALL_SEEDS);
+      expect(counts["rollups"]).toBeGreaterThan(SMALL_SEEDS);
+      expect(counts["merged"]).toBeGreaterThan(SMALL_SEEDS);
+      expect(counts["collected"]).toBeGreaterThan(SMALL_SEEDS);
+      expect(counts["faults"]).toBeGreaterThan(100 * SMALL_SEEDS);
+    },
+  );
 
   test("with the sizes that are used", async () => {
     for (let seed = 1; seed <= REAL_SEEDS; seed++) await simulateLife(seed);
@@ -52,7 +56,7 @@ describe("days in the life of a project", () => {
 });
 
 describe("the life's teeth", () => {
-  test.concurrent.each([ONE_PASS, DROPPING])("are not set off by: $name", async (variant) => {
+  test.concurrent.each([ONE_PASS, DROPPING])("are not set off by: $name", TIMES, async (variant) => {
     const directory = join(copies, variant.name.replaceAll(" ", "-"));
     copySimulator(directory, [...SMALL_SIZES, ...patchesOf(variant)]);
     const { code, output } = await runCopy(directory, life(VARIANT_SEEDS));
@@ -61,6 +65,7 @@ describe("the life's teeth", () => {
 
   test.concurrent.each(LIFE_MUTANTS.map((mutant, index) => ({ ...mutant, index })))(
     "find out: $name",
+    TIMES,
     async (mutant) => {
       const directory = join(copies, String(mutant.index));
       copySimulator(directory, [...SMALL_SIZES, ...patchesOf(mutant)]);

@@ -80,6 +80,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a batch-mate's directory is not in the way of a file",
+    firstSeed: 155,
     file: TOUCHED,
     from: "if (isAfter(this.#below.get(path), base)) return true;",
     to: "",
@@ -98,12 +99,14 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a caller that goes away while the batch is built is not asked about",
+    firstSeed: 890,
     file: PENDING,
     from: "    if (this.#isSettled) return false;\n    this.#mayBeApplied",
     to: "    this.#mayBeApplied",
   },
   {
     name: "a request that was not sent again means that the first was not sent",
+    firstSeed: 345,
     file: PUBLISHER,
     from: "if (attempt === 0) {",
     to: "if (attempt >= 0) {",
