@@ -7,7 +7,7 @@ export default defineConfig({
     include: ["test/**/*.test.{ts,tsx}"],
     pool: "threads",
     maxWorkers: "100%",
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     hookTimeout: 180_000,
     // Only a failure waits as long: a busy machine is slow, not wrong.
     expect: { poll: { timeout: 20_000 } },

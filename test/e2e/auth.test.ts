@@ -128,7 +128,7 @@ describe("mic auth login", () => {
         servers: [{ server: served.url, valid: true, account: "ada", scope: "admin", renews: true }],
       },
     });
-  }, 30_000);
+  });
 
   test("says that it was denied, and that it was interrupted", async () => {
     const [denied, interrupted] = await Promise.all([startLogin("denied"), startLogin("interrupted")]);
@@ -139,7 +139,7 @@ describe("mic auth login", () => {
       code: 4,
       document: { error: { code: "unauthenticated", message: "the sign-in was denied in the browser" } },
     });
-  }, 30_000);
+  });
 
   test("takes a token from stdin instead, and knows whose it is", () => {
     const env = { MIC_HOME: world.path("by-token") };
@@ -298,7 +298,7 @@ describe("a sign-in that is about to expire", () => {
     );
     expect(results.map(({ code, stdout }) => (code === 0 ? 0 : stdout))).toEqual(Array(20).fill(0));
     expect(countPairs() - before).toBe(1);
-  }, 60_000);
+  });
 
   test("survives commands that are killed while they renew it", async () => {
     let renewed = 0;
@@ -323,7 +323,7 @@ describe("a sign-in that is about to expire", () => {
     expireSoon();
     expect(run(["project", "list"])).toMatchObject({ code: 0, stderr: "" });
     expect(run(["auth", "status"]).code).toBe(0);
-  }, 60_000);
+  });
 
   test("works with a clock that is a year behind: what the server refuses is renewed", () => {
     const before = countPairs();
@@ -376,7 +376,7 @@ describe("mic auth logout", () => {
     expect({ code, document }).toEqual({ code: 0, document: { server: served.url, revoked: false } });
     expect(stderr).toContain("forgotten here, but the server could not be told");
     expect(run(["auth", "logout"], { env: home })).toMatchObject({ code: 1 });
-  }, 30_000);
+  });
 });
 
 function credentialFile(home: string): string {

@@ -172,11 +172,11 @@ describe("40: addresses that strangers write", () => {
       "content-length": "0",
     });
     expect(pinged.status).toBe(202);
-    await expect.poll(() => hook.connections(), { timeout: 10_000 }).toBeGreaterThan(0);
+    await expect.poll(() => hook.connections(), { timeout: 30_000 }).toBeGreaterThan(0);
     await delay(500);
     expect(secret.connections()).toBe(0);
     await open.end("SIGTERM");
-  }, 30_000);
+  });
 });
 
 describe("44: files that a browser could run", () => {
@@ -284,7 +284,7 @@ describe("45: pages of other sites, and names of others", () => {
     expect(await at(told, "/login", "inner.example:80")).toBe(200);
     expect(await at(told, "/api/mic/projects", "evil.example")).toBe(421);
     await told.end("SIGTERM");
-  }, 30_000);
+  });
 
   test("pages of an allowed origin call the API, and no page of theirs signs in", async () => {
     const origin = "https://app.example";
@@ -309,7 +309,7 @@ describe("45: pages of other sites, and names of others", () => {
     };
     expect((await ask(open, "POST", "/login", { origin, ...type }, body)).status).toBe(403);
     await open.end("SIGTERM");
-  }, 30_000);
+  });
 
   test("options of the network are checked before anything is opened", () => {
     for (const args of [
@@ -413,7 +413,7 @@ describe("47: slow and restless callers", () => {
       for (const socket of sockets) socket.destroy();
     }
     await expectAlive();
-  }, 30_000);
+  });
 
   test("rapid resets end the connection, not the server", async () => {
     const session = connectHttp2(served.url);
@@ -440,7 +440,7 @@ describe("47: slow and restless callers", () => {
     await expectAlive();
     const metrics = await ask(served, "GET", "/metrics", BEARER);
     expect(metrics.text).toMatch(/reason="resets"\} [1-9]/);
-  }, 30_000);
+  });
 });
 
 describe("budgets of callers", () => {
@@ -496,7 +496,7 @@ describe("budgets of callers", () => {
     );
     expect(forged).toBeLessThan(40);
     await trusting.end("SIGTERM");
-  }, 60_000);
+  });
 
   test("with the limits as they are, a scraper is stopped, and a clone and 64 landing clients are not", async () => {
     await using forge = await forgeOf(served);
@@ -571,6 +571,6 @@ test("a renewed certificate is served without a restart, and TLS before 1.2 neve
   await expect(shake({ minVersion: "TLSv1", maxVersion: "TLSv1.1" })).rejects.toThrow();
   copyFileSync(given("renewed-key.pem"), world.path("tls", "key.pem"));
   copyFileSync(given("renewed-cert.pem"), world.path("tls", "cert.pem"));
-  await expect.poll(() => shake(), { timeout: 15_000, interval: 250 }).toBe("renewed");
+  await expect.poll(() => shake(), { timeout: 60_000, interval: 250 }).toBe("renewed");
   await secure.end("SIGTERM");
-}, 30_000);
+});

@@ -321,4 +321,4 @@ test("two processes with one database agree with the model after every step", as
     await run.play(all);
   });
   await fc.assert(property, { numRuns: RUNS });
-}, 60_000);
+});

@@ -111,7 +111,7 @@ test("reads through any tiers equal reads of the store, whatever happens to the 
     },
   );
   await fc.assert(runs, { numRuns: RUNS });
-}, 60_000);
+});
 
 function startReader(seed: number, reads: number): { kill(): void; done: Promise<string> } {
   const child = spawn(process.execPath, [CHILD, directory, String(seed), String(reads)], {
@@ -137,4 +137,4 @@ test("processes share a directory, and one that is killed leaves nothing wrong i
   const [a, b] = await Promise.all([startReader(1, 300).done, startReader(2, 300).done]);
   expect(a).toMatch(/^reading\nhits [1-9]\d* poisoned \d+\n0$/);
   expect(b).toMatch(/^reading\nhits [1-9]\d* poisoned \d+\n0$/);
-}, 60_000);
+});

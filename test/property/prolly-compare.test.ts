@@ -8,6 +8,9 @@ import { Tree } from "../../src/core/prolly/tree.ts";
 import type { DiffEntry, KeyRange } from "../../src/core/prolly/types.ts";
 import { build, entriesOf, hexKey, MemoryNodes, type Model, rootOf } from "../support/prolly-trees.ts";
 
+/** `MIC_TEST_RUNS` runs more of them. */
+const RUNS = Number(process.env["MIC_TEST_RUNS"] ?? 30);
+
 /** Long keys make internal nodes of four entries, and so trees of many levels. */
 const keyOf = (i: number) => utf8(`dir${i % 11}\0${i % 13 < 5 ? "" : LONG}f${String(i).padStart(5, "0")}`);
 const LONG = "z".repeat(1500);
@@ -93,7 +96,7 @@ describe("diffTrees()", () => {
           expect(found).toEqual(naiveDiff(a, b));
         },
       ),
-      { numRuns: 60 },
+      { numRuns: RUNS },
     );
   });
 
@@ -118,7 +121,7 @@ describe("diffTrees()", () => {
           expect(found).toEqual(naiveDiff(a, b, range));
         },
       ),
-      { numRuns: 60 },
+      { numRuns: RUNS },
     );
   });
 });
@@ -178,7 +181,7 @@ describe("mergeTrees()", () => {
             for (const entry of page) expect(expected.has(hexKey(entry.key))).toBe(true);
         },
       ),
-      { numRuns: 60 },
+      { numRuns: RUNS },
     );
   });
 });

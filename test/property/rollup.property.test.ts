@@ -23,6 +23,9 @@ import {
 import { pickRollups, rollUp, setRollups } from "../support/rollups.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 
+/** `MIC_TEST_RUNS` runs more of them. */
+const RUNS = Number(process.env["MIC_TEST_RUNS"] ?? 40);
+
 const LANDINGS = 1_260;
 const PATHS = [
   "a",
@@ -162,7 +165,7 @@ describe("with rollups in any part of a log", () => {
         expect(found).toEqual([...expected].sort(comparePaths));
         expect(snapshot.rollups.damaged).toEqual([]);
       }),
-      { numRuns: 80 },
+      { numRuns: RUNS },
     );
   });
 
