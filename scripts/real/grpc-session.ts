@@ -22,6 +22,7 @@ function explore(client: Grpcurl, checks: Checks): void {
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
+    "mic.v1.AccountService",
     "mic.v1.ContentService",
     "mic.v1.ProjectService",
     "mic.v1.SessionService",
