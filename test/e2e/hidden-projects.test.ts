@@ -74,10 +74,12 @@ async function ask(what: string, path: string, token: string | undefined): Promi
   return { status: response.status, headers, body, ms: performance.now() - startedMs };
 }
 
-describe.each([
+const CALLERS: readonly (readonly [who: string, token: () => string | undefined, status: number])[] = [
   ["a stranger", () => stranger, 404],
   ["nobody", () => undefined, 401],
-] as const)("43: %s", (_who, token, status) => {
+];
+
+describe.each(CALLERS)("43: %s", (_who, token, status) => {
   test("is told the same of a private project and of none, whatever is asked", async () => {
     for (const [hidden, absent] of PAIRS()) {
       for (const path of PATHS) {
