@@ -38,8 +38,11 @@ export class LastingCall implements Disposable {
     try {
       await context.authorizer.project(principal, access, project);
     } catch (error) {
-      // A store that does not answer takes nothing away.
-      if (isMicError(error) && error.kind !== "retry") this.#end(error);
+      // A store that does not answer takes nothing away; whatever else goes wrong must not let the call go on.
+      if (isMicError(error) && error.kind === "retry") return;
+      this.#end(
+        isMicError(error) ? error : new MicError("internal", "bug: asking again failed", { cause: error }),
+      );
     }
   }
 
