@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { ObjectId, Position } from "../../src/core/base/ids.ts";
 import type { TreePath } from "../../src/core/base/path.ts";
 import { encodeWorkspaceIndex } from "../../src/core/codec/workspace-index.ts";
-import { type IndexEntry, WorkspaceIndex } from "../../src/core/workspace/index.ts";
+import { type IndexEntry, WorkspaceIndex } from "../../src/core/workspace/index/workspace-index.ts";
 
 const { base, entries, directories, ignoreFiles, hex } = JSON.parse(
   readFileSync(new URL("./workspace-index.json", import.meta.url), "utf8"),

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { isPathIgnored } from "../../src/core/workspace/ignore.ts";
+import { isPathIgnored } from "../../src/core/workspace/scan/ignore.ts";
 
 let root: string;
 

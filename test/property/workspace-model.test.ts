@@ -6,11 +6,11 @@
 import { expect, test } from "vitest";
 import { isMicError } from "../../src/core/base/errors.ts";
 import { parseTreePath } from "../../src/core/base/path.ts";
-import { gotoPosition } from "../../src/core/workspace/goto.ts";
-import { redo, undo } from "../../src/core/workspace/ops.ts";
-import { resolveConflicts } from "../../src/core/workspace/resolve.ts";
-import { restorePaths } from "../../src/core/workspace/restore.ts";
-import { syncWorkspace } from "../../src/core/workspace/sync.ts";
+import { gotoPosition } from "../../src/core/workspace/commands/goto.ts";
+import { redo, undo } from "../../src/core/workspace/commands/ops.ts";
+import { resolveConflicts } from "../../src/core/workspace/commands/resolve.ts";
+import { restorePaths } from "../../src/core/workspace/commands/restore.ts";
+import { syncWorkspace } from "../../src/core/workspace/commands/sync.ts";
 import { Workspace } from "../../src/core/workspace/workspace.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { at, type FileContent, type TestWorkspace, TestWorkspaces } from "../support/workspaces.ts";

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { isMicError } from "../../src/core/base/errors.ts";
-import { findChanges } from "../../src/core/workspace/changes.ts";
-import { gotoPosition } from "../../src/core/workspace/goto.ts";
+import { gotoPosition } from "../../src/core/workspace/commands/goto.ts";
+import { findChanges } from "../../src/core/workspace/scan/changes.ts";
 import { Workspace } from "../../src/core/workspace/workspace.ts";
 import { nextTick } from "../support/land-in-index.ts";
 import { expectSameStatus, startWatching, type Watching } from "../support/watching.ts";

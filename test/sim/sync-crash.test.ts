@@ -8,9 +8,9 @@ import { ForgeService } from "../../src/core/forge/service.ts";
 import { FaultWorld } from "../../src/core/store/fault-store.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import type { ObjectStore } from "../../src/core/store/object-store.ts";
-import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
-import { workspaceStatus } from "../../src/core/workspace/status.ts";
-import { syncWorkspace } from "../../src/core/workspace/sync.ts";
+import { cloneWorkspace } from "../../src/core/workspace/commands/clone.ts";
+import { workspaceStatus } from "../../src/core/workspace/commands/status.ts";
+import { syncWorkspace } from "../../src/core/workspace/commands/sync.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { type TestWorkspace, TestWorkspaces } from "../support/workspaces.ts";
 

@@ -1,9 +1,10 @@
 /** What a landing does to the index, without a forge: packs the changes and takes them over. */
 import type { ObjectId, Position } from "../../src/core/base/ids.ts";
 import type { List } from "../../src/core/base/list.ts";
-import { type IndexEntry, WorkspaceIndex } from "../../src/core/workspace/index.ts";
-import { packFiles } from "../../src/core/workspace/pack-files.ts";
-import { type ScanResult, scanWorkspace, type WorkspaceChange } from "../../src/core/workspace/scan.ts";
+import { type IndexEntry, WorkspaceIndex } from "../../src/core/workspace/index/workspace-index.ts";
+import { packFiles } from "../../src/core/workspace/packing/pack-files.ts";
+import type { WorkspaceChange } from "../../src/core/workspace/scan/change-columns.ts";
+import { type ScanResult, scanWorkspace } from "../../src/core/workspace/scan/scan.ts";
 
 /** Saves an index in which `changes` (default: all of them) are tracked; returns it as loaded again. */
 export async function landInIndex(

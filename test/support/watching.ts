@@ -1,6 +1,6 @@
 /** A watcher in this process, and what it says beside what a scan finds. */
 import { expect } from "vitest";
-import { workspaceStatus } from "../../src/core/workspace/status.ts";
+import { workspaceStatus } from "../../src/core/workspace/commands/status.ts";
 import type { ChangeSource } from "../../src/core/workspace/watch/change-source.ts";
 import { ChokidarSource } from "../../src/core/workspace/watch/chokidar-source.ts";
 import { WATCH_PROTOCOL, type WatchAnswer } from "../../src/core/workspace/watch/protocol.ts";

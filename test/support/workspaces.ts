@@ -20,12 +20,12 @@ import type { Forge } from "../../src/core/forge/forge.ts";
 import { openDirectoryForge } from "../../src/core/forge/forge-directory.ts";
 import { ForgeService } from "../../src/core/forge/service.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
-import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
+import { cloneWorkspace } from "../../src/core/workspace/commands/clone.ts";
+import { initWorkspace } from "../../src/core/workspace/commands/init.ts";
+import { landWorkspace } from "../../src/core/workspace/commands/land.ts";
+import { workspaceStatus } from "../../src/core/workspace/commands/status.ts";
 import type { WorkspaceContext } from "../../src/core/workspace/context.ts";
-import { initWorkspace } from "../../src/core/workspace/init.ts";
-import { landWorkspace } from "../../src/core/workspace/land.ts";
 import type { LandOptions } from "../../src/core/workspace/results.ts";
-import { workspaceStatus } from "../../src/core/workspace/status.ts";
 import { Workspace } from "../../src/core/workspace/workspace.ts";
 
 /** A file is its text, bytes, or one of these. */

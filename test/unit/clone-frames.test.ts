@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { FetchItem, Forge } from "../../src/core/forge/forge.ts";
 import type { Frame } from "../../src/core/objects/frame.ts";
-import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
+import { cloneWorkspace } from "../../src/core/workspace/commands/clone.ts";
 import { TestWorkspaces } from "../support/workspaces.ts";
 
 /** What a reader that asked for borrowed frames has to do with one that it keeps. */

@@ -6,7 +6,7 @@ import { hashObject } from "../../src/core/base/hash.ts";
 import { PACK_TARGET_BYTES } from "../../src/core/base/limits.ts";
 import type { Forge } from "../../src/core/forge/forge.ts";
 import { FrameBuilder } from "../../src/core/objects/frame-builder.ts";
-import { ContentUpload } from "../../src/core/workspace/content-upload.ts";
+import { ContentUpload } from "../../src/core/workspace/packing/content-upload.ts";
 import { TestWorkspaces } from "../support/workspaces.ts";
 
 const CHUNK_BYTES = 1 << 20;

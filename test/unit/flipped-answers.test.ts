@@ -11,7 +11,7 @@ import type { Position } from "../../src/core/base/ids.ts";
 import { isTreePath } from "../../src/core/base/path.ts";
 import type { Forge } from "../../src/core/forge/forge.ts";
 import { openVerifiedFrame } from "../../src/core/objects/read-frame.ts";
-import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
+import { cloneWorkspace } from "../../src/core/workspace/commands/clone.ts";
 import { collectBytes, path, TestProject } from "../support/forge-project.ts";
 import { HostileServer } from "../support/hostile-server.ts";
 import { LyingServer, openClient } from "../support/lying-server.ts";

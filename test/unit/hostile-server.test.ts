@@ -11,9 +11,9 @@ import { EMPTY_ROOT, type ObjectId, type Position } from "../../src/core/base/id
 import type { TreePath } from "../../src/core/base/path.ts";
 import type { FetchItem, Forge, TreeChange } from "../../src/core/forge/forge.ts";
 import type { Frame } from "../../src/core/objects/frame.ts";
-import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
-import { gotoPosition } from "../../src/core/workspace/goto.ts";
-import { syncWorkspace } from "../../src/core/workspace/sync.ts";
+import { cloneWorkspace } from "../../src/core/workspace/commands/clone.ts";
+import { gotoPosition } from "../../src/core/workspace/commands/goto.ts";
+import { syncWorkspace } from "../../src/core/workspace/commands/sync.ts";
 import { path, TestProject } from "../support/forge-project.ts";
 import {
   BOMB_BYTES,

@@ -30,6 +30,22 @@ const SIBLINGS = new Set(["forge", "db", "workspace", "remote"]);
 const TYPES_OF_FORGE_ONLY = new Set([...SIBLINGS, "wire"]);
 const FORGE_INTERFACE = "src/core/forge/forge.ts";
 
+/**
+ * Inside a folder of rooms, a room (or a file beside the rooms) imports only what is listed before it. `given` is
+ * what every topic is handed: its types may be imported from anywhere in the folder.
+ */
+const ROOMS: readonly { folder: string; order: readonly string[]; given: readonly string[] }[] = [
+  {
+    folder: "src/core/workspace/",
+    order: [
+      ...["layout.ts", "sparse.ts", "results.ts", "context.ts"],
+      ...["disk", "index", "scan", "content", "workspace.ts"],
+      ...["secrets", "packing", "checkout", "clone", "publish", "commands", "watch"],
+    ],
+    given: ["workspace.ts"],
+  },
+];
+
 const FILE_SYSTEM = new Set(["fs", "fs/promises", "better-sqlite3"]);
 const NETWORK = new Set(["net", "tls", "http", "https", "http2", "dgram", "dns", "undici", "@grpc/grpc-js"]);
 const TERMINAL = new Set(["readline", "tty", "commander", "ink", "react", "chalk"]);
@@ -108,6 +124,18 @@ function findLayerBreaches(): string[] {
   return breaches;
 }
 
+function findRoomBreaches(): string[] {
+  return ROOMS.flatMap(({ folder, order, given }) => {
+    const roomOf = (file: string): string => file.slice(folder.length).split("/")[0]!;
+    const isGiven = ({ to, typeOnly }: Import): boolean =>
+      typeOnly && given.includes(to.slice(folder.length));
+    return imports
+      .filter((found) => found.from.startsWith(folder) && found.to.startsWith(folder) && !isGiven(found))
+      .filter(({ from, to }) => order.indexOf(roomOf(to)) > order.indexOf(roomOf(from)))
+      .map((found) => breach(found, `${roomOf(found.to)} is below ${roomOf(found.from)}`));
+  });
+}
+
 function findReachBreaches(): string[] {
   const breaches: string[] = [];
   for (const found of imports) {
@@ -145,6 +173,15 @@ describe("layers", () => {
     expect(findLayerBreaches()).toEqual([]);
   });
 
+  test("every room, and every file beside rooms, has a place in its folder's order", () => {
+    for (const { folder, order } of ROOMS)
+      expect(readdirSync(join(ROOT, folder)).sort()).toEqual([...order].sort());
+  });
+
+  test("rooms of a folder import one way", () => {
+    expect(findRoomBreaches()).toEqual([]);
+  });
+
   test("only the named places reach files, the network, the clock and the terminal", () => {
     expect(findReachBreaches()).toEqual([]);
   });
@@ -157,8 +194,6 @@ describe("layers", () => {
   });
 
   test("no barrel files", () => {
-    expect(
-      files.filter((file) => /\/index\.tsx?$/.test(file) && !file.startsWith("src/core/workspace/")),
-    ).toEqual([]);
+    expect(files.filter((file) => /\/index\.tsx?$/.test(file))).toEqual([]);
   });
 });

@@ -11,10 +11,10 @@ import type { Forge } from "../../src/core/forge/forge.ts";
 import { ForgeService } from "../../src/core/forge/service.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import type { CommitOutcome, Put, Swap } from "../../src/core/store/object-store.ts";
-import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
+import { cloneWorkspace } from "../../src/core/workspace/commands/clone.ts";
+import { initWorkspace } from "../../src/core/workspace/commands/init.ts";
+import { landWorkspace } from "../../src/core/workspace/commands/land.ts";
 import type { WorkspaceContext } from "../../src/core/workspace/context.ts";
-import { initWorkspace } from "../../src/core/workspace/init.ts";
-import { landWorkspace } from "../../src/core/workspace/land.ts";
 import { loadSettings, Workspace } from "../../src/core/workspace/workspace.ts";
 import { TestWorkspaces } from "../support/workspaces.ts";
 

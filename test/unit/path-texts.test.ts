@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { TreePath } from "../../src/core/base/path.ts";
-import { PathTexts } from "../../src/core/workspace/path-texts.ts";
+import { PathTexts } from "../../src/core/workspace/clone/path-texts.ts";
 
 test.each([0, 1, 255, 256, 257, 1024, 1025, 5000])("%i paths come back as they were added", (count) => {
   const paths = Array.from(

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { encodePack } from "../../src/core/codec/pack.ts";
+import { ReceivedPacks } from "../../src/core/workspace/clone/received-packs.ts";
+import { LocalObjects, OBJECTS_DIR } from "../../src/core/workspace/content/local-objects.ts";
 import { metaPath } from "../../src/core/workspace/layout.ts";
-import { LocalObjects, OBJECTS_DIR } from "../../src/core/workspace/local-objects.ts";
-import { ReceivedPacks } from "../../src/core/workspace/received-packs.ts";
 import { framesOf, testObject } from "../support/packs.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 

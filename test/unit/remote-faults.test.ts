@@ -4,8 +4,8 @@ import { mintLandingId, mintProjectId, mintSessionId } from "../../src/core/base
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import type { Forge } from "../../src/core/forge/forge.ts";
 import { openRemoteForge } from "../../src/core/remote/remote-forge.ts";
-import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
-import { syncWorkspace } from "../../src/core/workspace/sync.ts";
+import { cloneWorkspace } from "../../src/core/workspace/commands/clone.ts";
+import { syncWorkspace } from "../../src/core/workspace/commands/sync.ts";
 import { collect, TestProject } from "../support/forge-project.ts";
 import { KillableServer } from "../support/killable-server.ts";
 import { type TestWorkspace, TestWorkspaces } from "../support/workspaces.ts";

@@ -17,7 +17,7 @@ import { encodeReadObjectsResponse } from "../../src/core/wire/frames.ts";
 import { CONTENT_TYPE } from "../../src/core/wire/framing.ts";
 import { GetBlobResponse, Head } from "../../src/core/wire/gen/mic/v1/content.ts";
 import { Organization } from "../../src/core/wire/gen/mic/v1/projects.ts";
-import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
+import { cloneWorkspace } from "../../src/core/workspace/commands/clone.ts";
 import { path, TestProject } from "../support/forge-project.ts";
 import { answerBytes, answerForever, framed, HostileServer, OK } from "../support/hostile-server.ts";
 import { TOKEN, WireServer } from "../support/wire-server.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { objectIdFromBytes } from "../../src/core/base/ids.ts";
 import type { TreePath } from "../../src/core/base/path.ts";
-import { type IndexEntry, WorkspaceIndex } from "../../src/core/workspace/index.ts";
+import { type IndexEntry, WorkspaceIndex } from "../../src/core/workspace/index/workspace-index.ts";
 import { matchDirectories } from "../../src/core/workspace/watch/match-directories.ts";
 
 interface Change {

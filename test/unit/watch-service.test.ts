@@ -151,7 +151,7 @@ describe("an answer", () => {
     await other.land("other");
     workspace.write({ a: "ours\n" });
     await expectSameStatus(workspace, watching);
-    const { syncWorkspace } = await import("../../src/core/workspace/sync.ts");
+    const { syncWorkspace } = await import("../../src/core/workspace/commands/sync.ts");
     await syncWorkspace(workspace.ws);
     await expectSameStatus(workspace, watching);
     expect(await watching.ask("status")).toMatchObject({ status: { position: 2, conflicts: ["a"] } });

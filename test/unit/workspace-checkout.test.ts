@@ -19,15 +19,15 @@ import {
   checkTreePaths,
   foldName,
   NO_FOLDING,
-} from "../../src/core/workspace/checkout-guard.ts";
-import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
-import { fileError } from "../../src/core/workspace/file-error.ts";
-import { gotoPosition } from "../../src/core/workspace/goto.ts";
-import { linkWorkspace } from "../../src/core/workspace/link.ts";
-import { restorePaths } from "../../src/core/workspace/restore.ts";
-import { SafePaths } from "../../src/core/workspace/safe-paths.ts";
-import { syncWorkspace } from "../../src/core/workspace/sync.ts";
-import { trackPaths, untrackPaths } from "../../src/core/workspace/track.ts";
+} from "../../src/core/workspace/checkout/guard.ts";
+import { cloneWorkspace } from "../../src/core/workspace/commands/clone.ts";
+import { gotoPosition } from "../../src/core/workspace/commands/goto.ts";
+import { linkWorkspace } from "../../src/core/workspace/commands/link.ts";
+import { restorePaths } from "../../src/core/workspace/commands/restore.ts";
+import { syncWorkspace } from "../../src/core/workspace/commands/sync.ts";
+import { trackPaths, untrackPaths } from "../../src/core/workspace/commands/track.ts";
+import { fileError } from "../../src/core/workspace/disk/file-error.ts";
+import { SafePaths } from "../../src/core/workspace/disk/safe-paths.ts";
 import { at, paths, TestWorkspaces } from "../support/workspaces.ts";
 
 let spaces: TestWorkspaces;

@@ -1,18 +1,18 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { isMicError } from "../../src/core/base/errors.ts";
 import { systemClock } from "../../src/core/base/system.ts";
-import { workspaceDiff } from "../../src/core/workspace/diff.ts";
-import { landWorkspace } from "../../src/core/workspace/land.ts";
-import { acquireWorkspaceLock } from "../../src/core/workspace/lock.ts";
+import { workspaceDiff } from "../../src/core/workspace/commands/diff.ts";
+import { landWorkspace } from "../../src/core/workspace/commands/land.ts";
 import {
   abandonSession,
   landSession,
   recordDecision,
   recordNote,
   startSession,
-} from "../../src/core/workspace/session.ts";
-import { workspaceStatus } from "../../src/core/workspace/status.ts";
-import { syncWorkspace } from "../../src/core/workspace/sync.ts";
+} from "../../src/core/workspace/commands/session.ts";
+import { workspaceStatus } from "../../src/core/workspace/commands/status.ts";
+import { syncWorkspace } from "../../src/core/workspace/commands/sync.ts";
+import { acquireWorkspaceLock } from "../../src/core/workspace/disk/lock.ts";
 import { at, paths, TestWorkspaces } from "../support/workspaces.ts";
 
 let spaces: TestWorkspaces;

@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { gotoPosition } from "../../src/core/workspace/goto.ts";
-import { listOperations, redo, undo } from "../../src/core/workspace/ops.ts";
-import { resolveConflicts } from "../../src/core/workspace/resolve.ts";
-import { restorePaths } from "../../src/core/workspace/restore.ts";
-import { revertLanding } from "../../src/core/workspace/revert.ts";
-import { syncWorkspace } from "../../src/core/workspace/sync.ts";
+import { gotoPosition } from "../../src/core/workspace/commands/goto.ts";
+import { listOperations, redo, undo } from "../../src/core/workspace/commands/ops.ts";
+import { resolveConflicts } from "../../src/core/workspace/commands/resolve.ts";
+import { restorePaths } from "../../src/core/workspace/commands/restore.ts";
+import { revertLanding } from "../../src/core/workspace/commands/revert.ts";
+import { syncWorkspace } from "../../src/core/workspace/commands/sync.ts";
 import { at, paths, type TestWorkspace, TestWorkspaces } from "../support/workspaces.ts";
 
 let spaces: TestWorkspaces;

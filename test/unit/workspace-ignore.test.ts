@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { compileGlob } from "../../src/core/workspace/glob.ts";
-import { isPathIgnored } from "../../src/core/workspace/ignore.ts";
+import { compileGlob } from "../../src/core/workspace/scan/glob.ts";
+import { isPathIgnored } from "../../src/core/workspace/scan/ignore.ts";
 import { temporaryWorkspace } from "../support/temporary-workspace.ts";
 
 describe("compileGlob()", () => {

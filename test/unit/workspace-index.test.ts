@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { ObjectId, Position } from "../../src/core/base/ids.ts";
 import { comparePaths, type TreePath } from "../../src/core/base/path.ts";
 import { decodeWorkspaceIndex, encodeWorkspaceIndex } from "../../src/core/codec/workspace-index.ts";
-import { type IndexEntry, WorkspaceIndex } from "../../src/core/workspace/index.ts";
+import { type IndexEntry, WorkspaceIndex } from "../../src/core/workspace/index/workspace-index.ts";
 import { temporaryWorkspace } from "../support/temporary-workspace.ts";
 
 function entry(path: string, seed = path.length): IndexEntry {

@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { gotoPosition } from "../../src/core/workspace/goto.ts";
-import { syncWorkspace } from "../../src/core/workspace/sync.ts";
+import { gotoPosition } from "../../src/core/workspace/commands/goto.ts";
+import { syncWorkspace } from "../../src/core/workspace/commands/sync.ts";
 import { at, paths, TestWorkspaces } from "../support/workspaces.ts";
 
 let spaces: TestWorkspaces;

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { readFileIfExistsSync, writeFileAtomic } from "../../src/core/workspace/atomic-file.ts";
+import { readFileIfExistsSync, writeFileAtomic } from "../../src/core/workspace/disk/atomic-file.ts";
 import { findWorkspaceRoot } from "../../src/core/workspace/layout.ts";
 import { temporaryWorkspace } from "../support/temporary-workspace.ts";
 

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/core/base/system.ts";
-import { acquireWorkspaceLock } from "../../src/core/workspace/lock.ts";
+import { acquireWorkspaceLock } from "../../src/core/workspace/disk/lock.ts";
 import { temporaryWorkspace } from "../support/temporary-workspace.ts";
 
 const clock = systemClock;
@@ -11,7 +11,7 @@ const clock = systemClock;
 /** A process that takes the lock, says so, and holds it until it is killed. */
 async function lockInOtherProcess(root: string) {
   const program = `
-    const { acquireWorkspaceLock } = await import(${JSON.stringify(new URL("../../src/core/workspace/lock.ts", import.meta.url).href)});
+    const { acquireWorkspaceLock } = await import(${JSON.stringify(new URL("../../src/core/workspace/disk/lock.ts", import.meta.url).href)});
     const { systemClock } = await import(${JSON.stringify(new URL("../../src/core/base/system.ts", import.meta.url).href)});
     const lock = await acquireWorkspaceLock(${JSON.stringify(root)}, { timeoutMs: 0, clock: systemClock });
     console.log("locked");

@@ -6,9 +6,9 @@ import { mintProjectId } from "../../src/core/base/random.ts";
 import { systemRandom } from "../../src/core/base/system.ts";
 import type { Forge } from "../../src/core/forge/forge.ts";
 import type { ObjectRef } from "../../src/core/objects/frame.ts";
-import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
-import { workspaceStatus } from "../../src/core/workspace/status.ts";
-import { syncWorkspace } from "../../src/core/workspace/sync.ts";
+import { cloneWorkspace } from "../../src/core/workspace/commands/clone.ts";
+import { workspaceStatus } from "../../src/core/workspace/commands/status.ts";
+import { syncWorkspace } from "../../src/core/workspace/commands/sync.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { type TestWorkspace, TestWorkspaces } from "../support/workspaces.ts";
 

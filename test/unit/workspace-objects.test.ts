@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { hashObject } from "../../src/core/base/hash.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
-import { type IndexEntry, WorkspaceIndex } from "../../src/core/workspace/index.ts";
-import { LocalObjects } from "../../src/core/workspace/local-objects.ts";
+import { LocalObjects } from "../../src/core/workspace/content/local-objects.ts";
+import { type IndexEntry, WorkspaceIndex } from "../../src/core/workspace/index/workspace-index.ts";
 import { framesOf, testObject } from "../support/packs.ts";
 import { at, paths, TestWorkspaces } from "../support/workspaces.ts";
 

@@ -9,10 +9,10 @@ import type { TreePath } from "../../src/core/base/path.ts";
 import { type ChunkList, decodeChunkList } from "../../src/core/codec/chunk-list.ts";
 import type { Frame } from "../../src/core/objects/frame.ts";
 import { expandFrame, type ObjectContent, readObjectFromFrame } from "../../src/core/objects/read-frame.ts";
-import { WorkspaceIndex } from "../../src/core/workspace/index.ts";
-import { type PackFilesOptions, packFiles } from "../../src/core/workspace/pack-files.ts";
-import type { PackedFile } from "../../src/core/workspace/packed-files.ts";
-import { scanWorkspace } from "../../src/core/workspace/scan.ts";
+import { WorkspaceIndex } from "../../src/core/workspace/index/workspace-index.ts";
+import { type PackFilesOptions, packFiles } from "../../src/core/workspace/packing/pack-files.ts";
+import type { PackedFile } from "../../src/core/workspace/packing/packed-files.ts";
+import { scanWorkspace } from "../../src/core/workspace/scan/scan.ts";
 import { nextTick } from "../support/land-in-index.ts";
 import { type TemporaryWorkspace, temporaryWorkspace } from "../support/temporary-workspace.ts";
 
@@ -258,7 +258,7 @@ describe("packFiles()", () => {
     }
     closeSync(file);
     const program = `
-      const { packFiles } = await import(${JSON.stringify(new URL("../../src/core/workspace/pack-files.ts", import.meta.url).href)});
+      const { packFiles } = await import(${JSON.stringify(new URL("../../src/core/workspace/packing/pack-files.ts", import.meta.url).href)});
       let bytes = 0;
       let peak = 0;
       const [packed] = await packFiles({

@@ -5,11 +5,11 @@ import { MicError } from "../../src/core/base/errors.ts";
 import { mintProjectId } from "../../src/core/base/random.ts";
 import { systemRandom } from "../../src/core/base/system.ts";
 import type { Forge, LandRequest, LandResult } from "../../src/core/forge/forge.ts";
-import { cloneWorkspace } from "../../src/core/workspace/clone.ts";
+import { cloneWorkspace } from "../../src/core/workspace/commands/clone.ts";
+import { gotoPosition } from "../../src/core/workspace/commands/goto.ts";
+import { workspaceStatus } from "../../src/core/workspace/commands/status.ts";
+import { syncWorkspace } from "../../src/core/workspace/commands/sync.ts";
 import type { WorkspaceContext } from "../../src/core/workspace/context.ts";
-import { gotoPosition } from "../../src/core/workspace/goto.ts";
-import { workspaceStatus } from "../../src/core/workspace/status.ts";
-import { syncWorkspace } from "../../src/core/workspace/sync.ts";
 import { at, type TestWorkspace, TestWorkspaces } from "../support/workspaces.ts";
 
 let spaces: TestWorkspaces;
@@ -250,7 +250,7 @@ test("a remote workspace reads its base without the forge", async () => {
   await a.land("first");
   a.write({ f: "2\n" });
   const offline = spaces.open(a.dir, { openForge: () => Promise.reject(new Error("asked")) });
-  const { workspaceDiff } = await import("../../src/core/workspace/diff.ts");
+  const { workspaceDiff } = await import("../../src/core/workspace/commands/diff.ts");
   const texts: string[] = [];
   for await (const file of workspaceDiff(offline.ws)) {
     texts.push(`${file.path} ${text(await file.readBefore())}${text(await file.readAfter())}`);

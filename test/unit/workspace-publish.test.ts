@@ -11,15 +11,15 @@ import type { Forge, Operation } from "../../src/core/forge/forge.ts";
 import { ForgeService } from "../../src/core/forge/service.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import type { ObjectStore } from "../../src/core/store/object-store.ts";
-import { readContent } from "../../src/core/workspace/content.ts";
-import { publishWorkspace } from "../../src/core/workspace/publish.ts";
+import { publishWorkspace } from "../../src/core/workspace/commands/publish.ts";
 import {
   abandonSession,
   landSession,
   recordDecision,
   recordNote,
   startSession,
-} from "../../src/core/workspace/session.ts";
+} from "../../src/core/workspace/commands/session.ts";
+import { readContent } from "../../src/core/workspace/content/content.ts";
 import { collect, collectBytes, path, TestProject } from "../support/forge-project.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { type TestWorkspace, TestWorkspaces } from "../support/workspaces.ts";

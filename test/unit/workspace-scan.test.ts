@@ -4,8 +4,8 @@ import { createServer } from "node:net";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import type { TreePath } from "../../src/core/base/path.ts";
-import { WorkspaceIndex } from "../../src/core/workspace/index.ts";
-import { type ScanOptions, type ScanResult, scanWorkspace } from "../../src/core/workspace/scan.ts";
+import { WorkspaceIndex } from "../../src/core/workspace/index/workspace-index.ts";
+import { type ScanOptions, type ScanResult, scanWorkspace } from "../../src/core/workspace/scan/scan.ts";
 import { landInIndex, nextTick, settle } from "../support/land-in-index.ts";
 import { type TemporaryWorkspace, temporaryWorkspace } from "../support/temporary-workspace.ts";
 
@@ -22,8 +22,8 @@ async function scanInside(ws: TemporaryWorkspace): Promise<string[]> {
   const source = (name: string) =>
     JSON.stringify(new URL(`../../src/core/workspace/${name}.ts`, import.meta.url).href);
   const program = `
-    const { WorkspaceIndex } = await import(${source("index")});
-    const { scanWorkspace } = await import(${source("scan")});
+    const { WorkspaceIndex } = await import(${source("index/workspace-index")});
+    const { scanWorkspace } = await import(${source("scan/scan")});
     const root = ${JSON.stringify(ws.root)};
     const { changes } = await scanWorkspace({ root, index: WorkspaceIndex.load(root) });
     console.log(JSON.stringify(changes.map(({ op, path }) => op + " " + path)));

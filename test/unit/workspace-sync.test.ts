@@ -1,9 +1,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { listConflicts, readConflict } from "../../src/core/workspace/conflicts.ts";
-import { resolveConflicts } from "../../src/core/workspace/resolve.ts";
-import { syncWorkspace } from "../../src/core/workspace/sync.ts";
+import { listConflicts, readConflict } from "../../src/core/workspace/commands/conflicts.ts";
+import { resolveConflicts } from "../../src/core/workspace/commands/resolve.ts";
+import { syncWorkspace } from "../../src/core/workspace/commands/sync.ts";
 import { at, paths, type TestWorkspace, TestWorkspaces } from "../support/workspaces.ts";
 
 let spaces: TestWorkspaces;

@@ -34,7 +34,7 @@ async function clone(
   dir: string | undefined,
   options: CloneOptions,
 ): Promise<void> {
-  const { cloneWorkspace } = await import("../../core/workspace/clone.ts");
+  const { cloneWorkspace } = await import("../../core/workspace/commands/clone.ts");
   const target = await invocation.resolveProject(address);
   const name = target.project.slice(target.project.lastIndexOf("/") + 1);
   const root = path.resolve(invocation.cwd, dir ?? name);

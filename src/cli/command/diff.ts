@@ -56,7 +56,7 @@ async function workspaceDiffs(
   request: DiffArguments,
 ): Promise<AsyncIterable<FileDiff>> {
   const workspace = await invocation.openWorkspace();
-  const { workspaceDiff } = await import("../../core/workspace/diff.ts");
+  const { workspaceDiff } = await import("../../core/workspace/commands/diff.ts");
   const from = await invocation.workspacePosition(workspace, request.from);
   const to = await invocation.workspacePosition(workspace, request.to);
   const paths = request.paths.map((path) => toTreePath(workspace.root, invocation.cwd, path));

@@ -42,7 +42,7 @@ async function goto(
   if (options.keep === true && options.discard === true)
     throw usageError("--keep and --discard exclude each other");
   const workspace = await invocation.openWorkspace();
-  const { gotoPosition } = await import("../../core/workspace/goto.ts");
+  const { gotoPosition } = await import("../../core/workspace/commands/goto.ts");
   const target = (await invocation.workspacePosition(workspace, spec))!;
   const paths = toTreePaths(workspace.root, invocation.cwd, options.path);
   const result = await gotoPosition(workspace, target, {

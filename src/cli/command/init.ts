@@ -17,7 +17,7 @@ export const define: DefineCommand = (command, bind) => {
 };
 
 async function init(invocation: Invocation, dir: string | undefined, options: InitOptions): Promise<void> {
-  const { initWorkspace } = await import("../../core/workspace/init.ts");
+  const { initWorkspace } = await import("../../core/workspace/commands/init.ts");
   const root = path.resolve(invocation.cwd, dir ?? ".");
   const context = invocation.workspaceContext({ createForge: true });
   const { name } = options;

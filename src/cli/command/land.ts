@@ -65,7 +65,7 @@ async function land(
   if (goal === "" && options.session === undefined && workspace.settings.session === undefined) {
     throw usageError("what is the goal of this landing?", 'e.g. `mic land "fix the parser"`');
   }
-  const { landWorkspace } = await import("../../core/workspace/land.ts");
+  const { landWorkspace } = await import("../../core/workspace/commands/land.ts");
   const paths = toTreePaths(workspace.root, invocation.cwd, options.path);
   const request: CoreLandOptions = {
     goal,

@@ -17,7 +17,7 @@ export const define: DefineCommand = (command, bind) => {
 };
 
 async function link(invocation: Invocation, address: string, options: LinkOptions): Promise<void> {
-  const { linkWorkspace } = await import("../../core/workspace/link.ts");
+  const { linkWorkspace } = await import("../../core/workspace/commands/link.ts");
   const target = await invocation.resolveProject(address);
   const at = await invocation.positionAt(target, options.at);
   const { project, position } = await linkWorkspace(

@@ -9,7 +9,7 @@ export const define: DefineCommand = (command, bind) => {
 
 async function ops(invocation: Invocation): Promise<void> {
   const workspace = await invocation.openWorkspace();
-  const { listOperations } = await import("../../core/workspace/ops.ts");
+  const { listOperations } = await import("../../core/workspace/commands/ops.ts");
   const operations = await listOperations(workspace);
   const { output } = invocation;
   output.answer({ operations: operations.map(operationDocument) }, () =>

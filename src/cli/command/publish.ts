@@ -26,7 +26,7 @@ export const define: DefineCommand = (command, bind) => {
 };
 
 async function publish(invocation: Invocation, address: string, options: PublishOptions): Promise<void> {
-  const { publishWorkspace } = await import("../../core/workspace/publish.ts");
+  const { publishWorkspace } = await import("../../core/workspace/commands/publish.ts");
   const workspace = await invocation.openWorkspace();
   const namesForge = options.as !== undefined;
   const target = await resolveTarget(address, invocation.addresses, { namesForge });

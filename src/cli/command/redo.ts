@@ -12,7 +12,7 @@ export const define: DefineCommand = (command, bind) => {
 
 async function redo(invocation: Invocation): Promise<void> {
   const workspace = await invocation.openWorkspace();
-  const { redo: redoOperation } = await import("../../core/workspace/ops.ts");
+  const { redo: redoOperation } = await import("../../core/workspace/commands/ops.ts");
   const { operation, position, files } = await redoOperation(workspace);
   const { output } = invocation;
   output.answer(

@@ -51,7 +51,7 @@ async function resolve(
   const strategies = STRATEGIES.filter((strategy) => options[strategy] === true);
   if (strategies.length > 1) throw usageError(`--${strategies[0]} and --${strategies[1]} exclude each other`);
   const workspace = await invocation.openWorkspace();
-  const { listConflicts } = await import("../../core/workspace/conflicts.ts");
+  const { listConflicts } = await import("../../core/workspace/commands/conflicts.ts");
   const all = listConflicts(workspace);
   const chosen = chooseConflicts(invocation, workspace, all, args);
   const strategy = strategies[0];
@@ -87,7 +87,7 @@ async function applyStrategy(
   chosen: readonly Conflict[],
   strategy: NamedStrategy,
 ): Promise<number> {
-  const { resolveConflicts } = await import("../../core/workspace/resolve.ts");
+  const { resolveConflicts } = await import("../../core/workspace/commands/resolve.ts");
   const paths = chosen.map((conflict) => conflict.path);
   const { resolved, remaining } = await resolveConflicts(workspace, paths, strategy);
   return report(invocation, resolved, remaining);
@@ -155,7 +155,7 @@ async function resolveOnTerminal(
     import("../tui/resolve-model.ts"),
     import("../tui/resolve-state.ts"),
     import("../tui/edit-text.ts"),
-    import("../../core/workspace/resolve.ts"),
+    import("../../core/workspace/commands/resolve.ts"),
   ]);
   const { world, output } = invocation;
   const editor = chooseEditor(world.env, invocation.config["ui.editor"], world.platform);

@@ -26,7 +26,7 @@ async function restore(
   options: RestoreOptions,
 ): Promise<void> {
   const workspace = await invocation.openWorkspace();
-  const { restorePaths } = await import("../../core/workspace/restore.ts");
+  const { restorePaths } = await import("../../core/workspace/commands/restore.ts");
   const paths = args.map((argument) => toTreePath(workspace.root, invocation.cwd, argument));
   const from = await invocation.workspacePosition(workspace, options.from ?? options.at);
   const { restored } = await restorePaths(workspace, paths, from === undefined ? {} : { from });

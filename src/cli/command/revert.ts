@@ -27,7 +27,7 @@ async function revert(
   const spec = argument ?? options.at;
   if (spec === undefined) throw usageError("which landing?", "e.g. `mic revert 2`; `mic log` lists them");
   const workspace = await invocation.openWorkspace();
-  const { revertLanding } = await import("../../core/workspace/revert.ts");
+  const { revertLanding } = await import("../../core/workspace/commands/revert.ts");
   const position = (await invocation.workspacePosition(workspace, spec))!;
   const outcome = await revertLanding(workspace, position, goal === undefined ? {} : { goal });
   const { output } = invocation;

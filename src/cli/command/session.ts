@@ -81,7 +81,7 @@ export const define: DefineCommand = (command, bind) => {
   );
 };
 
-const load = () => import("../../core/workspace/session.ts");
+const load = () => import("../../core/workspace/commands/session.ts");
 
 function chosen(options: ChosenSession): SessionId | undefined {
   return options.session === undefined ? undefined : parseSessionId(options.session);

@@ -14,7 +14,7 @@ export const define: DefineCommand = (command, bind) => {
 async function lookForStatus(invocation: Invocation): Promise<StatusResult> {
   const [workspace, { workspaceStatus }] = await Promise.all([
     invocation.openWorkspace(),
-    import("../../core/workspace/status.ts"),
+    import("../../core/workspace/commands/status.ts"),
   ]);
   return await workspaceStatus(workspace);
 }

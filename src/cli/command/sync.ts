@@ -19,7 +19,7 @@ export const define: DefineCommand = (command, bind) => {
 
 async function sync(invocation: Invocation, options: SyncOptions): Promise<number> {
   const workspace = await invocation.openWorkspace();
-  const { syncWorkspace } = await import("../../core/workspace/sync.ts");
+  const { syncWorkspace } = await import("../../core/workspace/commands/sync.ts");
   const to = await invocation.workspacePosition(workspace, options.to);
   const { position, updated, merged, conflicts } = await syncWorkspace(
     workspace,

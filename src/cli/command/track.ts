@@ -13,7 +13,7 @@ export const define: DefineCommand = (command, bind) => {
 
 async function track(invocation: Invocation, args: readonly string[]): Promise<void> {
   const workspace = await invocation.openWorkspace();
-  const { trackPaths } = await import("../../core/workspace/track.ts");
+  const { trackPaths } = await import("../../core/workspace/commands/track.ts");
   const { paths, ignoreFiles } = await trackPaths(
     workspace,
     args.map((argument) => toPathBelowRoot(workspace.root, invocation.cwd, argument)),

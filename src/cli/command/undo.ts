@@ -12,7 +12,7 @@ export const define: DefineCommand = (command, bind) => {
 
 async function undo(invocation: Invocation): Promise<void> {
   const workspace = await invocation.openWorkspace();
-  const { undo: undoOperation } = await import("../../core/workspace/ops.ts");
+  const { undo: undoOperation } = await import("../../core/workspace/commands/ops.ts");
   const { operation, position, files } = await undoOperation(workspace);
   const { output } = invocation;
   output.answer(

@@ -13,7 +13,7 @@ export const define: DefineCommand = (command, bind) => {
 
 async function untrack(invocation: Invocation, args: readonly string[]): Promise<void> {
   const workspace = await invocation.openWorkspace();
-  const { untrackPaths } = await import("../../core/workspace/track.ts");
+  const { untrackPaths } = await import("../../core/workspace/commands/track.ts");
   const { paths, ignoreFiles } = await untrackPaths(
     workspace,
     args.map((argument) => toPathBelowRoot(workspace.root, invocation.cwd, argument)),

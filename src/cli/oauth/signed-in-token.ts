@@ -13,7 +13,7 @@ import type { Clock } from "../../core/base/clock.ts";
 import { isMicError, MicError } from "../../core/base/errors.ts";
 import type { TokenSource } from "../../core/remote/channel.ts";
 import type { RestClient } from "../../core/remote/rest-client.ts";
-import { acquireFileLock } from "../../core/workspace/lock.ts";
+import { acquireFileLock } from "../../core/workspace/disk/lock.ts";
 import { type Credential, credentialLockPath, readCredential, storeCredential } from "../credentials.ts";
 import type { CommandLineWorld } from "../world.ts";
 import { type IssuedTokens, refreshTokens, TokenRefusal } from "./token-endpoint.ts";

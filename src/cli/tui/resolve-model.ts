@@ -5,7 +5,7 @@ import type { EntryKind } from "../../core/codec/tree-entry.ts";
 import { indexLines, linesBetween } from "../../core/merge/lines.ts";
 import { type ConflictPart, parseConflicts, type TextPart } from "../../core/merge/markers.ts";
 import { isBinary, mergeText } from "../../core/merge/merge3.ts";
-import { readConflict } from "../../core/workspace/conflicts.ts";
+import { readConflict } from "../../core/workspace/commands/conflicts.ts";
 import type { Conflict, ConflictContent } from "../../core/workspace/results.ts";
 import type { Workspace } from "../../core/workspace/workspace.ts";
 import { formatBytes } from "../text.ts";

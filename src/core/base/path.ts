@@ -155,3 +155,8 @@ export function isWithin(path: string, dir: string): boolean {
     (path.length > dir.length && path.startsWith(dir) && path.charCodeAt(dir.length) === SEPARATOR)
   );
 }
+
+/** True when `path` is one of `paths` or lies below one; without any, every path is. */
+export function withinPaths(path: string, paths: readonly TreePath[] | undefined): boolean {
+  return paths === undefined || paths.length === 0 || paths.some((dir) => isWithin(path, dir));
+}

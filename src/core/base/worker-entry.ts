@@ -5,7 +5,7 @@
  */
 const OWN_PATH = "src/core/base/worker-entry.ts";
 
-/** `path` is relative to the repository root, e.g. `src/core/workspace/scan-worker.ts`. */
+/** `path` is relative to the repository root, e.g. `src/core/workspace/scan/scan-worker.ts`. */
 export function workerEntry(path: string): URL {
   const inSource = import.meta.url.endsWith(OWN_PATH);
   return new URL(inSource ? `../../../${path}` : `./${path}`, import.meta.url);

@@ -1,7 +1,7 @@
 /** What every workspace command needs from the outside world, passed in by the composition root. */
 import type { Clock } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
-import type { Forge, Progress } from "../forge/forge.ts";
+import type { CallOptions, Forge, Progress } from "../forge/forge.ts";
 
 export interface TaskProgress extends Progress {
   /** What is going on, for a progress bar: `scanning`, `packing`, `uploading`, `receiving`, `writing`. */
@@ -34,6 +34,11 @@ export interface WorkspaceContext {
   readonly findChangedDirectories?: (root: string, index: string) => Promise<readonly string[] | undefined>;
   /** How long to wait for another command in the same workspace. Default 10,000. */
   readonly lockTimeoutMs?: number;
+}
+
+/** Of a call to the forge in the name of a workspace's command. */
+export function callOptions({ context: { signal } }: { readonly context: WorkspaceContext }): CallOptions {
+  return signal === undefined ? {} : { signal };
 }
 
 /** Who works in a workspace. */

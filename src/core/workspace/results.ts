@@ -5,7 +5,6 @@ import type { TreePath } from "../base/path.ts";
 import type { Conflict as StoredConflict } from "../codec/conflict-state.ts";
 import type { TransitionKind } from "../codec/transition.ts";
 import type { EntryKind } from "../codec/tree-entry.ts";
-import type { SecretFinding } from "./secrets/find.ts";
 
 export type Conflict = StoredConflict;
 
@@ -77,6 +76,14 @@ export interface StatusResult {
   readonly changes: List<StatusChange>;
   readonly conflicts: readonly TreePath[];
   readonly skipped: readonly SkippedPath[];
+}
+
+/** What looks like a secret in a change; never the secret itself. */
+export interface SecretFinding {
+  readonly path: TreePath;
+  /** From 1. */
+  readonly line: number;
+  readonly kind: string;
 }
 
 export interface LandOptions {

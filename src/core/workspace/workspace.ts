@@ -24,13 +24,13 @@ import {
   type WorkspaceSettings,
 } from "../codec/workspace-settings.ts";
 import type { Forge } from "../forge/forge.ts";
-import { readFileIfExistsSync, writeFileAtomic } from "./atomic-file.ts";
+import { LocalObjects } from "./content/local-objects.ts";
 import type { WorkspaceContext } from "./context.ts";
-import { type IndexChange, WorkspaceIndex } from "./index.ts";
+import { readFileIfExistsSync, writeFileAtomic } from "./disk/atomic-file.ts";
+import { acquireWorkspaceLock } from "./disk/lock.ts";
+import type { ScanFindings } from "./index/scan-findings.ts";
+import { type IndexChange, WorkspaceIndex } from "./index/workspace-index.ts";
 import { errorCode, findWorkspaceRoot, INDEX_FILE, metaPath } from "./layout.ts";
-import { LocalObjects } from "./local-objects.ts";
-import { acquireWorkspaceLock } from "./lock.ts";
-import type { ScanFindings } from "./scan-findings.ts";
 
 export const SETTINGS_FILE = "settings";
 export const CONFLICTS_FILE = "conflicts";

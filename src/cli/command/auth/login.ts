@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { isMicError } from "../../../core/base/errors.ts";
 import { systemClock } from "../../../core/base/system.ts";
 import { fixedToken } from "../../../core/remote/channel.ts";
-import { acquireFileLock } from "../../../core/workspace/lock.ts";
+import { acquireFileLock } from "../../../core/workspace/disk/lock.ts";
 import { type AccountDocument, SCOPES, type TokenScope } from "../../account/documents.ts";
 import type { Bind } from "../../command-definition.ts";
 import { configPath, storeConfigValue } from "../../config.ts";

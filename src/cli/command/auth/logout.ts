@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { isMicError, MicError } from "../../../core/base/errors.ts";
 import { systemClock } from "../../../core/base/system.ts";
-import { acquireFileLock } from "../../../core/workspace/lock.ts";
+import { acquireFileLock } from "../../../core/workspace/disk/lock.ts";
 import type { Bind } from "../../command-definition.ts";
 import { type Credential, credentialLockPath, readCredential, removeCredential } from "../../credentials.ts";
 import { toMicError, usageError } from "../../errors.ts";

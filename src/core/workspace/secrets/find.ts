@@ -2,16 +2,10 @@
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { MicError } from "../../base/errors.ts";
 import type { List } from "../../base/list.ts";
-import type { TreePath } from "../../base/path.ts";
 import { isMissing } from "../layout.ts";
-import type { StatusChange } from "../results.ts";
+import type { SecretFinding, StatusChange } from "../results.ts";
 import { ENVIRONMENT_KIND } from "./rules.ts";
-import { type FoundSecret, findSecretsIn, SCANNED_BYTES_MAX } from "./scanner.ts";
-
-/** Never the secret itself. */
-export interface SecretFinding extends FoundSecret {
-  readonly path: TreePath;
-}
+import { findSecretsIn, SCANNED_BYTES_MAX } from "./scanner.ts";
 
 /** An environment file that is landed already is somebody's decision. */
 export function isWorthSaying({ op }: StatusChange, kind: string): boolean {

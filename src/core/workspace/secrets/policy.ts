@@ -11,7 +11,7 @@ import { readFileSync } from "node:fs";
 import { fromUtf8 } from "../../base/bytes.ts";
 import { hashObject } from "../../base/hash.ts";
 import type { TreePath } from "../../base/path.ts";
-import { readContent } from "../content.ts";
+import { readContent } from "../content/content.ts";
 import { isMissing } from "../layout.ts";
 import type { Workspace } from "../workspace.ts";
 

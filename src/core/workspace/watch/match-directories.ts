@@ -1,6 +1,6 @@
 /** Which tracked directories are the same in two indexes of one workspace. */
 import { comparePaths } from "../../base/path.ts";
-import type { WorkspaceIndex } from "../index.ts";
+import type { WorkspaceIndex } from "../index/workspace-index.ts";
 
 const ID_BYTES = 32;
 

@@ -6,11 +6,12 @@
 import type { Clock } from "../../base/clock.ts";
 import type { TreePath } from "../../base/path.ts";
 import { comparePaths } from "../../base/path.ts";
-import type { WorkspaceIndex } from "../index.ts";
-import { type ScanResult, scanWorkspace, type WorkspaceChange } from "../scan.ts";
-import type { NamedReason } from "../scan-batch.ts";
-import { IGNORE_FILE_NAMES } from "../scan-findings.ts";
-import { coverDirectories } from "../scan-tasks.ts";
+import { IGNORE_FILE_NAMES } from "../index/scan-findings.ts";
+import type { WorkspaceIndex } from "../index/workspace-index.ts";
+import type { NamedReason } from "../scan/batch.ts";
+import type { WorkspaceChange } from "../scan/change-columns.ts";
+import { type ScanResult, scanWorkspace } from "../scan/scan.ts";
+import { coverDirectories } from "../scan/tasks.ts";
 import { matchDirectories } from "./match-directories.ts";
 
 export interface WarmOptions {

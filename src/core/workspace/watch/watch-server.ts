@@ -8,9 +8,9 @@ import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { isMicError, MicError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
-import { writeFileAtomic } from "../atomic-file.ts";
+import { writeFileAtomic } from "../disk/atomic-file.ts";
+import { acquireFileLock } from "../disk/lock.ts";
 import { metaPath } from "../layout.ts";
-import { acquireFileLock } from "../lock.ts";
 import { readWatchAddress, socketPath } from "./client.ts";
 import {
   decodeRequest,

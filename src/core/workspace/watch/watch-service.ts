@@ -6,11 +6,11 @@
  * looks for himself.
  */
 import { isMicError, MicError } from "../../base/errors.ts";
-import { withTrackLists } from "../changes.ts";
+import { statusOf } from "../commands/status.ts";
 import type { WorkspaceContext } from "../context.ts";
 import { errorCode, INDEX_FILE, META_DIR } from "../layout.ts";
-import type { ScanResult } from "../scan.ts";
-import { statusOf } from "../status.ts";
+import { withTrackLists } from "../scan/changes.ts";
+import type { ScanResult } from "../scan/scan.ts";
 import { Workspace } from "../workspace.ts";
 import type { ChangeSource } from "./change-source.ts";
 import { Cookies } from "./cookies.ts";
