@@ -26,7 +26,7 @@ import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import { decodeHead } from "../../src/core/codec/head.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
 import type { Operation, PositionRef } from "../../src/core/forge/forge.ts";
-import { Manifest, PageCache } from "../../src/core/forge/manifest.ts";
+import { Manifest, PageCache } from "../../src/core/forge/head/manifest.ts";
 import { ForgeService } from "../../src/core/forge/service.ts";
 import { FrameBuilder } from "../../src/core/objects/frame-builder.ts";
 import { headKey, packKey, packsPrefix } from "../../src/core/objects/keys.ts";

@@ -12,7 +12,7 @@ import { mintLandingId, mintProjectId, randomFraction } from "../../src/core/bas
 import { encodePack } from "../../src/core/codec/pack.ts";
 import type { ManifestPack } from "../../src/core/codec/pack-entry.ts";
 import type { LandRequest, Operation } from "../../src/core/forge/forge.ts";
-import { PageCache } from "../../src/core/forge/manifest.ts";
+import { PageCache } from "../../src/core/forge/head/manifest.ts";
 import {
   type MergedPack,
   type MergeOptions,

@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { ObjectId } from "../../src/core/base/ids.ts";
 import { comparePaths, type TreePath } from "../../src/core/base/path.ts";
-import { doClash, findClashes } from "../../src/core/forge/conflicts.ts";
 import type { Operation } from "../../src/core/forge/forge.ts";
+import { doClash, findClashes } from "../../src/core/forge/landing/conflicts.ts";
 import {
   type Changes,
   filesOf,

@@ -4,7 +4,7 @@ import { MicError } from "../../src/core/base/errors.ts";
 import type { Position, ProjectId } from "../../src/core/base/ids.ts";
 import { decodeHead } from "../../src/core/codec/head.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
-import { Manifest, PageCache } from "../../src/core/forge/manifest.ts";
+import { Manifest, PageCache } from "../../src/core/forge/head/manifest.ts";
 import { ForgeService } from "../../src/core/forge/service.ts";
 import { headKey, packKey, packsPrefix } from "../../src/core/objects/keys.ts";
 import { FaultWorld } from "../../src/core/store/fault-store.ts";

@@ -9,8 +9,8 @@ import {
   PAGE_FANOUT,
   type PackLists,
   PageCache,
-} from "../../src/core/forge/manifest.ts";
-import { replacePacks } from "../../src/core/forge/replace-packs.ts";
+} from "../../src/core/forge/head/manifest.ts";
+import { replacePacks } from "../../src/core/forge/head/replace-packs.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import type { Put } from "../../src/core/store/object-store.ts";
 import { PROJECT, StillClock } from "../support/project-fixture.ts";

@@ -5,12 +5,12 @@ import { comparePaths, isWithin, type TreePath } from "../../src/core/base/path.
 import { filterProbe, mayMatch } from "../../src/core/codec/path-filter.ts";
 import { decodeIndexPage } from "../../src/core/codec/rollup-index.ts";
 import { decodeTouchedBlock } from "../../src/core/codec/rollup-touched.ts";
-import { findClashes, findConflicts } from "../../src/core/forge/conflicts.ts";
 import type { Operation } from "../../src/core/forge/forge.ts";
-import { recordsMatching } from "../../src/core/forge/history.ts";
+import { recordsMatching } from "../../src/core/forge/history/history.ts";
+import { findClashes, findConflicts } from "../../src/core/forge/landing/conflicts.ts";
+import type { Snapshot } from "../../src/core/forge/log/snapshot.ts";
 import type { ProjectStore } from "../../src/core/forge/project-store.ts";
 import type { BuiltRollup } from "../../src/core/forge/rollup/build.ts";
-import type { Snapshot } from "../../src/core/forge/snapshot.ts";
 import { rollupPartKey } from "../../src/core/objects/keys.ts";
 import {
   type Fixture,

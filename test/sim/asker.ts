@@ -6,7 +6,7 @@ import type { Clock } from "../../src/core/base/clock.ts";
 import { isMicError, MicError } from "../../src/core/base/errors.ts";
 import { POSITION_ZERO, type Position } from "../../src/core/base/ids.ts";
 import type { LandRequest, LandResult } from "../../src/core/forge/forge.ts";
-import { prepareOperations } from "../../src/core/forge/prepared-landing.ts";
+import { prepareOperations } from "../../src/core/forge/landing/prepared-landing.ts";
 import type { SeededRandom } from "../support/seeded-random.ts";
 import type { Answer, Attempted, Sighting, Witness } from "./ledger.ts";
 

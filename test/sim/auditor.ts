@@ -6,7 +6,7 @@ import { isWithin, keyToPath, pathToKey, type TreePath } from "../../src/core/ba
 import type { LandingRecord } from "../../src/core/codec/landing-record.ts";
 import { encodeTreeEntry, type TreeEntry } from "../../src/core/codec/tree-entry.ts";
 import type { Operation } from "../../src/core/forge/forge.ts";
-import type { Snapshot } from "../../src/core/forge/snapshot.ts";
+import type { Snapshot } from "../../src/core/forge/log/snapshot.ts";
 import { buildTree } from "../../src/core/prolly/build.ts";
 import type { Answer, Attempted, Witness } from "./ledger.ts";
 

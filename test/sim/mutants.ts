@@ -16,12 +16,12 @@ export function patchesOf(mutant: Mutant): readonly Patch[] {
   return [mutant, ...(mutant.also ?? [])];
 }
 
-const PUBLISHER = "src/core/forge/publisher.ts";
-const PENDING = "src/core/forge/pending.ts";
-const SNAPSHOT = "src/core/forge/snapshot.ts";
-const BATCH = "src/core/forge/batch.ts";
-const TOUCHED = "src/core/forge/touched-paths.ts";
-const CONFLICTS = "src/core/forge/conflicts.ts";
+const PUBLISHER = "src/core/forge/landing/publisher.ts";
+const PENDING = "src/core/forge/landing/pending.ts";
+const SNAPSHOT = "src/core/forge/log/snapshot.ts";
+const BATCH = "src/core/forge/landing/batch.ts";
+const TOUCHED = "src/core/forge/log/touched-paths.ts";
+const CONFLICTS = "src/core/forge/landing/conflicts.ts";
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -128,7 +128,7 @@ export const MUTANTS: readonly Mutant[] = [
 /** Not a mutant: the index of the recent log is asked about every landing, not only about those from far back. */
 export const INDEX_AT_ONCE: Mutant = {
   name: "the index of the recent log for every landing",
-  file: "src/core/forge/recent-log.ts",
+  file: "src/core/forge/log/recent-log.ts",
   from: "const WALKED_MAX = 32;",
   to: "const WALKED_MAX = 0;",
 };

@@ -6,22 +6,22 @@ import type { Patch } from "./copy.ts";
 
 export const SMALL_SIZES: readonly Patch[] = [
   {
-    file: "src/core/forge/batch.ts",
+    file: "src/core/forge/landing/batch.ts",
     from: "export const RING_SIZE = 256;",
     to: "export const RING_SIZE = 8;",
   },
   {
-    file: "src/core/forge/manifest.ts",
+    file: "src/core/forge/head/manifest.ts",
     from: "export const HEAD_PACKS_MAX = 200;",
     to: "export const HEAD_PACKS_MAX = 6;",
   },
   {
-    file: "src/core/forge/manifest.ts",
+    file: "src/core/forge/head/manifest.ts",
     from: "export const PAGE_PACKS = 128;",
     to: "export const PAGE_PACKS = 4;",
   },
   {
-    file: "src/core/forge/manifest.ts",
+    file: "src/core/forge/head/manifest.ts",
     from: "export const PAGE_FANOUT = 64;",
     to: "export const PAGE_FANOUT = 3;",
   },
@@ -52,7 +52,7 @@ export const SMALL_SIZES: readonly Patch[] = [
     to: "export const IDS_PER_BLOCK = 4;",
   },
   {
-    file: "src/core/forge/recent-log.ts",
+    file: "src/core/forge/log/recent-log.ts",
     from: "export const WALKED_MAX = 32;",
     to: "export const WALKED_MAX = 4;",
   },

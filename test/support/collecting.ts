@@ -6,7 +6,7 @@ import { decodeHead, encodeHead, type Head } from "../../src/core/codec/head.ts"
 import { encodeManifestPage } from "../../src/core/codec/manifest-page.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
 import type { ManifestPack } from "../../src/core/codec/pack-entry.ts";
-import { Manifest, PageCache } from "../../src/core/forge/manifest.ts";
+import { Manifest, PageCache } from "../../src/core/forge/head/manifest.ts";
 import { type MergedPack, mergePacks } from "../../src/core/forge/merge-packs/merge-packs.ts";
 import { Pace } from "../../src/core/forge/merge-packs/pace.ts";
 import { ForgeService, type ForgeServiceOptions } from "../../src/core/forge/service.ts";

@@ -5,7 +5,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import type { Clock } from "../../src/core/base/clock.ts";
 import { mintSessionId } from "../../src/core/base/random.ts";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
-import { type MigrateReport, migrateStore } from "../../src/core/forge/migrate-store.ts";
+import { type MigrateReport, migrateStore } from "../../src/core/forge/migrate/migrate-store.ts";
 import { ForgeService } from "../../src/core/forge/service.ts";
 import { statForge, statProject } from "../../src/core/forge/storage-stat.ts";
 import { collectorPassKey, headKey, metaKey, packsPrefix } from "../../src/core/objects/keys.ts";

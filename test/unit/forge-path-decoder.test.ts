@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { utf8 } from "../../src/core/base/bytes.ts";
 import { keyToPath } from "../../src/core/base/path.ts";
-import { PathDecoder } from "../../src/core/forge/path-decoder.ts";
+import { PathDecoder } from "../../src/core/prolly/path-decoder.ts";
 
 function outcome(decode: () => string): string {
   try {

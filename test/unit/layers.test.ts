@@ -36,6 +36,16 @@ const FORGE_INTERFACE = "src/core/forge/forge.ts";
  */
 const ROOMS: readonly { folder: string; order: readonly string[]; given: readonly string[] }[] = [
   {
+    folder: "src/core/forge/",
+    order: [
+      ...["forge.ts", "swap-loop.ts", "head", "rollup", "log", "content", "landing"],
+      ...["project-store.ts", "context.ts", "sessions", "history", "projects"],
+      ...["merge-packs", "upkeep.ts", "collect", "fsck", "repair", "maintenance.ts", "storage-stat.ts"],
+      ...["service.ts", "migrate", "bucket-forge.ts", "forge-directory.ts"],
+    ],
+    given: ["context.ts", "maintenance.ts", "log/snapshot.ts"],
+  },
+  {
     folder: "src/core/workspace/",
     order: [
       ...["layout.ts", "sparse.ts", "results.ts", "context.ts"],

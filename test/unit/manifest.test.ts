@@ -9,7 +9,7 @@ import {
   Manifest,
   type PackLists,
   PageCache,
-} from "../../src/core/forge/manifest.ts";
+} from "../../src/core/forge/head/manifest.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import { landNow, makeFixture, openFixture, PROJECT, StillClock } from "../support/project-fixture.ts";
 

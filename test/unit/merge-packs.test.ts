@@ -6,7 +6,7 @@ import { systemClock } from "../../src/core/base/system.ts";
 import { decodePackIndex } from "../../src/core/codec/pack.ts";
 import type { ManifestPack } from "../../src/core/codec/pack-entry.ts";
 import type { PackIndex } from "../../src/core/codec/pack-index.ts";
-import { PageCache } from "../../src/core/forge/manifest.ts";
+import { PageCache } from "../../src/core/forge/head/manifest.ts";
 import { type MergedPack, mergePacks } from "../../src/core/forge/merge-packs/merge-packs.ts";
 import { Pace } from "../../src/core/forge/merge-packs/pace.ts";
 import { MERGE_PACKS_MAX, MERGE_TIERS, planMerges } from "../../src/core/forge/merge-packs/plan.ts";

@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { Position } from "../../src/core/base/ids.ts";
 import { systemRandom } from "../../src/core/base/system.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
-import { findConflicts } from "../../src/core/forge/conflicts.ts";
+import { findConflicts } from "../../src/core/forge/landing/conflicts.ts";
 import { ForgeService } from "../../src/core/forge/service.ts";
 import { CountingStore, type StoreCounts } from "../../src/core/store/counting-store.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";

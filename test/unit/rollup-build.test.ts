@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Position } from "../../src/core/base/ids.ts";
 import { decodeHead, encodeHead, type Head, type RollupRef } from "../../src/core/codec/head.ts";
-import { findConflicts } from "../../src/core/forge/conflicts.ts";
+import { findConflicts } from "../../src/core/forge/landing/conflicts.ts";
 import type { ProjectStore } from "../../src/core/forge/project-store.ts";
 import { buildRollup } from "../../src/core/forge/rollup/build.ts";
 import { dueRollups, uncovered } from "../../src/core/forge/rollup/levels.ts";

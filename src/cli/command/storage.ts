@@ -157,7 +157,7 @@ async function migrate(
   { project: option }: MigrateOptions,
 ): Promise<void> {
   const { openExistingStore, openTargetStore } = await import("../open-storage.ts");
-  const { migrateStore } = await import("../../core/forge/migrate-store.ts");
+  const { migrateStore } = await import("../../core/forge/migrate/migrate-store.ts");
   const { output, signal } = invocation;
   const opened = await openExistingStore(invocation, from);
   await using source = opened.store;

@@ -18,7 +18,7 @@
  * | 120 | 8 | u64 LE | position that introduced the root node, 0 for the empty tree |
  * | 128 | 8 | u64 LE | base position |
  * | 136 | 32 | bytes | base tree root |
- * | 168 | 32 | bytes | digest of base and operations (forge/edits.ts) |
+ * | 168 | 32 | bytes | digest of base and operations (forge/landing/edits.ts) |
  * | 200 | v | varint | number of operations |
  * | … | v | string | goal |
  * | … | v | string | author |

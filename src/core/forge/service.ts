@@ -7,28 +7,35 @@ import type { Random } from "../base/random.ts";
 import type { ObjectRef } from "../objects/frame.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { PresigningStore } from "../store/presign.ts";
-import { blame } from "./blame.ts";
-import { diff } from "./changes.ts";
 import { collect } from "./collect/collect.ts";
 import { everyProject } from "./collect/every-project.ts";
-import { findContent, getPath, listDirectory, listEntries, readFile, readObjects } from "./content.ts";
+import {
+  findContent,
+  getPath,
+  listDirectory,
+  listEntries,
+  readFile,
+  readObjects,
+} from "./content/content.ts";
+import { findPackPlace, finishUpload, startUpload } from "./content/direct-transfer.ts";
+import { getPack } from "./content/read-pack.ts";
 import type { ForgeContext } from "./context.ts";
-import { findPackPlace, finishUpload, startUpload } from "./direct-transfer.ts";
-import { fetchChanges } from "./fetch.ts";
 import type * as api from "./forge.ts";
-import { fsck } from "./fsck.ts";
-import { getLanding, listLandings } from "./history.ts";
-import { importSession } from "./import-session.ts";
-import { land, landSession } from "./land-session.ts";
-import { listSessions } from "./list-sessions.ts";
+import { fsck } from "./fsck/fsck.ts";
+import { blame } from "./history/blame.ts";
+import { diff } from "./history/changes.ts";
+import { fetchChanges } from "./history/fetch.ts";
+import { getLanding, listLandings } from "./history/history.ts";
+import { openSnapshot, requirePosition } from "./log/positions.ts";
 import type * as maintenance from "./maintenance.ts";
-import * as organizations from "./organizations.ts";
-import { openSnapshot, requirePosition } from "./positions.ts";
 import { ProjectStore } from "./project-store.ts";
-import * as projects from "./projects.ts";
-import { getPack } from "./read-pack.ts";
+import * as organizations from "./projects/organizations.ts";
+import * as projects from "./projects/projects.ts";
 import { type RepairOptions, repair } from "./repair/repair.ts";
-import * as sessions from "./sessions.ts";
+import { importSession } from "./sessions/import.ts";
+import { land, landSession } from "./sessions/land.ts";
+import { listSessions } from "./sessions/list.ts";
+import * as sessions from "./sessions/sessions.ts";
 import { statProject } from "./storage-stat.ts";
 import { type UpkeepOptions, upkeep } from "./upkeep.ts";
 

@@ -11,9 +11,10 @@ import { packKey } from "../objects/keys.ts";
 import { MissingPackError } from "../objects/pack-cache.ts";
 import type { ForgeContext } from "./context.ts";
 import type { Progress } from "./forge.ts";
-import type { HeadChange } from "./head-change.ts";
+import type { HeadChange } from "./head/change.ts";
+import { PageCache } from "./head/manifest.ts";
+import type { Snapshot } from "./log/snapshot.ts";
 import type { UpkeepReport } from "./maintenance.ts";
-import { PageCache } from "./manifest.ts";
 import { mergePacks } from "./merge-packs/merge-packs.ts";
 import { Pace } from "./merge-packs/pace.ts";
 import { MERGE_BYTES_MAX, planMerges } from "./merge-packs/plan.ts";
@@ -21,7 +22,6 @@ import { replaceWithMerged } from "./merge-packs/replace-change.ts";
 import type { ProjectStore } from "./project-store.ts";
 import { buildRollup } from "./rollup/build.ts";
 import { type DueRollup, dueRollups } from "./rollup/levels.ts";
-import type { Snapshot } from "./snapshot.ts";
 
 /** Of the newest packs, so many are looked at; when they are merged, older ones come into sight. */
 const PACKS_PLANNED = 16_384;

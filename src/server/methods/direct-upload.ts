@@ -1,7 +1,7 @@
 /** Uploads that go to the store directly: their start and their end go through here. */
 import { MicError } from "../../core/base/errors.ts";
 import type { PackId, ProjectId } from "../../core/base/ids.ts";
-import { uploadSize } from "../../core/forge/direct-transfer.ts";
+import { uploadSize } from "../../core/forge/content/direct-transfer.ts";
 import type { UploadPlace } from "../../core/forge/forge.ts";
 import type { MethodCall } from "./method.ts";
 import { takeUploadMemory } from "./upload.ts";

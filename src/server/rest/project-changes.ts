@@ -2,8 +2,8 @@
 
 import { MicError } from "../../core/base/errors.ts";
 import type { ProjectId } from "../../core/base/ids.ts";
-import { type FileDiff, fileDiffs } from "../../core/forge/file-diffs.ts";
 import type { DiffRequest, Forge } from "../../core/forge/forge.ts";
+import { type FileDiff, fileDiffs } from "../../core/forge/history/file-diffs.ts";
 import { diffStat, unifiedDiff } from "../../core/merge/unified.ts";
 import { entryDocument, type JsonObject } from "./documents.ts";
 

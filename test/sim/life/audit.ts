@@ -1,10 +1,10 @@
 /** Compares what is stored in the end, and what everybody saw on the way, with the log. */
 import { POSITION_ZERO, type Position } from "../../../src/core/base/ids.ts";
 import { isWithin, type TreePath } from "../../../src/core/base/path.ts";
-import { findConflicts } from "../../../src/core/forge/conflicts.ts";
 import type { Operation } from "../../../src/core/forge/forge.ts";
+import { findConflicts } from "../../../src/core/forge/landing/conflicts.ts";
+import type { Snapshot } from "../../../src/core/forge/log/snapshot.ts";
 import type { ForgeService } from "../../../src/core/forge/service.ts";
-import type { Snapshot } from "../../../src/core/forge/snapshot.ts";
 import type { SeededRandom } from "../../support/seeded-random.ts";
 import { type AuditSummary, auditLog, clash, type Logged, must, readLog } from "../auditor.ts";
 import type { LifeProject } from "./project.ts";

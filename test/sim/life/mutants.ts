@@ -62,7 +62,7 @@ export const DROPPING: Mutant = {
     },
     // What lands with the same swap is not in the log yet.
     {
-      file: "src/core/forge/publisher.ts",
+      file: "src/core/forge/landing/publisher.ts",
       from: "const changes = this.#changes.length === 0 ?",
       to: "const changes = members.length > 0 || this.#changes.length === 0 ?",
     },
@@ -110,7 +110,7 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   {
     name: "content that need not come along is not looked for again on a new head",
     firstSeed: 10,
-    file: "src/core/forge/locate-content.ts",
+    file: "src/core/forge/landing/locate-content.ts",
     from: "const found = await snapshot.reader.has(ref);",
     to: "const found = ((this.#places.landing as any)[id] ??= await snapshot.reader.has(ref));",
     also: patchesOf(DROPPING),
@@ -143,14 +143,14 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a head may newly name what was written however long ago",
-    file: "src/core/forge/epochs.ts",
+    file: "src/core/forge/head/epochs.ts",
     from: "return lastEpochs(storeMs, NAMEABLE).includes(epoch);",
     to: "return storeMs > 0 || epoch === lastEpochs(storeMs, NAMEABLE)[0];",
   },
   {
     name: "a swap is signed when it is sent, whenever what it names was checked",
     firstSeed: 21,
-    file: "src/core/forge/sealed-head.ts",
+    file: "src/core/forge/landing/sealed-head.ts",
     from: ", checkedAtMs: storeMs }",
     to: " }",
   },

@@ -16,7 +16,7 @@ import type { ETag, ListedObject } from "../../store/object-store.ts";
 import type { ForgeContext } from "../context.ts";
 import type { CallOptions } from "../forge.ts";
 import type { CollectReport } from "../maintenance.ts";
-import { decodeMetaOf } from "../projects.ts";
+import { decodeMetaOf } from "../projects/projects.ts";
 import { Candidates, EarlierPass } from "./candidates.ts";
 import { Roots } from "./roots.ts";
 import { Tally } from "./tally.ts";

@@ -4,7 +4,7 @@ import type { ProjectId } from "../../base/ids.ts";
 import { NAMES_PREFIX } from "../../objects/keys.ts";
 import type { ForgeContext } from "../context.ts";
 import type { CallOptions } from "../forge.ts";
-import { decodeFor } from "../names.ts";
+import { decodeFor } from "../projects/names.ts";
 
 const READ_TOGETHER = 32;
 

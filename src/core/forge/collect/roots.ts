@@ -16,8 +16,8 @@ import { decodeRollupFront } from "../../codec/rollup.ts";
 import { headKey, pageKey, rollupKey } from "../../objects/keys.ts";
 import type { ETag } from "../../store/object-store.ts";
 import type { ForgeContext } from "../context.ts";
-import { sessionIds } from "../list-sessions.ts";
-import { readSession } from "../sessions.ts";
+import { sessionIds } from "../sessions/list.ts";
+import { readSession } from "../sessions/sessions.ts";
 import { KeySet } from "./key-set.ts";
 
 /** Reads under way at once. */

@@ -14,7 +14,7 @@ import type { ManifestPack } from "../../codec/pack-entry.ts";
 import type { Frame } from "../../objects/frame.ts";
 import { FrameBuilder } from "../../objects/frame-builder.ts";
 import { verifyFrame } from "../../objects/verify-pack.ts";
-import { rangeOf } from "../manifest.ts";
+import { rangeOf } from "../head/manifest.ts";
 import { orderContent } from "./content-order.ts";
 import { orderNodes } from "./node-order.ts";
 import type { Pace } from "./pace.ts";

@@ -1,10 +1,10 @@
 /** Puts a merged pack into a head, in place of the packs that it was made of. */
 import type { ProjectId } from "../../base/ids.ts";
 import type { ManifestPack } from "../../codec/pack-entry.ts";
-import { isNameable } from "../epochs.ts";
-import type { HeadChange } from "../head-change.ts";
-import type { PageCache } from "../manifest.ts";
-import { replacePacks } from "../replace-packs.ts";
+import type { HeadChange } from "../head/change.ts";
+import { isNameable } from "../head/epochs.ts";
+import type { PageCache } from "../head/manifest.ts";
+import { replacePacks } from "../head/replace-packs.ts";
 
 export interface Replacement {
   readonly removed: readonly ManifestPack[];

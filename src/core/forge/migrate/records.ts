@@ -20,8 +20,8 @@ import {
 import { parseStoredKey } from "../../objects/stored-key.ts";
 import type { ETag, ObjectStore } from "../../store/object-store.ts";
 import type { CallOptions, Forge } from "../forge.ts";
-import { decodeFor } from "../names.ts";
-import { decodeMetaOf } from "../projects.ts";
+import { decodeFor } from "../projects/names.ts";
+import { decodeMetaOf } from "../projects/projects.ts";
 import { listAll } from "../storage-stat.ts";
 import type { SwapContext } from "../swap-loop.ts";
 import { copyRecord, readRecord } from "./copy-record.ts";

@@ -9,12 +9,12 @@ import { FrameBuilder } from "../../objects/frame-builder.ts";
 import { packKey } from "../../objects/keys.ts";
 import type { ObjectContent } from "../../objects/read-frame.ts";
 import type { ForgeContext } from "../context.ts";
-import { isNameable } from "../epochs.ts";
-import type { HeadChange } from "../head-change.ts";
-import { PageCache } from "../manifest.ts";
-import type { ObjectTable } from "../object-table.ts";
+import type { ObjectTable } from "../fsck/object-table.ts";
+import type { HeadChange } from "../head/change.ts";
+import { isNameable } from "../head/epochs.ts";
+import { PageCache } from "../head/manifest.ts";
+import { type PackReplacement, replacePacks } from "../head/replace-packs.ts";
 import type { ProjectStore } from "../project-store.ts";
-import { type PackReplacement, replacePacks } from "../replace-packs.ts";
 import type { FoundObjects, FoundRecord } from "./found-objects.ts";
 import { idsOfPack, salvage } from "./salvage.ts";
 

@@ -13,7 +13,7 @@ import { daysToEpoch, type ManifestPack } from "../../codec/pack-entry.ts";
 import type { PageRef } from "../../codec/page-ref.ts";
 import { packsPrefix, projectPrefix } from "../../objects/keys.ts";
 import { parseStoredKey } from "../../objects/stored-key.ts";
-import { rangeOf } from "../manifest.ts";
+import { rangeOf } from "../head/manifest.ts";
 import { salvage } from "./salvage.ts";
 import { keysBelow, type SearchPlaces } from "./search.ts";
 

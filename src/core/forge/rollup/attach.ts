@@ -4,9 +4,9 @@ import type { RollupRef } from "../../codec/head.ts";
 import type { LandingRecord } from "../../codec/landing-record.ts";
 import { rollupSpan } from "../../codec/rollup.ts";
 import type { Put } from "../../store/object-store.ts";
-import { isNameable } from "../epochs.ts";
-import type { HeadChange } from "../head-change.ts";
-import type { Snapshot } from "../snapshot.ts";
+import type { HeadChange } from "../head/change.ts";
+import { isNameable } from "../head/epochs.ts";
+import type { Snapshot } from "../log/snapshot.ts";
 import { digestOfRecords } from "./digest.ts";
 
 /** What tells that a head has the log that a rollup was built from. */

@@ -15,7 +15,7 @@ import {
   type TouchedBlock,
   touchedKindOfTag,
 } from "../../codec/rollup-touched.ts";
-import type { Snapshot } from "../snapshot.ts";
+import type { Snapshot } from "../log/snapshot.ts";
 import { decoding, type RollupPlace, readExtents } from "./extents.ts";
 import type { EntryCursor } from "./merge.ts";
 

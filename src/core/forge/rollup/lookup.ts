@@ -3,7 +3,7 @@ import { hexToBytes } from "../../base/bytes.ts";
 import type { LandingId, Position, SessionId } from "../../base/ids.ts";
 import { pathToKey, type TreePath } from "../../base/path.ts";
 import { filterProbe } from "../../codec/path-filter.ts";
-import { outermost } from "../path-ranges.ts";
+import { outermost } from "../../prolly/path-ranges.ts";
 import type { OpenRollup } from "./read.ts";
 import { isInRange, type KeyQuery, TableWalk } from "./walk.ts";
 

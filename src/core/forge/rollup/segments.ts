@@ -1,6 +1,6 @@
 /** A stretch of the log as rollups stand for it, and what of it has to be read from records. */
 import type { Position } from "../../base/ids.ts";
-import type { Snapshot } from "../snapshot.ts";
+import type { Snapshot } from "../log/snapshot.ts";
 import { rollupsWithin } from "./attach.ts";
 import type { OpenRollup } from "./read.ts";
 

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { isMicError, MicError } from "../../../core/base/errors.ts";
 import type { PackId, ProjectId } from "../../../core/base/ids.ts";
-import { uploadSize } from "../../../core/forge/direct-transfer.ts";
+import { uploadSize } from "../../../core/forge/content/direct-transfer.ts";
 import type { Forge, PackPlace } from "../../../core/forge/forge.ts";
 import { methodStateOf } from "../../methods/method-state.ts";
 import { jsonAnswer } from "../answer.ts";
