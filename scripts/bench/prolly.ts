@@ -7,7 +7,8 @@ import { diffTrees } from "../../src/core/prolly/diff.ts";
 import { editTree } from "../../src/core/prolly/edit.ts";
 import { mergeTrees } from "../../src/core/prolly/merge.ts";
 import { Tree } from "../../src/core/prolly/tree.ts";
-import type { LeafEntry, NewNode, StoredNode, TreeContext, TreeEdit } from "../../src/core/prolly/types.ts";
+import type { TreeContext } from "../../src/core/prolly/tree-context.ts";
+import type { LeafEntry, NewNode, StoredNode, TreeEdit } from "../../src/core/prolly/types.ts";
 
 const ENTRIES = Number(process.argv[2] ?? 1_000_000);
 const stored = new Map<string, StoredNode>();

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { concatBytes, utf8 } from "../../src/core/base/bytes.ts";
-import { diffInterned, diffLines, type Hunk } from "../../src/core/merge/diff.ts";
+import { diffInterned, diffLines } from "../../src/core/merge/diff.ts";
+import type { Hunk } from "../../src/core/merge/hunk.ts";
 import { indexLines, LineInterner, linesBetween, splitLines } from "../../src/core/merge/lines.ts";
 import { hasConflictMarkers, parseConflicts, renderResolution } from "../../src/core/merge/markers.ts";
 import { mergeText } from "../../src/core/merge/merge3.ts";

@@ -4,7 +4,8 @@ import { MicError } from "../../src/core/base/errors.ts";
 import { buildTree } from "../../src/core/prolly/build.ts";
 import type { NodeCache } from "../../src/core/prolly/node-cache.ts";
 import { Tree } from "../../src/core/prolly/tree.ts";
-import type { LeafEntry, NewNode, StoredNode, TreeContext, TreeEdit } from "../../src/core/prolly/types.ts";
+import type { TreeContext } from "../../src/core/prolly/tree-context.ts";
+import type { LeafEntry, NewNode, StoredNode, TreeEdit } from "../../src/core/prolly/types.ts";
 
 export const SALT: Uint8Array = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
 

@@ -68,6 +68,8 @@ interface Import {
   readonly from: string;
   readonly to: string;
   readonly typeOnly: boolean;
+  /** When it is needed: `import()`. */
+  readonly isLate: boolean;
 }
 
 function sourceFiles(directory: string): string[] {
@@ -82,16 +84,16 @@ const DYNAMIC_IMPORT = /\b(?:import|require)\(\s*["']([^"']+)["']\s*\)/g;
 function importsOf(file: string): Import[] {
   const text = readFileSync(join(ROOT, file), "utf8");
   const found: Import[] = [];
-  const add = (specifier: string, typeOnly: boolean): void => {
+  const add = (specifier: string, typeOnly: boolean, isLate: boolean): void => {
     const to = specifier.startsWith(".")
       ? relative(ROOT, resolve(ROOT, dirname(file), specifier))
           .split(sep)
           .join("/")
       : specifier.replace(/^node:/, "");
-    found.push({ from: file, to, typeOnly });
+    found.push({ from: file, to, typeOnly, isLate });
   };
-  for (const match of text.matchAll(STATIC_IMPORT)) add(match[2]!, match[1] !== undefined);
-  for (const match of text.matchAll(DYNAMIC_IMPORT)) add(match[1]!, false);
+  for (const match of text.matchAll(STATIC_IMPORT)) add(match[2]!, match[1] !== undefined, false);
+  for (const match of text.matchAll(DYNAMIC_IMPORT)) add(match[1]!, false, true);
   return found;
 }
 
@@ -146,6 +148,29 @@ function findRoomBreaches(): string[] {
   });
 }
 
+/** The first circle of modules that need each other while they are loaded. */
+function findCircle(): readonly string[] | undefined {
+  const needs = Map.groupBy(
+    imports.filter(({ typeOnly, isLate }) => !typeOnly && !isLate),
+    ({ from }) => from,
+  );
+  const isDone = new Set<string>();
+  const path: string[] = [];
+  const visit = (file: string): readonly string[] | undefined => {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file];
+    if (isDone.has(file)) return undefined;
+    path.push(file);
+    for (const { to } of needs.get(file) ?? []) {
+      const circle = visit(to);
+      if (circle !== undefined) return circle;
+    }
+    path.pop();
+    isDone.add(file);
+    return undefined;
+  };
+  return files.map(visit).find((circle) => circle !== undefined);
+}
+
 function findReachBreaches(): string[] {
   const breaches: string[] = [];
   for (const found of imports) {
@@ -190,6 +215,10 @@ describe("layers", () => {
 
   test("rooms of a folder import one way", () => {
     expect(findRoomBreaches()).toEqual([]);
+  });
+
+  test("no module needs itself while it is loaded", () => {
+    expect(findCircle()).toBeUndefined();
   });
 
   test("only the named places reach files, the network, the clock and the terminal", () => {

@@ -7,7 +7,8 @@ import { buildTree } from "../../src/core/prolly/build.ts";
 import { type CheckOptions, checkTree } from "../../src/core/prolly/check.ts";
 import { editTree } from "../../src/core/prolly/edit.ts";
 import { Tree } from "../../src/core/prolly/tree.ts";
-import type { LeafEntry, TreeContext } from "../../src/core/prolly/types.ts";
+import type { TreeContext } from "../../src/core/prolly/tree-context.ts";
+import type { LeafEntry } from "../../src/core/prolly/types.ts";
 import { MemoryNodes, SALT } from "../support/prolly-trees.ts";
 
 const key = (i: number) => utf8(`key${String(i).padStart(6, "0")}`);

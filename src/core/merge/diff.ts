@@ -2,20 +2,10 @@
  * Line differences. Lines that occur once on both sides are anchors (patience diff, Cohen 2010), which keeps
  * functions and paragraphs together; what lies between is compared with Myers' algorithm.
  */
+import type { Hunk } from "./hunk.ts";
 import { indexLines, LineInterner, type Lines } from "./lines.ts";
 import { markMyers } from "./myers.ts";
 import { slideHunks } from "./slide.ts";
-
-/**
- * Lines [aStart, aEnd) of `a` are replaced by lines [bStart, bEnd) of `b`; 0-based. Hunks are in order and at
- * least one unchanged line lies between two of them.
- */
-export interface Hunk {
-  readonly aStart: number;
-  readonly aEnd: number;
-  readonly bStart: number;
-  readonly bEnd: number;
-}
 
 /** For people: hunks are slid to where a reader expects them. */
 export function diffLines(a: Uint8Array, b: Uint8Array): Hunk[] {

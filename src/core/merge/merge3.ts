@@ -4,7 +4,8 @@
  * taken out of it.
  */
 import { ByteWriter, equalBytes, utf8 } from "../base/bytes.ts";
-import { diffInterned, type Hunk } from "./diff.ts";
+import { diffInterned } from "./diff.ts";
+import type { Hunk } from "./hunk.ts";
 import { indexLines, LineInterner, type Lines, linesBetween } from "./lines.ts";
 import { freeMarkerLength, markerLine } from "./markers.ts";
 

@@ -4,7 +4,7 @@
  * indentation says that a block begins (the heuristic and its weights are those of git's xdiff, by Michael
  * Haggerty, 2016).
  */
-import type { Hunk } from "./diff.ts";
+import type { Hunk } from "./hunk.ts";
 import type { Lines } from "./lines.ts";
 
 interface Range {

@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { concatBytes, EMPTY_BYTES, utf8 } from "../base/bytes.ts";
 import type { EntryKind } from "../codec/tree-entry.ts";
-import { diffIndexedLines, type Hunk } from "./diff.ts";
+import { diffIndexedLines } from "./diff.ts";
+import type { Hunk } from "./hunk.ts";
 import { indexLines, type Lines } from "./lines.ts";
 import { isBinary } from "./merge3.ts";
 import { quotePath } from "./quote-path.ts";

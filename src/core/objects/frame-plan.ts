@@ -3,7 +3,6 @@ import { OBJECT_ID_BYTES, type ObjectId, objectIdToBytes, type PackId } from "..
 import type { ObjectRef } from "./frame.ts";
 import { type ObjectLookup, objectNotFound, type PackRow } from "./object-lookup.ts";
 import type { CachedFrame, OpenPack } from "./pack-cache.ts";
-import type { RangeRead } from "./range-reads.ts";
 
 /** Rows of a pack for each reference up to which the next row is guessed. */
 const GUESS_ROWS_PER_REF = 32;
@@ -23,6 +22,17 @@ export interface FramePlan {
   cached: CachedFrame | undefined;
   /** Absent when the bytes are in memory. */
   read: RangeRead | undefined;
+}
+
+/** Neighbouring frames of one pack in one ranged get. */
+export interface RangeRead {
+  readonly pack: OpenPack;
+  readonly start: number;
+  end: number;
+  /** Plans that still need the bytes. */
+  uses: number;
+  /** Absent before it is started and when nobody needs it any more. */
+  bytes: Promise<Uint8Array> | undefined;
 }
 
 /** At least half of the frame is wanted: sending all of it costs less than making another. */

@@ -4,7 +4,7 @@
  * are needed close to each other, and no read starts ahead of need while enough is held.
  */
 import { releaseBytes } from "../base/bytes.ts";
-import { type FramePlan, passesWhole } from "./frame-plan.ts";
+import { type FramePlan, passesWhole, type RangeRead } from "./frame-plan.ts";
 import type { ObjectLookup } from "./object-lookup.ts";
 import type { OpenPack } from "./pack-cache.ts";
 import { checkFrameBytes, isFrame } from "./read-frame.ts";
@@ -20,17 +20,6 @@ const GAP_BYTES_MAX = 32 << 10;
 const SPAN_BYTES_MAX = 8 << 20;
 /** Reads are started ahead until this many bytes are under way or held. */
 const AHEAD_BYTES_MAX = 12 << 20;
-
-/** Neighbouring frames of one pack in one ranged get. */
-export interface RangeRead {
-  readonly pack: OpenPack;
-  readonly start: number;
-  end: number;
-  /** Plans that still need the bytes. */
-  uses: number;
-  /** Absent before it is started and when nobody needs it any more. */
-  bytes: Promise<Uint8Array> | undefined;
-}
 
 export interface RangeReadsOptions {
   readonly signal?: AbortSignal;

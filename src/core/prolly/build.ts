@@ -5,8 +5,9 @@ import { Chunker } from "./chunker.ts";
 import { emitSlot } from "./emit.ts";
 import { checkEntrySize } from "./node.ts";
 import { Tree } from "./tree.ts";
+import type { TreeContext } from "./tree-context.ts";
 import type { NodeSlot } from "./tree-node.ts";
-import type { LeafEntry, TreeContext, WriteOptions } from "./types.ts";
+import type { LeafEntry, WriteOptions } from "./types.ts";
 
 export interface BuildOptions extends WriteOptions {
   /**

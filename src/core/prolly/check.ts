@@ -9,8 +9,9 @@ import { type CutSeed, cutSeed, isCut } from "./cut-rule.ts";
 import { decodeNode } from "./node.ts";
 import { findMisfit } from "./node-loading.ts";
 import type { Tree } from "./tree.ts";
+import type { TreeContext } from "./tree-context.ts";
 import { HASH_BYTES, type TreeNode } from "./tree-node.ts";
-import type { Hint, TreeContext } from "./types.ts";
+import type { Hint } from "./types.ts";
 
 export interface TreeFinding {
   /**

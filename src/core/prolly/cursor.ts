@@ -4,8 +4,9 @@
  */
 
 import { childNode, readAhead, slotNode } from "./node-loading.ts";
+import type { TreeContext } from "./tree-context.ts";
 import type { NodeKey, NodeSlot, TreeNode } from "./tree-node.ts";
-import type { Hint, TreeContext } from "./types.ts";
+import type { Hint } from "./types.ts";
 
 export type Move = Promise<void> | undefined;
 

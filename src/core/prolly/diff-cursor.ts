@@ -5,6 +5,7 @@
 
 import { childNode, childSlot, readAhead, slotNode } from "./node-loading.ts";
 import type { Tree } from "./tree.ts";
+import type { TreeContext } from "./tree-context.ts";
 import {
   compareNodeKeys,
   equalRange,
@@ -13,7 +14,7 @@ import {
   type NodeSlot,
   type TreeNode,
 } from "./tree-node.ts";
-import type { Hint, TreeContext } from "./types.ts";
+import type { Hint } from "./types.ts";
 
 export class DiffCursor {
   readonly #tree: Tree;

@@ -1,9 +1,9 @@
 /** Reads many keys at once: level by level, so that nodes which must be read are read together. */
 
 import { childNode, slotNode } from "./node-loading.ts";
-import type { Tree } from "./tree.ts";
+import type { TreeContext, TreeRoot } from "./tree-context.ts";
 import type { TreeNode } from "./tree-node.ts";
-import type { LeafEntry, TreeContext } from "./types.ts";
+import type { LeafEntry } from "./types.ts";
 
 /** Nodes read at the same time. */
 const CONCURRENT_READS = 64;
@@ -15,7 +15,10 @@ interface Group {
   readonly to: number;
 }
 
-export async function findMany(tree: Tree, keys: readonly Uint8Array[]): Promise<(LeafEntry | undefined)[]> {
+export async function findMany(
+  tree: TreeRoot,
+  keys: readonly Uint8Array[],
+): Promise<(LeafEntry | undefined)[]> {
   const found = new Array<LeafEntry | undefined>(keys.length);
   for (const { node, from, to } of await descend(tree, keys, (key) => key, true)) {
     for (let i = from; i < to; i++) {
@@ -28,7 +31,7 @@ export async function findMany(tree: Tree, keys: readonly Uint8Array[]): Promise
 
 /** Reads into memory every node on the paths to `items`, sorted by key, including those beyond the end. */
 export async function readPaths<T>(
-  tree: Tree,
+  tree: TreeRoot,
   items: readonly T[],
   keyOf: (item: T) => Uint8Array,
 ): Promise<void> {
@@ -36,7 +39,7 @@ export async function readPaths<T>(
 }
 
 async function descend<T>(
-  tree: Tree,
+  tree: TreeRoot,
   items: readonly T[],
   keyOf: (item: T) => Uint8Array,
   dropBeyond: boolean,

@@ -5,8 +5,9 @@
 import { corrupt } from "../base/errors.ts";
 import { SALT_BYTES } from "./cut-rule.ts";
 import { decodeNode, differentLineage } from "./node.ts";
+import type { TreeContext } from "./tree-context.ts";
 import { compareNodeKeys, equalRange, HASH_BYTES, NodeSlot, type TreeNode } from "./tree-node.ts";
-import type { Hint, StoredNode, TreeContext } from "./types.ts";
+import type { Hint, StoredNode } from "./types.ts";
 
 /** The child `i` of an internal node. Errors: those of `NodeSource`, and `corrupt` when it does not fit there. */
 export function childNode(parent: TreeNode, i: number, context: TreeContext): TreeNode | Promise<TreeNode> {

@@ -1,5 +1,5 @@
 /** Range reads: entries in pages, forward or in reverse, with offset and limit. */
-import type { Tree } from "./tree.ts";
+import type { Cursor } from "./cursor.ts";
 import type { LeafEntry, PageRange } from "./types.ts";
 
 /** Entries per page, so that asynchronous iteration costs little per entry. */
@@ -7,7 +7,15 @@ const PAGE_ENTRIES = 256;
 /** Leaves asked for at a time when a long scan finds that they must be read. */
 const READ_AHEAD_NODES = 16;
 
-export async function* readPages(tree: Tree, range: PageRange): AsyncGenerator<readonly LeafEntry[]> {
+/** What it asks of a tree. */
+interface RankedTree {
+  readonly isEmpty: boolean;
+  count(): Promise<number>;
+  rank(key: Uint8Array): Promise<number>;
+  cursor(): Cursor;
+}
+
+export async function* readPages(tree: RankedTree, range: PageRange): AsyncGenerator<readonly LeafEntry[]> {
   const { gte, lt, reverse = false, offset = 0 } = range;
   let left = range.limit ?? Number.POSITIVE_INFINITY;
   if (tree.isEmpty || left <= 0) return;

@@ -8,6 +8,7 @@ import { Child, Chunker, newChild } from "./chunker.ts";
 import { Cursor } from "./cursor.ts";
 import { LevelEdits, mergeEdits, withoutDeletes } from "./level-edits.ts";
 import { childSlot, slotNode } from "./node-loading.ts";
+import type { TreeContext } from "./tree-context.ts";
 import {
   COUNT_BYTES,
   countsOffset,
@@ -17,7 +18,7 @@ import {
   type TreeNode,
   writeCount,
 } from "./tree-node.ts";
-import type { Hint, TreeContext } from "./types.ts";
+import type { Hint } from "./types.ts";
 
 export interface Root {
   readonly slot: NodeSlot;

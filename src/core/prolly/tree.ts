@@ -9,10 +9,11 @@ import { Cursor } from "./cursor.ts";
 import { findMany } from "./find-many.ts";
 import { childNode, slotNode } from "./node-loading.ts";
 import { readPages } from "./pages.ts";
+import type { TreeContext } from "./tree-context.ts";
 import { NodeSlot, type TreeNode } from "./tree-node.ts";
-import type { Hint, KeyRange, LeafEntry, PageRange, TreeContext, TreeRef } from "./types.ts";
+import type { Hint, KeyRange, LeafEntry, PageRange, TreeRef } from "./types.ts";
 
-export type { TreeContext } from "./types.ts";
+export type { TreeContext } from "./tree-context.ts";
 
 export class Tree {
   /** 64 zeros for the empty tree. */

@@ -1,6 +1,5 @@
 /** Shapes shared by the prolly tree's operations, the forge and the database. */
 import type { ObjectId } from "../base/ids.ts";
-import type { NodeCache } from "./node-cache.ts";
 
 /**
  * `hint` is the position at which an object was introduced, 0 when unknown. Hints are advice: they say where
@@ -77,15 +76,6 @@ export type MergeResolution = EntryState | undefined | "conflict";
 export interface KeyRange {
   readonly gte?: Uint8Array;
   readonly lt?: Uint8Array;
-}
-
-/** What every operation on a tree needs to know about where it lives. */
-export interface TreeContext {
-  /** 8 bytes, of the lineage. */
-  readonly salt: Uint8Array;
-  readonly nodes: NodeSource;
-  /** Bounds and shares decoded nodes. Without it a tree keeps every node that it has read. */
-  readonly cache?: NodeCache;
 }
 
 export interface PageRange extends KeyRange {

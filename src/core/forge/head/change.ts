@@ -5,16 +5,10 @@
 import { MicError } from "../../base/errors.ts";
 import type { Epoch } from "../../base/ids.ts";
 import { HEAD_BYTES_MAX } from "../../base/limits.ts";
-import type { RollupRef } from "../../codec/head.ts";
 import { PAGE_REF_BYTES } from "../../codec/page-ref.ts";
 import type { Put } from "../../store/object-store.ts";
 import type { Snapshot } from "../log/snapshot.ts";
-import { HEAD_PACKS_MAX, type PackLists } from "./manifest.ts";
-
-export interface HeadLists extends PackLists {
-  /** By first position; they do not overlap. */
-  readonly rollups: readonly RollupRef[];
-}
+import { HEAD_PACKS_MAX, type HeadLists } from "./manifest.ts";
 
 /** Lists for one head, with what must be stored for them. */
 export interface ChangedLists extends HeadLists {

@@ -6,7 +6,7 @@
 import { MicError } from "../../base/errors.ts";
 import { hashObject, verifyObject } from "../../base/hash.ts";
 import type { Epoch, ObjectId, Position, ProjectId } from "../../base/ids.ts";
-import type { Head } from "../../codec/head.ts";
+import type { Head, RollupRef } from "../../codec/head.ts";
 import { decodeManifestPage, encodeManifestPage, type ManifestPage } from "../../codec/manifest-page.ts";
 import type { ManifestPack } from "../../codec/pack-entry.ts";
 import type { PageRef } from "../../codec/page-ref.ts";
@@ -27,6 +27,11 @@ const CACHED_PAGES_MAX = 256;
 export interface PackLists {
   readonly pages: readonly PageRef[];
   readonly packs: readonly ManifestPack[];
+}
+
+export interface HeadLists extends PackLists {
+  /** By first position; they do not overlap. */
+  readonly rollups: readonly RollupRef[];
 }
 
 /** A head names a page that the store does not have. A newer head may not name it any more. */

@@ -7,7 +7,8 @@ import { POSITION_ZERO, type Position, type ProjectId } from "../../base/ids.ts"
 import { parseTreePath, pathToKey, type TreePath } from "../../base/path.ts";
 import type { LandingRecord } from "../../codec/landing-record.ts";
 import { decodeTreeEntry, type TreeEntry } from "../../codec/tree-entry.ts";
-import { diffIndexedLines, type Hunk } from "../../merge/diff.ts";
+import { diffIndexedLines } from "../../merge/diff.ts";
+import type { Hunk } from "../../merge/hunk.ts";
 import { indexLines, type Lines, linesBetween } from "../../merge/lines.ts";
 import { isBinary } from "../../merge/merge3.ts";
 import type { Tree } from "../../prolly/tree.ts";

@@ -9,7 +9,7 @@ import type { List } from "../../base/list.ts";
 import type { LandingRecord } from "../../codec/landing-record.ts";
 import type { Operation } from "../forge.ts";
 import { rolledUpTo } from "../rollup/segments.ts";
-import type { Snapshot } from "./snapshot.ts";
+import type { ProjectLog } from "./project-log.ts";
 import { TouchedPaths } from "./touched-paths.ts";
 
 /** Ids, paths and directories of one span. Two spans are kept. */
@@ -98,7 +98,7 @@ export class RecentLogKeeper {
   #covering: Promise<unknown> = Promise.resolve();
 
   /** The index up to this snapshot's head; undefined where the landings since `after` are few, or it does not fit. */
-  async upTo(snapshot: Snapshot, after: Position): Promise<RecentLog | undefined> {
+  async upTo(snapshot: ProjectLog, after: Position): Promise<RecentLog | undefined> {
     if (snapshot.head.position - after <= WALKED_MAX) return undefined;
     const covered = this.#covering.then(() => this.#cover(snapshot, after));
     this.#covering = covered.catch(() => undefined);
@@ -106,7 +106,7 @@ export class RecentLogKeeper {
   }
 
   /** False for a snapshot that ends before the index does: an older one, or a store that was put back in time. */
-  async #cover(snapshot: Snapshot, after: Position): Promise<boolean> {
+  async #cover(snapshot: ProjectLog, after: Position): Promise<boolean> {
     const head = snapshot.head.position;
     const last = this.#last;
     const end = Math.max(last?.position ?? 0, this.#log.high ?? 0);

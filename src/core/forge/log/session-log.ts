@@ -7,7 +7,7 @@ import type { LandingId, Position, SessionId } from "../../base/ids.ts";
 import type { ETag } from "../../store/object-store.ts";
 import { findInRollup } from "../rollup/lookup.ts";
 import { rolledUpTo, segmentsOf } from "../rollup/segments.ts";
-import type { Snapshot } from "./snapshot.ts";
+import type { ProjectLog } from "./project-log.ts";
 
 /** A long log is read in turns, between which others get theirs. */
 const RECORDS_PER_TURN = 1024;
@@ -32,7 +32,7 @@ export class SessionLog {
 
   /** The newest landing of `session` in (after, head], if any. */
   async find(
-    snapshot: Snapshot,
+    snapshot: ProjectLog,
     session: SessionId,
     after: Position,
     signal?: AbortSignal,
@@ -50,7 +50,7 @@ export class SessionLog {
     return await searchOlder(snapshot, session, after, this.#low ?? start, signal);
   }
 
-  async #cover(snapshot: Snapshot, after: Position, signal: AbortSignal | undefined): Promise<void> {
+  async #cover(snapshot: ProjectLog, after: Position, signal: AbortSignal | undefined): Promise<void> {
     const head = snapshot.head.position;
     this.#etag = undefined;
     const isFull = this.#landedAt.size > SESSIONS_MAX && (this.#low ?? 0) < rolledUpTo(snapshot);
@@ -77,13 +77,13 @@ export class SessionLog {
   }
 
   /** Whether what was read is this snapshot's log, or the beginning of it, or goes a little beyond it. */
-  async #isSameHistory(snapshot: Snapshot): Promise<boolean> {
+  async #isSameHistory(snapshot: ProjectLog): Promise<boolean> {
     const at = Math.min(snapshot.head.position, this.#high ?? 0) as Position;
     if (at <= (this.#low ?? 0)) return (this.#high ?? 0) === at;
     return (await snapshot.record(at)).landingId === this.#marks.get(at);
   }
 
-  async #read(snapshot: Snapshot, after: Position, upTo: Position, signal?: AbortSignal): Promise<void> {
+  async #read(snapshot: ProjectLog, after: Position, upTo: Position, signal?: AbortSignal): Promise<void> {
     if (after >= upTo) return;
     const options = signal === undefined ? {} : { signal };
     const marksAfter = snapshot.head.position - MARKS_MAX;
@@ -108,7 +108,7 @@ export class SessionLog {
 
 /** The newest landing of a session in (after, upTo]. */
 async function searchOlder(
-  snapshot: Snapshot,
+  snapshot: ProjectLog,
   session: SessionId,
   after: Position,
   upTo: Position,

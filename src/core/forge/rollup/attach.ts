@@ -8,6 +8,7 @@ import type { HeadChange } from "../head/change.ts";
 import { isNameable } from "../head/epochs.ts";
 import type { Snapshot } from "../log/snapshot.ts";
 import { digestOfRecords } from "./digest.ts";
+import { rollupsWithin } from "./segments.ts";
 
 /** What tells that a head has the log that a rollup was built from. */
 export interface RollupOrigin {
@@ -36,14 +37,6 @@ export function attachRollup(ref: RollupRef, origin: RollupOrigin, puts: readonl
       return { pages: head.pages, packs: head.packs, rollups, puts };
     },
   };
-}
-
-/** Those that have a position in the range. */
-export function rollupsWithin(
-  rollups: readonly RollupRef[],
-  range: { readonly first: Position; readonly last: Position },
-): RollupRef[] {
-  return rollups.filter(({ first, last }) => first <= range.last && last >= range.first);
 }
 
 function areSame(a: readonly RollupRef[], b: readonly RollupRef[]): boolean {

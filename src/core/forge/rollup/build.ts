@@ -12,11 +12,12 @@ import type { Put } from "../../store/object-store.ts";
 import type { ForgeContext } from "../context.ts";
 import type { HeadChange } from "../head/change.ts";
 import type { Snapshot } from "../log/snapshot.ts";
-import { attachRollup, rollupsWithin } from "./attach.ts";
+import { attachRollup } from "./attach.ts";
 import { IdsCursor, IdTableCursor, OperationsCursor, type ReadableRollup, TouchedCursor } from "./cursors.ts";
 import { digestOfDigests, digestOfRecords } from "./digest.ts";
 import { DamagedRollupError, readFront } from "./extents.ts";
 import { ROLLUP_FANOUT } from "./levels.ts";
+import { rollupsWithin } from "./segments.ts";
 import { type RollupSources, type WrittenRollup, writeRollup } from "./write.ts";
 
 export interface BuiltRollup {

@@ -1,11 +1,16 @@
 /** A stretch of the log as rollups stand for it, and what of it has to be read from records. */
 import type { Position } from "../../base/ids.ts";
-import type { Snapshot } from "../log/snapshot.ts";
-import { rollupsWithin } from "./attach.ts";
-import type { OpenRollup } from "./read.ts";
+import type { Head, RollupRef } from "../../codec/head.ts";
+import type { OpenRollup, RollupReader } from "./read.ts";
 
 /** Fronts that are read at once. */
 const OPEN_TOGETHER = 16;
+
+/** A log with the rollups that stand for parts of it. */
+export interface RolledUpLog {
+  readonly head: Pick<Head, "rollups">;
+  readonly rollups: RollupReader;
+}
 
 /** Landings (after, upTo]. `rollup`: stands for them, and perhaps for others. */
 export interface LogSegment {
@@ -16,15 +21,15 @@ export interface LogSegment {
 
 /** Newest first, without gaps. Errors: `unreachable`. */
 export async function segmentsOf(
-  snapshot: Snapshot,
+  log: RolledUpLog,
   after: Position,
   upTo: Position,
 ): Promise<readonly LogSegment[]> {
   if (after >= upTo) return [];
-  const refs = rollupsWithin(snapshot.head.rollups, { first: (after + 1) as Position, last: upTo });
+  const refs = rollupsWithin(log.head.rollups, { first: (after + 1) as Position, last: upTo });
   const opened: (OpenRollup | undefined)[] = [];
   for (let from = 0; from < refs.length; from += OPEN_TOGETHER) {
-    const together = refs.slice(from, from + OPEN_TOGETHER).map((ref) => snapshot.rollups.open(ref));
+    const together = refs.slice(from, from + OPEN_TOGETHER).map((ref) => log.rollups.open(ref));
     opened.push(...(await Promise.all(together)));
   }
   const segments: LogSegment[] = [];
@@ -50,8 +55,16 @@ export async function segmentsOf(
 }
 
 /** Up to where rollups stand for the log of a head without a gap. */
-export function rolledUpTo(snapshot: Snapshot): Position {
+export function rolledUpTo(log: RolledUpLog): Position {
   let upTo = 0;
-  for (const { first, last } of snapshot.head.rollups) if (first === upTo + 1) upTo = last;
+  for (const { first, last } of log.head.rollups) if (first === upTo + 1) upTo = last;
   return upTo as Position;
+}
+
+/** Those that have a position in the range. */
+export function rollupsWithin(
+  rollups: readonly RollupRef[],
+  range: { readonly first: Position; readonly last: Position },
+): RollupRef[] {
+  return rollups.filter(({ first, last }) => first <= range.last && last >= range.first);
 }
