@@ -7,7 +7,7 @@ import type { Position } from "../../../src/core/base/ids.ts";
 import { systemClock } from "../../../src/core/base/system.ts";
 import { buildRollup } from "../../../src/core/forge/rollup/build.ts";
 import { openLocalStore } from "../../../src/core/store/local-store.ts";
-import { openProject } from "./conflicts.ts";
+import { openProject } from "./synthetic-log.ts";
 
 const [directory, level, first] = process.argv.slice(2);
 await using store = await openLocalStore(directory!, { clock: systemClock, create: false });

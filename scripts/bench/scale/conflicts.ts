@@ -1,55 +1,21 @@
-/**
- * What it costs to find out, exactly, which of 100 paths others changed since a base far back: 10 were, 90 were not,
- * in directories where much else was.
- */
-import type { ObjectId, Position } from "../../../src/core/base/ids.ts";
-import { comparePaths } from "../../../src/core/base/path.ts";
-import { systemClock, systemRandom } from "../../../src/core/base/system.ts";
+/** Logs of each length with their rollups, in which conflicts are looked for from the beginning. */
+import type { Position } from "../../../src/core/base/ids.ts";
+import { systemClock } from "../../../src/core/base/system.ts";
 import type { RollupRef } from "../../../src/core/codec/head.ts";
 import { rollupSpan } from "../../../src/core/codec/rollup.ts";
-import type { Operation } from "../../../src/core/forge/forge.ts";
-import { findConflicts } from "../../../src/core/forge/landing/conflicts.ts";
-import { ProjectStore } from "../../../src/core/forge/project-store.ts";
 import { buildRollup } from "../../../src/core/forge/rollup/build.ts";
 import { dueRollups } from "../../../src/core/forge/rollup/levels.ts";
 import { rollupKey } from "../../../src/core/objects/keys.ts";
-import { CountingStore } from "../../../src/core/store/counting-store.ts";
 import { openLocalStore } from "../../../src/core/store/local-store.ts";
 import type { ObjectStore } from "../../../src/core/store/object-store.ts";
-import { generator, percentiles, scratch } from "../harness.ts";
+import { scratch } from "../harness.ts";
+import { type ConflictCosts, measureChecks } from "./conflict-checks.ts";
 import { writeGenerated } from "./generated-rollup.ts";
-import {
-  FILES,
-  headAt,
-  landingAt,
-  PROJECT,
-  putHead,
-  quietPath,
-  SyntheticLog,
-  touchedPath,
-} from "./synthetic-log.ts";
+import { headAt, openProject, PROJECT, putHead, SyntheticLog } from "./synthetic-log.ts";
 
-const PATHS = 100;
-const CHANGED = 10;
-const COLD_READERS = 10;
-const WARM_CHECKS = 200;
 /** From here on a log has no records, and its rollups are written from the generator up to this level. */
 const GENERATED_FROM = 3_000_000;
 const GENERATED_LEVEL = 4;
-const CACHE_BYTES = 64 << 20;
-
-export interface ConflictCosts {
-  readonly landings: number;
-  /** Rollups in the head, and landings after them. */
-  readonly rollups: number;
-  readonly tail: number;
-  /** Requests and bytes of a process that has nothing, head included. */
-  readonly coldRequests: number;
-  readonly coldBytes: number;
-  /** Of a process that has asked before: the same paths again, and paths that are new to it, in milliseconds. */
-  readonly warm: { readonly p50: number; readonly p99: number };
-  readonly otherPaths: { readonly p50: number; readonly p99: number; readonly requests: number };
-}
 
 export interface BuildCosts {
   readonly level: number;
@@ -61,76 +27,6 @@ export interface BuildCosts {
   readonly partBytes: number;
   /** Index pages of its table of touched paths. */
   readonly pages: number;
-}
-
-export function openProject(store: ObjectStore): ProjectStore {
-  const ports = { clock: systemClock, random: systemRandom };
-  return new ProjectStore({ store, project: PROJECT, ...ports, cacheBytes: CACHE_BYTES, trustWriters: true });
-}
-
-interface Question {
-  readonly operations: readonly Operation[];
-  readonly expected: readonly string[];
-}
-
-/** Paths of which others changed some in (0, landings]. */
-function question(landings: number, seed: number): Question {
-  const random = generator(seed);
-  const changed = new Set<string>();
-  while (changed.size < CHANGED) {
-    const { files } = landingAt(1 + Math.floor(random() * landings));
-    changed.add(touchedPath(files[0]!));
-  }
-  const paths = new Set(changed);
-  while (paths.size < PATHS) paths.add(quietPath(Math.floor(random() * FILES)));
-  const entry = { kind: "file", size: 5, id: "5".repeat(64) as ObjectId } as const;
-  const operations = [...paths].sort(comparePaths).map((path): Operation => {
-    return { kind: "put", path: path as ReturnType<typeof touchedPath>, entry, hint: 0 };
-  });
-  return { operations, expected: [...changed].sort(comparePaths) };
-}
-
-async function check(project: ProjectStore, { operations, expected }: Question): Promise<number> {
-  const snapshot = await project.snapshot();
-  const began = performance.now();
-  const found = await findConflicts(snapshot, operations, 0 as Position);
-  const took = performance.now() - began;
-  if (found.join() !== expected.join())
-    throw new Error(`found ${found.length} conflicts: ${found.slice(0, 3)}`);
-  if (snapshot.rollups.fallbacks > 0) throw new Error("a rollup was passed over");
-  return took;
-}
-
-async function measure(directory: string, landings: number): Promise<ConflictCosts> {
-  await using inner = await openLocalStore(directory, { clock: systemClock, create: false });
-  const store = new CountingStore(inner);
-  let requests = 0;
-  let bytes = 0;
-  for (let reader = 0; reader < COLD_READERS; reader++) {
-    store.reset();
-    await check(openProject(store), question(landings, reader));
-    requests = Math.max(requests, store.reads);
-    bytes = Math.max(bytes, store.counts.bytesRead);
-  }
-  const project = openProject(store);
-  const same = question(landings, 1);
-  await check(project, same);
-  const warm: number[] = [];
-  for (let i = 0; i < WARM_CHECKS; i++) warm.push(await check(project, same));
-  store.reset();
-  const other: number[] = [];
-  for (let i = 0; i < WARM_CHECKS; i++) other.push(await check(project, question(landings, 1000 + i)));
-  const { gets } = store.counts;
-  const { head } = await project.snapshot();
-  return {
-    landings,
-    rollups: head.rollups.length,
-    tail: head.position - (head.rollups.at(-1)?.last ?? 0),
-    coldRequests: requests,
-    coldBytes: bytes,
-    warm: percentiles(warm),
-    otherPaths: { ...percentiles(other), requests: gets / WARM_CHECKS },
-  };
 }
 
 /** Attaches all that is due; a rollup of `alone` or more positions is built by a process of its own. */
@@ -194,7 +90,7 @@ export async function measureConflicts(landings: number, report: ConflictReport)
     await log.writeHead([]);
   }
   await rollUp(directory.path, landings, report);
-  report.onCosts(await measure(directory.path, landings - 1));
+  report.onCosts(measureChecks(directory.path, landings - 1));
   {
     await using store = await open();
     const { head } = await openProject(store).snapshot();
@@ -202,7 +98,7 @@ export async function measureConflicts(landings: number, report: ConflictReport)
     await putHead(store, headAt(landings, head.rollups, grown));
   }
   await rollUp(directory.path, landings, report);
-  report.onCosts(await measure(directory.path, landings));
+  report.onCosts(measureChecks(directory.path, landings));
 }
 
 async function measureGenerated(directory: string, landings: number, report: ConflictReport): Promise<void> {
@@ -227,7 +123,7 @@ async function measureGenerated(directory: string, landings: number, report: Con
   }
   const large = span * 10;
   await rollUp(directory, large, report);
-  report.onCosts(await measure(directory, landings - 1));
+  report.onCosts(measureChecks(directory, landings - 1));
   {
     await using store = await openLocalStore(directory, { clock: systemClock, create: true });
     const { head } = await openProject(store).snapshot();
@@ -235,5 +131,5 @@ async function measureGenerated(directory: string, landings: number, report: Con
     await putHead(store, headAt(landings, [...kept, refs.at(-1)!], { pages: [], packs: [] }));
   }
   await rollUp(directory, large, report);
-  report.onCosts(await measure(directory, landings));
+  report.onCosts(measureChecks(directory, landings));
 }

@@ -1,5 +1,6 @@
 /** The written model of docs/scale.md: what is measured at smaller sizes, taken to larger ones. */
-import type { BuildCosts, ConflictCosts } from "./conflicts.ts";
+import type { ConflictCosts } from "./conflict-checks.ts";
+import type { BuildCosts } from "./conflicts.ts";
 import type { EditCosts } from "./tree.ts";
 
 const KIB = 1024;
@@ -24,8 +25,11 @@ export interface MeasuredLog {
   readonly built: BuildCosts;
 }
 
-/** `known`: a log a tenth as long. */
-export function predictLog(known: MeasuredLog, large: MeasuredLog): Prediction[] {
+/** `shorter`: logs each ten times as long as the one before, the last a tenth as long as `large`. */
+export function predictLog(shorter: readonly MeasuredLog[], large: MeasuredLog): Prediction[] {
+  const known = shorter.at(-1)!;
+  // Each path is searched for by halves, in the pages of the index and among the blocks of one.
+  const warm = shorter.map(({ costs }) => [Math.log10(costs.landings), costs.warm.p50] as const);
   const bytesOf = ({ front, partBytes }: BuildCosts): number => front + partBytes;
   const pages = Math.min(PATHS, 10 * known.built.pages);
   const coldBytes = 10 * known.built.front + pages * PAGE_BYTES + HITS * BLOCK_BYTES;
@@ -52,7 +56,7 @@ export function predictLog(known: MeasuredLog, large: MeasuredLog): Prediction[]
     {
       what: "warm conflict check",
       unit: "ms",
-      predicted: known.costs.warm.p50,
+      predicted: line(warm, Math.log10(large.costs.landings)),
       measured: large.costs.warm.p50,
     },
   ];

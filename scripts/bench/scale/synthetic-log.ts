@@ -14,6 +14,7 @@ import {
   type SessionId,
 } from "../../../src/core/base/ids.ts";
 import { comparePaths, parseTreePath, pathToKey, type TreePath } from "../../../src/core/base/path.ts";
+import { systemClock, systemRandom } from "../../../src/core/base/system.ts";
 import { encodeHead, type Head, type RollupRef } from "../../../src/core/codec/head.ts";
 import { encodeLandingRecord, type LandingRecord } from "../../../src/core/codec/landing-record.ts";
 import { encodeOperations } from "../../../src/core/codec/operations.ts";
@@ -22,6 +23,7 @@ import type { ManifestPack } from "../../../src/core/codec/pack-entry.ts";
 import { encodeTreeEntry, type TreeEntry } from "../../../src/core/codec/tree-entry.ts";
 import { appendPacks, type PackLists, PageCache } from "../../../src/core/forge/head/manifest.ts";
 import { RING_SIZE } from "../../../src/core/forge/landing/batch.ts";
+import { ProjectStore } from "../../../src/core/forge/project-store.ts";
 import { FrameBuilder } from "../../../src/core/objects/frame-builder.ts";
 import { headKey, packKey } from "../../../src/core/objects/keys.ts";
 import type { ObjectStore } from "../../../src/core/store/object-store.ts";
@@ -35,6 +37,7 @@ const FILES_PER_DIRECTORY = 100;
 const TOUCHED_MAX = 5;
 const RECORDS_PER_PACK = 100;
 const PACKS_PER_COMMIT = 50;
+const CACHE_BYTES = 64 << 20;
 
 export function touchedPath(file: number): TreePath {
   return parseTreePath(`${directoryOf(file)}/source-${file % FILES_PER_DIRECTORY}.ts`);
@@ -202,4 +205,10 @@ export async function putHead(store: ObjectStore, head: Head): Promise<void> {
   const key = headKey(PROJECT);
   const stored = await store.get(key);
   await store.commit([], { key, expected: stored?.etag ?? null, bytes: encodeHead(head) });
+}
+
+/** As a server opens it, with a cache of its own. */
+export function openProject(store: ObjectStore): ProjectStore {
+  const ports = { clock: systemClock, random: systemRandom };
+  return new ProjectStore({ store, project: PROJECT, ...ports, cacheBytes: CACHE_BYTES, trustWriters: true });
 }
