@@ -3,6 +3,7 @@
  * `cache.max-bytes` (0: none), and a CDN where STORAGE_CDN_BASE_URL names one.
  */
 import path from "node:path";
+import { absoluteOf, homeOf } from "../core/base/home.ts";
 import { systemClock, systemRandom } from "../core/base/system.ts";
 import { cacheScopeOfKey } from "../core/objects/keys.ts";
 import { type CachedStore, type CacheOptions, openCachedStore } from "../core/store/cache/cached-store.ts";
@@ -19,15 +20,16 @@ export function cacheBucket(invocation: Invocation, store: ObjectStore, identity
   const { world, config, output } = invocation;
   const bytesMax = parseCount(config["cache.max-bytes"], "cache.max-bytes") ?? BYTES_MAX_DEFAULT;
   const cdn = readCdn(world.env);
+  const directory = cacheDirectory(world);
   return openCachedStore(store, {
     scopeOf: cacheScopeOfKey,
     identity,
     clock: systemClock,
-    ...(bytesMax === 0
+    ...(bytesMax === 0 || directory === undefined
       ? {}
       : {
           disk: {
-            directory: cacheDirectory(world),
+            directory,
             bytesMax,
             clock: systemClock,
             random: systemRandom,
@@ -38,21 +40,25 @@ export function cacheBucket(invocation: Invocation, store: ObjectStore, identity
   });
 }
 
-/** `$MIC_HOME/cache`, else where the platform keeps what can be made again. */
+/** `$MIC_HOME/cache`, else where the platform keeps what can be made again. Undefined where no home is known. */
 export function cacheDirectory({
   env,
   platform,
   cwd,
-}: Pick<CommandLineWorld, "env" | "platform" | "cwd">): string {
+}: Pick<CommandLineWorld, "env" | "platform" | "cwd">): string | undefined {
   const own = env["MIC_HOME"];
   if (own !== undefined && own !== "") return path.resolve(cwd(), own, "cache");
-  const home = env["HOME"] ?? env["USERPROFILE"] ?? "";
+  const home = homeOf(env);
+  const below = (...parts: string[]) => (home === undefined ? undefined : path.join(home, ...parts));
   if (platform === "win32") {
-    return path.join(env["LOCALAPPDATA"] ?? path.join(home, "AppData", "Local"), "mic", "cache");
+    const local = absoluteOf(env, "LOCALAPPDATA") ?? below("AppData", "Local");
+    return local === undefined ? undefined : path.join(local, "mic", "cache");
   }
-  if (platform === "darwin") return path.join(home, "Library", "Caches", "mic");
-  const xdg = env["XDG_CACHE_HOME"];
-  return path.join(xdg !== undefined && path.isAbsolute(xdg) ? xdg : path.join(home, ".cache"), "mic");
+  const caches =
+    platform === "darwin"
+      ? below("Library", "Caches")
+      : (absoluteOf(env, "XDG_CACHE_HOME") ?? below(".cache"));
+  return caches === undefined ? undefined : path.join(caches, "mic");
 }
 
 function readCdn(env: CommandLineWorld["env"]): CacheOptions["cdn"] {

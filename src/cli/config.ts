@@ -16,6 +16,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { MicError } from "../core/base/errors.ts";
+import { absoluteOf, homeOf } from "../core/base/home.ts";
 import { usageError } from "./errors.ts";
 import { replaceFile } from "./replace-file.ts";
 import type { CommandLineWorld } from "./world.ts";
@@ -38,22 +39,37 @@ const FAMILIES = /^(?:server|alias)\.[A-Za-z0-9][A-Za-z0-9_-]*$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they may not be stored
 const CONTROL = /[\u0000-\u001f\u007f]/;
 
-/** Where `mic` keeps what belongs to a person rather than to a workspace. */
-export function homeDirectory(world: Pick<CommandLineWorld, "cwd" | "env" | "platform">): string {
-  const { env } = world;
-  const own = env["MIC_HOME"];
+type World = Pick<CommandLineWorld, "cwd" | "env" | "platform">;
+
+/**
+ * Where `mic` keeps what belongs to a person rather than to a workspace. Undefined where no home is known: then
+ * nothing is read and nothing is kept.
+ */
+export function homeDirectory(world: World): string | undefined {
+  const own = world.env["MIC_HOME"];
   if (own !== undefined && own !== "") return path.resolve(world.cwd(), own);
-  const home = env["HOME"] ?? env["USERPROFILE"] ?? "";
-  if (world.platform === "win32") {
-    return path.join(env["APPDATA"] ?? path.join(home, "AppData", "Roaming"), "mic");
-  }
-  if (world.platform === "darwin") return path.join(home, "Library", "Application Support", "mic");
-  const xdg = env["XDG_CONFIG_HOME"];
-  return path.join(xdg !== undefined && path.isAbsolute(xdg) ? xdg : path.join(home, ".config"), "mic");
+  const directory = platformDirectory(world);
+  return directory === undefined ? undefined : path.join(directory, "mic");
 }
 
-export function configPath(world: CommandLineWorld): string {
-  return path.join(homeDirectory(world), "config.json");
+function platformDirectory({ env, platform }: World): string | undefined {
+  const home = homeOf(env);
+  const below = (...parts: string[]) => (home === undefined ? undefined : path.join(home, ...parts));
+  if (platform === "win32") return absoluteOf(env, "APPDATA") ?? below("AppData", "Roaming");
+  if (platform === "darwin") return below("Library", "Application Support");
+  return absoluteOf(env, "XDG_CONFIG_HOME") ?? below(".config");
+}
+
+/** For what is to be kept. Errors: `usage` where no home is known. */
+export function requireHomeDirectory(world: World): string {
+  const directory = homeDirectory(world);
+  if (directory !== undefined) return directory;
+  throw usageError("no home directory is known to keep this in", "export MIC_HOME=/a/directory, or HOME");
+}
+
+/** Errors: `usage` where no home is known. */
+export function configPath(world: World): string {
+  return path.join(requireHomeDirectory(world), "config.json");
 }
 
 /** Empty when there is no file. Errors: `usage` when it is not what `mic config set` writes. */

@@ -14,7 +14,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
 import { MicError } from "../core/base/errors.ts";
-import { homeDirectory } from "./config.ts";
+import { homeDirectory, requireHomeDirectory } from "./config.ts";
 import { usageError } from "./errors.ts";
 import { replaceFile } from "./replace-file.ts";
 import { parseServerUrl } from "./server-url.ts";
@@ -41,8 +41,14 @@ const TOKEN = /^[\x21-\x7e]+$/;
 
 type World = Pick<CommandLineWorld, "cwd" | "env" | "platform">;
 
+/** Errors: `usage` where no home is known. */
 export function credentialsDirectory(world: World): string {
-  return path.join(homeDirectory(world), "credentials");
+  return path.join(requireHomeDirectory(world), "credentials");
+}
+
+/** Nobody can have signed in where nothing can be kept. */
+function hasDirectory(world: World): boolean {
+  return homeDirectory(world) !== undefined;
 }
 
 /** Errors: `usage` for what cannot be sent in a header. */
@@ -60,6 +66,7 @@ function isToken(text: unknown): text is string {
 
 /** Undefined when nobody signed in to that server. Errors: `usage` for a damaged file. */
 export function readCredential(world: World, origin: string): Credential | undefined {
+  if (!hasDirectory(world)) return undefined;
   const stored = readFile(fileOf(world, origin));
   return stored?.origin === origin ? stored : undefined;
 }
@@ -76,6 +83,7 @@ export function makeCredentialsDirectory(world: World): void {
 
 /** False when there was none. */
 export function removeCredential(world: World, origin: string): boolean {
+  if (!hasDirectory(world)) return false;
   const file = fileOf(world, origin);
   if (readFile(file)?.origin !== origin) return false;
   rmSync(file, { force: true });
@@ -89,6 +97,7 @@ export function credentialLockPath(world: World, origin: string): string {
 
 /** Origins with a stored token, sorted. */
 export function listCredentials(world: World): readonly string[] {
+  if (!hasDirectory(world)) return [];
   const directory = credentialsDirectory(world);
   let names: string[];
   try {

@@ -12,7 +12,7 @@ import type { Workspace } from "../core/workspace/workspace.ts";
 import type { AccountClient } from "./account/account-client.ts";
 import { type AddressContext, type ProjectAddress, resolveForge, resolveProject } from "./address.ts";
 import { isBucketAddress } from "./bucket-address.ts";
-import { type ConfigValues, configPath, loadConfig } from "./config.ts";
+import { type ConfigValues, configPath, homeDirectory, loadConfig } from "./config.ts";
 import { listCredentials, readCredential } from "./credentials.ts";
 import { usageError } from "./errors.ts";
 import { accountAuthor, checkAgent, resolveAuthor } from "./identity.ts";
@@ -66,7 +66,7 @@ export class Invocation implements AsyncDisposable {
   }
 
   static loadConfig(world: CommandLineWorld): ConfigValues {
-    return loadConfig(configPath(world));
+    return homeDirectory(world) === undefined ? {} : loadConfig(configPath(world));
   }
 
   get config(): ConfigValues {

@@ -72,14 +72,17 @@ export async function probeOnce(invocation: Invocation, address: string, store: 
   const { world, signal, output } = invocation;
   const where = await whereIs(invocation, address);
   const name = createHash("sha256").update(where).digest("hex").slice(0, 32);
-  const file = path.join(homeDirectory(world), "probed", name);
-  const passedMs = statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? Number.NEGATIVE_INFINITY;
-  const age = systemClock.nowMs() - passedMs;
-  if (age >= 0 && age < REMEMBERED_MS) return;
+  const home = homeDirectory(world);
+  const file = home === undefined ? undefined : path.join(home, "probed", name);
+  if (file !== undefined) {
+    const passedMs = statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? Number.NEGATIVE_INFINITY;
+    const age = systemClock.nowMs() - passedMs;
+    if (age >= 0 && age < REMEMBERED_MS) return;
+  }
   output.progress.update({ task: "probing the store", done: 0, total: 0, unit: "objects" });
   const { probeBucket } = await import("../core/store/s3/probe.ts");
   await probeBucket(store, { clock: systemClock, random: systemRandom, signal });
-  replaceFile(file, `${where}\n`);
+  if (file !== undefined) replaceFile(file, `${where}\n`);
 }
 
 /** Endpoint and bucket, in a text. */

@@ -2,6 +2,7 @@
 import { isIP } from "node:net";
 import path from "node:path";
 import { MicError } from "../core/base/errors.ts";
+import { absoluteOf, homeOf } from "../core/base/home.ts";
 import { readS3Settings, type S3Settings } from "../core/store/s3/environment.ts";
 import { type ReplicaFlags, type ReplicaOptions, readReplicaOptions } from "./auth/replica/replica-target.ts";
 import { type NetworkFlags, type NetworkSettings, readNetworkSettings } from "./network/network-options.ts";
@@ -278,18 +279,14 @@ export function chooseDataDirectory(flags: Pick<ServeFlags, "data">, world: Serv
 /** Where a user's programs keep their data. */
 function platformDirectory(world: ServeWorld): string {
   const { env, platform } = world;
-  const home = env["HOME"] ?? env["USERPROFILE"];
-  if (home === undefined || home === "") {
+  const home = homeOf(env);
+  if (home === undefined) {
     throw usage("no home directory is known to keep the data in", "mic serve --data /srv/mic");
   }
   if (platform === "win32")
-    return path.join(env["LOCALAPPDATA"] ?? path.join(home, "AppData/Local"), "mic", "forge");
+    return path.join(absoluteOf(env, "LOCALAPPDATA") ?? path.join(home, "AppData/Local"), "mic", "forge");
   if (platform === "darwin") return path.join(home, "Library", "Application Support", "mic", "forge");
-  const xdg = env["XDG_DATA_HOME"];
-  return path.join(
-    xdg !== undefined && path.isAbsolute(xdg) ? xdg : path.join(home, ".local", "share"),
-    "mic",
-  );
+  return path.join(absoluteOf(env, "XDG_DATA_HOME") ?? path.join(home, ".local", "share"), "mic");
 }
 
 /** `HOST:PORT`, `[IPv6]:PORT`, `:PORT` (loopback) or `PORT` alone. */

@@ -2,8 +2,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { configPath, loadConfig, storeConfigValue } from "../../src/cli/config.ts";
+import { cacheDirectory } from "../../src/cli/bucket-cache.ts";
+import { configPath, homeDirectory, loadConfig, storeConfigValue } from "../../src/cli/config.ts";
+import { listCredentials, readCredential, storeCredential } from "../../src/cli/credentials.ts";
 import { checkAgent, resolveAuthor } from "../../src/cli/identity.ts";
+import { Invocation } from "../../src/cli/invocation.ts";
 import type { CommandLineWorld } from "../../src/cli/world.ts";
 
 const dir = mkdtempSync(path.join(tmpdir(), "mic-config-"));
@@ -34,6 +37,29 @@ describe("configPath()", () => {
   ] as const)("on %s with %j is %s", (platform, env, expected) => {
     expect(configPath(world(platform, env))).toBe(expected);
   });
+
+  it.each([
+    ["linux", {}],
+    ["linux", { HOME: "" }],
+    ["linux", { HOME: "h", XDG_CONFIG_HOME: "x", XDG_CACHE_HOME: "c" }],
+    ["darwin", { HOME: "h" }],
+    ["win32", { USERPROFILE: "h", APPDATA: "a", LOCALAPPDATA: "l" }],
+  ] as const)(
+    "on %s with %j there is none: what lies in the current directory is a stranger's",
+    (platform, env) => {
+      const homeless = world(platform, env);
+      expect(homeDirectory(homeless)).toBeUndefined();
+      expect(cacheDirectory(homeless)).toBeUndefined();
+      expect(Invocation.loadConfig(homeless)).toEqual({});
+      expect(readCredential(homeless, "https://forge.example")).toBeUndefined();
+      expect(listCredentials(homeless)).toEqual([]);
+      const refused = expect.objectContaining({ code: "usage", hint: expect.stringContaining("MIC_HOME") });
+      expect(() => configPath(homeless)).toThrow(refused);
+      expect(() => storeCredential(homeless, { origin: "https://forge.example", token: "t" })).toThrow(
+        refused,
+      );
+    },
+  );
 });
 
 describe("storeConfigValue()", () => {

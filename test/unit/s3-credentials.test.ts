@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -272,6 +272,28 @@ describe("profiles", () => {
       code: "unauthenticated",
       message: expect.stringContaining(word),
     });
+  });
+
+  test.each([
+    ["no home", undefined],
+    ["an empty home", ""],
+    ["a home below where the process stands", path.relative(process.cwd(), home)],
+  ])("with %s, no file is read that merely lies in the current directory", async (_, HOME) => {
+    const started = path.join(home, "started");
+    file(".aws/config", `[default]\nregion = stranger\ncredential_process = /usr/bin/touch ${started}\n`);
+    try {
+      await expect(load({ HOME })).rejects.toMatchObject({
+        message: expect.stringMatching(
+          /in ~\/\.aws\/credentials \(HOME is not set\) and ~\/\.aws\/config \(/,
+        ),
+      });
+      expect(existsSync(started)).toBe(false);
+      expect(profileRegion({ ...base, HOME })).toBeUndefined();
+      const named = { ...base, HOME, AWS_CONFIG_FILE: path.join(home, ".aws/config") };
+      expect(profileRegion(named)).toBe("stranger");
+    } finally {
+      rmSync(path.join(home, ".aws/config"));
+    }
   });
 
   test("starts the program of credential_process, without a shell", async () => {

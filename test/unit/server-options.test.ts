@@ -13,6 +13,7 @@ describe("readServeOptions()", () => {
     expect(read({}, {}, true).dataDirectory).toBe("/var/lib/mic");
     expect(read().dataDirectory).toBe("/home/ada/.local/share/mic");
     expect(read({}, { XDG_DATA_HOME: "/data" }).dataDirectory).toBe("/data/mic");
+    expect(() => read({}, { HOME: "ada" })).toThrow(failing("usage", "no home directory"));
   });
 
   test("stores in the bucket that flags or variables name", () => {

@@ -1,7 +1,7 @@
 /** `mic config get|set|unset|list`. */
 import { MicError } from "../../core/base/errors.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
-import { checkKey, configPath, storeConfigValue } from "../config.ts";
+import { checkKey, configPath, homeDirectory, storeConfigValue } from "../config.ts";
 import type { Invocation } from "../invocation.ts";
 import { escapeLine, padEnd } from "../text.ts";
 
@@ -63,12 +63,15 @@ async function unset(invocation: Invocation, key: string): Promise<void> {
 
 async function list(invocation: Invocation): Promise<void> {
   const { config, output } = invocation;
-  const file = configPath(invocation.world);
+  const { world } = invocation;
+  const file = homeDirectory(world) === undefined ? null : configPath(world);
   const width = Math.max(0, ...Object.keys(config).map((key) => key.length));
   output.answer({ file, values: config }, () =>
     Object.entries(config)
       .map(([key, value]) => `${padEnd(key, width)}  ${escapeLine(value)}`)
       .join("\n"),
   );
-  if (Object.keys(config).length === 0) output.note(`nothing is set in ${escapeLine(file)}`);
+  if (Object.keys(config).length === 0) {
+    output.note(file === null ? "no home directory is known" : `nothing is set in ${escapeLine(file)}`);
+  }
 }

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { Option } from "commander";
 import { type ErrorCode, MicError } from "../../core/base/errors.ts";
+import { absoluteOf } from "../../core/base/home.ts";
 import { systemClock, systemRandom } from "../../core/base/system.ts";
 import { findWorkspaceRoot, metaPath } from "../../core/workspace/layout.ts";
 import { askWatcher } from "../../core/workspace/watch/client.ts";
@@ -79,7 +80,7 @@ async function watchHere(invocation: Invocation, root: string, isLogged: boolean
     ...options,
     userId: process.getuid?.(),
     platform: world.platform,
-    runtimeDirectory: world.env["XDG_RUNTIME_DIR"] ?? tmpdir(),
+    runtimeDirectory: absoluteOf(world.env, "XDG_RUNTIME_DIR") ?? tmpdir(),
     random: systemRandom,
     answer: (request) => service.answer(request),
   });

@@ -1,6 +1,7 @@
 /** `~/.aws/config` and `~/.aws/credentials`, as one set of profiles. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { homeOf } from "../../../base/home.ts";
 import type { Environment } from "../environment.ts";
 import { type IniSections, parseIni } from "./ini.ts";
 import { brokenSource } from "./source.ts";
@@ -16,15 +17,20 @@ export interface SharedFiles {
 
 const FILE_BYTES_MAX = 4 << 20;
 
-/** A missing file is an empty one. Errors: `unauthenticated` for one that cannot be read. */
+/**
+ * A missing file is an empty one, and so are both where no home is known: a profile may name a program to run, so the
+ * files are the user's or none. Errors: `unauthenticated` for one that cannot be read.
+ */
 export function readSharedFiles(env: Environment): SharedFiles {
-  const home = env["HOME"] ?? env["USERPROFILE"] ?? "";
-  const credentialsFile = env["AWS_SHARED_CREDENTIALS_FILE"] || join(home, ".aws", "credentials");
-  const configFile = env["AWS_CONFIG_FILE"] || join(home, ".aws", "config");
+  const home = homeOf(env);
+  const ofHome = (name: string) => (home === undefined ? undefined : join(home, ".aws", name));
+  const credentialsFile = env["AWS_SHARED_CREDENTIALS_FILE"] || ofHome("credentials");
+  const configFile = env["AWS_CONFIG_FILE"] || ofHome("config");
   const credentials = readIni(credentialsFile);
   const config = readIni(configFile);
+  const shown = (file: string | undefined, name: string) => file ?? `~/.aws/${name} (HOME is not set)`;
   return {
-    description: `${credentialsFile} and ${configFile}`,
+    description: `${shown(credentialsFile, "credentials")} and ${shown(configFile, "config")}`,
     profile(name) {
       const fromConfig = config.get(`profile ${name}`) ?? (name === "default" ? config.get(name) : undefined);
       const fromCredentials = credentials.get(name);
@@ -39,7 +45,8 @@ export function profileName(env: Environment): string {
   return env["AWS_PROFILE"] || env["AWS_DEFAULT_PROFILE"] || "default";
 }
 
-function readIni(file: string): IniSections {
+function readIni(file: string | undefined): IniSections {
+  if (file === undefined) return new Map();
   try {
     const bytes = readFileSync(file);
     if (bytes.length > FILE_BYTES_MAX)
