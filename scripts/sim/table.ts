@@ -23,8 +23,8 @@ const OTHERS: Readonly<Record<FaultOperation, string>> = {
     "A swap is one request whose length and digest the store checks: it cannot be torn. A full store refuses it as " +
     "one that fails does (swap-500).",
   delete:
-    "A delete cannot be torn: it carries names, and each of them is gone or is not (delete-late, " +
-    "delete-answer-lost). A second one does nothing.",
+    "A delete carries names, each of which is gone or is not (delete-partial: some of several). A second one does " +
+    "nothing.",
   clock: "The store's time comes with any answer: it can be wrong, or not come.",
 };
 

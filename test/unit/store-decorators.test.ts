@@ -284,6 +284,22 @@ describe("FaultStore", () => {
     }
   });
 
+  test("a delete of several keys may delete some of them and say that it failed", async () => {
+    const keys = ["a", "b", "c", "d"];
+    const counts = new Set<number>();
+    for (let seed = 1; seed <= 20; seed++) {
+      const { inner, store, world } = worldWith("delete-partial", { random: new SeededRandom(seed) });
+      for (const key of keys) await inner.put(key, utf8("x"));
+      await expect(store.delete(keys)).rejects.toMatchObject({ code: "unreachable" });
+      counts.add((await listAll(inner, "")).length);
+      expect(world.counts.get("delete-partial")).toBe(1);
+      // Of one key there is no part.
+      await store.delete(["a"]);
+      expect(await inner.get("a")).toBeUndefined();
+    }
+    expect([...counts].sort()).toEqual([1, 2, 3]);
+  });
+
   test("the store's clock jumps by up to an hour", async () => {
     const { clock, store } = worldWith("clock-jump");
     const shiftMs = (await store.nowMs()) - clock.nowMs();
@@ -364,7 +380,7 @@ describe("FaultStore", () => {
             await store.put(`p/${id}`, utf8(id));
             await store.list("p/", { limit: 10 });
             await store.nowMs();
-            await store.delete([`q/${id}`]);
+            await store.delete([`q/${id}`, `r/${id}`]);
             const head = await store.get("head");
             const outcome = await store.commit([], {
               key: "head",

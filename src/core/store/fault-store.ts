@@ -524,6 +524,10 @@ export class FaultStore implements ObjectStore {
         world.later(() => world.inner.delete(copy));
         throw fail(fault, saw);
       }
+      if (fault === "delete-partial" && copy.length > 1) {
+        await world.inner.delete(world.dice.someOf(copy));
+        throw fail(fault, saw);
+      }
       await world.inner.delete(copy);
       if (fault === "delete-answer-lost") throw fail(fault, saw);
     });

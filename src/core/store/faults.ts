@@ -4,6 +4,7 @@ import { type Random, randomFraction } from "../base/random.ts";
 /**
  * What goes wrong with a request, named by operation. "Late": the caller is told nothing definite and the request
  * is applied afterwards, perhaps after other operations. "Twice": delivered twice, the second answer is returned.
+ * "Partial": of several keys some are deleted, and the answer names those that are not.
  */
 export const FAULT_KINDS = [
   "read-slow",
@@ -38,6 +39,7 @@ export const FAULT_KINDS = [
   "delete-503",
   "delete-answer-lost",
   "delete-late",
+  "delete-partial",
   "clock-jump",
   "clock-timeout",
 ] as const;
@@ -112,6 +114,14 @@ export class FaultDice {
   /** An integer in [0, count). */
   below(count: number): number {
     return Math.floor(this.fraction() * count);
+  }
+
+  /** At least one of them, and not all. */
+  someOf<T>(items: readonly T[]): T[] {
+    const some = items.filter(() => this.fraction() < 0.5);
+    if (some.length === 0) return [items[this.below(items.length)]!];
+    if (some.length === items.length) some.splice(this.below(some.length), 1);
+    return some;
   }
 
   /** `weight`: how much likelier each kind is than its rate says. */
