@@ -1,6 +1,6 @@
 /**
- * Prints a table of faults: what was done against what went wrong, which cells are too small, and why what is not
- * in it cannot be.
+ * Prints a table of faults: what was done against what went wrong, in which ways that is too little, and why what is
+ * not in it cannot be.
  */
 import type { FaultTable } from "../../src/core/store/fault-table.ts";
 import {
@@ -9,6 +9,20 @@ import {
   type FaultOperation,
   faultsOf,
 } from "../../src/core/store/faults.ts";
+
+/** Whatever the simulated code does to the store at all: a run without one of these tests less than it says. */
+export const OPERATIONS: readonly string[] = [
+  ...["blob", "gc", "head", "meta", "pack", "page", "rollup", "session"].map((what) => `read ${what}`),
+  ...["blob", "pack", "project", "session"].map((what) => `list ${what}`),
+  ...["blob", "pack", "page", "rollup"].map((what) => `put ${what}`),
+  ...["gc", "head", "session"].map((what) => `swap ${what}`),
+  ...["blob", "pack", "page", "rollup"].map((what) => `delete ${what}`),
+  "clock",
+];
+/** What a run of 10,000 seeds has to reach. */
+const CELL_MIN = 100;
+const FAULTS_MIN = 1_000_000;
+const KINDS_MIN = 15;
 
 /** Why the faults of other operations cannot befall this one. Each has those of its own, and those of actors. */
 const OTHERS: Readonly<Record<FaultOperation, string>> = {
@@ -47,21 +61,37 @@ const ONLY: Readonly<Partial<Record<FaultKind, Only>>> = {
   },
 };
 
-export interface Cell {
+interface Cell {
   readonly what: string;
   readonly kind: FaultKind;
   readonly count: number;
 }
 
-/** Every fault that may befall something that was done at all. */
-export function cellsOf(table: FaultTable): Cell[] {
+/** Every fault that may befall what is done, or has to be. */
+function cellsOf(table: FaultTable): Cell[] {
   const cells: Cell[] = [];
-  for (const what of [...table.calls.keys()].sort()) {
+  for (const what of [...new Set([...OPERATIONS, ...table.calls.keys()])].sort()) {
     for (const kind of kindsOf(what.split(" ")[0] as FaultOperation)) {
       if (isApplicable(what, kind)) cells.push({ what, kind, count: table.count(kind, what) });
     }
   }
   return cells;
+}
+
+/** In which ways a table is less than a long run has to give. */
+export function shortfalls(table: FaultTable): string[] {
+  const short: string[] = [];
+  const kinds = table.kinds().size;
+  if (table.total < FAULTS_MIN) short.push(`${table.total} faults, not ${FAULTS_MIN}`);
+  if (kinds < KINDS_MIN) short.push(`${kinds} kinds of fault, not ${KINDS_MIN}`);
+  for (const what of OPERATIONS) if (!table.calls.has(what)) short.push(`${what}: never done`);
+  for (const what of table.calls.keys()) {
+    if (!OPERATIONS.includes(what)) short.push(`${what}: done, and not expected in scripts/sim/table.ts`);
+  }
+  for (const { what, kind, count } of cellsOf(table)) {
+    if (count < CELL_MIN) short.push(`${what}: ${kind}: ${count}, not ${CELL_MIN}`);
+  }
+  return short;
 }
 
 function kindsOf(verb: FaultOperation): readonly FaultKind[] {
