@@ -7,7 +7,8 @@ import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import { AuthDatabase } from "../../src/server/auth/database/auth-database.ts";
-import { MIGRATIONS } from "../../src/server/auth/database/migrations.ts";
+import { MIGRATIONS, RECORDS_LEFT_AT } from "../../src/server/auth/database/migrations.ts";
+import { recordsFile } from "../../src/server/auth/database/records.ts";
 import { NOBODY } from "../../src/server/auth/principal.ts";
 import { SqliteAccounts } from "../../src/server/auth/sqlite-accounts.ts";
 import { SqliteAudit } from "../../src/server/auth/sqlite-audit.ts";
@@ -80,6 +81,97 @@ describe("AuthDatabase", () => {
       });
     },
   );
+
+  test("keeps what grows in a file of its own, also what an older version had among the accounts", () => {
+    open()[Symbol.dispose]();
+    for (const name of [file(), recordsFile(file())]) rmSync(name);
+    const old = new Database(file());
+    for (const migration of MIGRATIONS.slice(0, RECORDS_LEFT_AT - 1)) old.exec(migration);
+    old.pragma(`application_id = ${APPLICATION_ID}`);
+    old.pragma(`user_version = ${RECORDS_LEFT_AT - 1}`);
+    old.exec(`
+      INSERT INTO users (id, name, created_at) VALUES ('u', 'ada', 5);
+      INSERT INTO webhooks VALUES ('w', 'p', 'https://r', '[]', 's', NULL, NULL, 1, NULL, 3, 'u', 5, 70);
+      INSERT INTO webhook_sessions VALUES ('w', 's', 1, 'open', 2);
+      WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+        INSERT INTO audit SELECT i, i, NULL, 'ada', NULL, '', 'a.b', 'user:ada', hex(zeroblob(200)) FROM n;
+      INSERT INTO deliveries VALUES (7, 'd', 'w', 'm', 'event', 'landing.created', '{}', 5, 1, 9, 500, 'e', 3, NULL);
+    `);
+    // As a crash leaves it, after the records were written and before the accounts dropped theirs.
+    old.exec("VACUUM");
+    old.close();
+    const before = readFileSync(file());
+    open()[Symbol.dispose]();
+    writeFileSync(file(), before);
+    for (const end of ["-wal", "-shm"]) rmSync(file() + end, { force: true });
+
+    using database = open();
+    const read = (text: string): unknown => database.sql.prepare(text).get();
+    expect(read("SELECT count(*) AS count, min(id) AS first, max(id) AS last FROM records.audit")).toEqual({
+      count: 20_000,
+      first: 1,
+      last: 20_000,
+    });
+    expect(read("SELECT * FROM records.webhook_progress")).toEqual({
+      webhook_id: "w",
+      position: 70,
+      given_up: 3,
+    });
+    expect(read("SELECT number, next_attempt_at FROM records.deliveries")).toEqual({
+      number: 7,
+      next_attempt_at: 9,
+    });
+    expect(read("SELECT session_id FROM records.webhook_sessions")).toEqual({ session_id: "s" });
+    const kept = database.sql.pragma("main.page_count", { simple: true }) as number;
+    expect(kept, "pages of the accounts").toBeLessThan(100);
+    if (process.platform !== "win32") expect(statSync(recordsFile(file())).mode & 0o777).toBe(0o600);
+    // A later row has a later id, also where every row was removed.
+    database.write((sql) =>
+      sql.exec(
+        "INSERT INTO audit (at, account, address, action, target, detail) VALUES (1, '', '', '', '', '')",
+      ),
+    );
+    expect(read("SELECT max(id) AS id FROM audit")).toEqual({ id: 20_001 });
+  });
+
+  test("tells nobody of records, and writes both or neither", () => {
+    using database = open();
+    let told = 0;
+    database.onWrite(() => told++);
+    const version = database.version();
+    const add = (sql: Database.Database): unknown =>
+      sql.exec(
+        "INSERT INTO audit (at, account, address, action, target, detail) VALUES (1, '', '', '', '', '')",
+      );
+    const rows = (): unknown => database.sql.prepare("SELECT count(*) FROM audit").pluck().get();
+    database.writeRecords(add);
+    database.writeRecords(add, "normal");
+    expect([told, database.version(), rows()]).toEqual([0, version, 2]);
+    expect(() =>
+      database.write((sql) => {
+        sql.exec("UPDATE generations SET roles = 7");
+        database.writeRecords(add);
+        throw new Error("no");
+      }),
+    ).toThrow("no");
+    expect(rows()).toBe(2);
+    expect(database.sql.prepare("SELECT roles FROM generations").pluck().get()).toBe(0);
+  });
+
+  test.each([
+    [
+      "records of a newer version",
+      "PRAGMA user_version = 1000; PRAGMA application_id = 0x6d696372",
+      "unsupported",
+    ],
+    ["another program's file in their place", "PRAGMA application_id = 7", "corrupt"],
+  ])("refuses %s", (_what, statements, code) => {
+    open()[Symbol.dispose]();
+    const sql = new Database(recordsFile(file()));
+    sql.exec(statements);
+    sql.close();
+    expect(open).toThrow(failsWith(code));
+  });
 
   test("refuses the file of a newer version, and leaves it alone", () => {
     {

@@ -49,6 +49,7 @@ async function openData() {
     store,
     secret,
     accounts,
+    database,
     [Symbol.asyncDispose]: async () => {
       accounts[Symbol.dispose]();
       database[Symbol.dispose]();
@@ -60,6 +61,11 @@ async function openData() {
 describe("backup()", () => {
   test("makes one private file that restores to the same accounts and objects", async () => {
     await using open = await openData();
+    open.database.writeRecords((sql) =>
+      sql.exec(
+        "INSERT INTO audit (at, account, address, action, target, detail) VALUES (1, 'ada', '', 'a.b', '', '')",
+      ),
+    );
     const report = await makeBackup();
     expect(report).toMatchObject({
       accounts: { users: 1, tokens: 1 },
@@ -76,6 +82,7 @@ describe("backup()", () => {
     using database = new AuthDatabase({ file: accountsFile(restored) });
     using accounts = new SqliteAccounts({ database, clock, random });
     expect(accounts.authenticate(open.secret).account).toBe("ada");
+    expect(database.prepare("SELECT account FROM audit").pluck().get()).toBe("ada");
     await using store = await openLocalStore(restored, { clock, create: false });
     expect((await store.get("large"))?.bytes).toEqual(new Uint8Array(1_500_000).fill(7));
     expect((await store.get("small"))?.bytes).toEqual(new Uint8Array([1, 2, 3]));
@@ -113,6 +120,7 @@ describe("backup()", () => {
     const listed = spawnSync("tar", ["-tf", tar], { encoding: "utf8" });
     expect(listed.stdout.split("\n").filter((name) => !name.startsWith("large/"))).toEqual([
       "auth/accounts.db",
+      "auth/accounts-records.db",
       "store.sqlite",
       "mic-backup.json",
       "",
@@ -170,7 +178,7 @@ describe("restoreBackup()", () => {
       expect(existsSync(path.join(directory, "target")), what).toBe(false);
     };
     // Every part of the first header, and samples of all else.
-    const offsets = [0, 50, 100, 124, 130, 148, 156, 257, 512, 9_000, bytes.length - 1_200];
+    const offsets = [0, 50, 100, 124, 130, 148, 156, 257, 512, 9_000, bytes.length - 1_600];
     for (let at = 60_000; at < bytes.length - 2_048; at += 190_001) offsets.push(at);
     for (const at of offsets) {
       const copy = Buffer.from(bytes);

@@ -5,7 +5,8 @@
  *
  * | entry | content |
  * | --- | --- |
- * | `auth/accounts.db` | users, tokens, roles, audit log, webhooks |
+ * | `auth/accounts.db` | users, tokens, roles, webhooks |
+ * | `auth/accounts-records.db` | the audit log, deliveries |
  * | `store.sqlite`, `large/…` | the forge, unless it is in a bucket |
  * | `mic-backup.json` | last: `{"version":1,"mic","createdAt","entries":[{"name","size","hash"}]}` |
  *
@@ -19,6 +20,7 @@ import { utf8 } from "../../core/base/bytes.ts";
 import type { Clock } from "../../core/base/clock.ts";
 import { MicError } from "../../core/base/errors.ts";
 import { LARGE_DIRECTORY, LOCAL_STORE_FILE } from "../../core/store/is-local-store.ts";
+import { recordsFile } from "../auth/database/records.ts";
 import { accountsFile } from "../auth/owner-token.ts";
 import { MANIFEST, MANIFEST_VERSION } from "./backup-manifest.ts";
 import { type CheckedData, checkData } from "./check-data.ts";
@@ -63,7 +65,7 @@ export async function backup(options: BackupOptions): Promise<BackupReport> {
   const staging = await mkdtemp(path.join(dataDirectory, ".backup-"));
   remove(staging);
   const names: string[] = [];
-  if (hasAccounts) names.push(await snapshotAccounts(dataDirectory, staging));
+  if (hasAccounts) names.push(...(await snapshotAccounts(dataDirectory, staging)));
   if (hasStore) names.push(...(await snapshotStore(dataDirectory, staging)));
 
   const partial = `${file}.partial`;
@@ -86,11 +88,19 @@ export async function backup(options: BackupOptions): Promise<BackupReport> {
   return { file, bytes, ...checked };
 }
 
-async function snapshotAccounts(dataDirectory: string, staging: string): Promise<string> {
-  const name = path.relative(dataDirectory, accountsFile(dataDirectory));
-  await mkdir(path.join(staging, path.dirname(name)), { mode: 0o700 });
-  await snapshot(path.join(dataDirectory, name), path.join(staging, name));
-  return name.split(path.sep).join("/");
+async function snapshotAccounts(dataDirectory: string, staging: string): Promise<string[]> {
+  const accounts = accountsFile(dataDirectory);
+  await mkdir(path.join(staging, path.relative(dataDirectory, path.dirname(accounts))), { mode: 0o700 });
+  const names: string[] = [];
+  // Records last: what they say of accounts that are not there does no harm.
+  for (const file of [accounts, recordsFile(accounts)]) {
+    // Those of an older mic have none.
+    if (!existsSync(file)) continue;
+    const name = path.relative(dataDirectory, file);
+    await snapshot(file, path.join(staging, name));
+    names.push(name.split(path.sep).join("/"));
+  }
+  return names;
 }
 
 async function snapshotStore(dataDirectory: string, staging: string): Promise<string[]> {

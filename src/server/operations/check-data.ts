@@ -9,6 +9,7 @@ import { ForgeService } from "../../core/forge/service.ts";
 import { LARGE_DIRECTORY, LOCAL_STORE_FILE } from "../../core/store/is-local-store.ts";
 import { openLocalStore } from "../../core/store/local-store.ts";
 import { AuthDatabase } from "../auth/database/auth-database.ts";
+import { recordsFile } from "../auth/database/records.ts";
 import { accountsFile } from "../auth/owner-token.ts";
 
 export interface CheckedData {
@@ -26,7 +27,7 @@ export async function checkData(directory: string, clock: Clock): Promise<Checke
 }
 
 function checkAccounts(file: string): CheckedData["accounts"] {
-  checkIntegrity(file);
+  for (const each of [file, recordsFile(file)]) if (existsSync(each)) checkIntegrity(each);
   using database = new AuthDatabase({ file });
   const count = (table: string): number =>
     database.sql.prepare(`SELECT count(*) FROM ${table}`).pluck().get() as number;
@@ -47,7 +48,10 @@ async function checkForge(directory: string, clock: Clock): Promise<CheckedData[
   });
   // Every head is read, with what it names first.
   let projects = 0;
-  for await (const ids of forge.everyProject({})) {
+  const onDamaged = (_name: string, damage: MicError): never => {
+    throw damage;
+  };
+  for await (const ids of forge.everyProject({ onDamaged })) {
     for (const project of ids) {
       await forge.getHead(project);
       projects++;

@@ -8,6 +8,7 @@ import { isMicError } from "../../core/base/errors.ts";
 import type { Random } from "../../core/base/random.ts";
 import { LOCAL_STORE_FILE } from "../../core/store/is-local-store.ts";
 import { AuthDatabase } from "../auth/database/auth-database.ts";
+import { recordsFile } from "../auth/database/records.ts";
 import { accountsFile } from "../auth/owner-token.ts";
 import { readTlsFiles } from "../network/tls-files.ts";
 import { readServeOptions, type ServeFlags, type ServeOptions, type ServeWorld } from "../serve-options.ts";
@@ -157,7 +158,7 @@ function checkAccounts({ options }: Asked): Finding[] {
   if (!existsSync(file)) {
     return [{ name, state: "warn", detail: "there are none yet", hint: "the first start makes an owner" }];
   }
-  checkIntegrity(file);
+  for (const each of [file, recordsFile(file)]) if (existsSync(each)) checkIntegrity(each);
   using database = new AuthDatabase({ file, readOnly: true });
   const count = (condition: string): number =>
     database.sql

@@ -1,4 +1,4 @@
-/** Rows of the tables of webhooks (../auth/database/migrations.ts), as what they stand for. */
+/** Rows of the tables of webhooks (../auth/database/), as what they stand for. */
 import type { Position, ProjectId } from "../../core/base/ids.ts";
 import type { Delivery, Webhook, WebhookEvent } from "./webhook.ts";
 
@@ -14,7 +14,8 @@ export interface WebhookRow {
   readonly stopped_because: string | null;
   readonly created_by: string;
   readonly created_at: number;
-  readonly position: number;
+  /** Landings up to it were taken. */
+  readonly reached: number;
 }
 
 export interface DeliveryRow {
@@ -51,7 +52,7 @@ export function toWebhook(row: WebhookRow): Webhook {
     stoppedBecause: row.stopped_because ?? undefined,
     createdBy: row.created_by,
     createdAtMs: row.created_at,
-    position: row.position as Position,
+    position: row.reached as Position,
   };
 }
 

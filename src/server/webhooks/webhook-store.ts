@@ -1,6 +1,6 @@
 /**
- * Webhooks and their deliveries in the auth database. Secrets stand there as they are, because they must sign: the
- * file is for its owner only (docs/adr/0134-webhooks.md).
+ * Webhooks in the auth database, how far they are and their deliveries in the records beside it. Secrets stand there as
+ * they are, because they must sign: the file is for its owner only (docs/adr/0134-webhooks.md).
  */
 import type Database from "better-sqlite3";
 import { utf8 } from "../../core/base/bytes.ts";
@@ -43,6 +43,10 @@ export interface NewMessages {
   /** Undefined: it is open no more. */
   readonly sessions?: ReadonlyMap<string, ToldSession | undefined>;
 }
+
+/** Where it began, until it got further. */
+const WITH_PROGRESS = `SELECT webhooks.*, coalesce(webhook_progress.position, webhooks.position) AS reached
+  FROM webhooks LEFT JOIN webhook_progress ON webhook_id = webhooks.id`;
 
 export class WebhookStore {
   readonly #database: AuthDatabase;
@@ -91,8 +95,9 @@ export class WebhookStore {
       }
       if (isActive !== undefined) {
         sql
-          .prepare("UPDATE webhooks SET is_active = ?, stopped_because = NULL, given_up = 0 WHERE id = ?")
+          .prepare("UPDATE webhooks SET is_active = ?, stopped_because = NULL WHERE id = ?")
           .run(isActive ? 1 : 0, id);
+        sql.prepare("UPDATE webhook_progress SET given_up = 0 WHERE webhook_id = ?").run(id);
       }
     });
   }
@@ -109,18 +114,24 @@ export class WebhookStore {
 
   /** With its deliveries. */
   remove(id: WebhookId): void {
-    this.#database.write((sql) => sql.prepare("DELETE FROM webhooks WHERE id = ?").run(id));
+    this.#database.write((sql) => {
+      sql.prepare("DELETE FROM webhooks WHERE id = ?").run(id);
+      // And what the end of a machine left of others: the two files are replicated each on its own.
+      for (const table of ["deliveries", "webhook_sessions", "webhook_progress"]) {
+        sql.prepare(`DELETE FROM ${table} WHERE webhook_id NOT IN (SELECT id FROM webhooks)`).run();
+      }
+    });
   }
 
   get(id: WebhookId): Webhook | undefined {
-    const row = this.#database.prepare("SELECT * FROM webhooks WHERE id = ?").get(id);
+    const row = this.#database.prepare(`${WITH_PROGRESS} WHERE id = ?`).get(id);
     return row === undefined ? undefined : toWebhook(row as WebhookRow);
   }
 
   /** In the order in which they were made. */
   list(project: ProjectId): readonly Webhook[] {
     const rows = this.#database
-      .prepare("SELECT * FROM webhooks WHERE project_id = ? ORDER BY created_at, id")
+      .prepare(`${WITH_PROGRESS} WHERE project_id = ? ORDER BY created_at, id`)
       .all(project);
     return (rows as WebhookRow[]).map(toWebhook);
   }
@@ -143,11 +154,11 @@ export class WebhookStore {
   }
 
   moveTo(id: WebhookId, position: Position): void {
-    this.#change((sql) => sql.prepare("UPDATE webhooks SET position = ? WHERE id = ?").run(position, id));
+    this.#change((sql) => reach(sql, id, position));
   }
 
   stop(id: WebhookId, because: string): void {
-    this.#change((sql) =>
+    this.#database.write((sql) =>
       sql.prepare("UPDATE webhooks SET is_active = 0, stopped_because = ? WHERE id = ?").run(because, id),
     );
   }
@@ -165,9 +176,7 @@ export class WebhookStore {
         const id = messageId(webhook, key);
         insert.run(id, id, webhook.id, event, payload, nowMs, nowMs);
       }
-      if (position !== undefined) {
-        sql.prepare("UPDATE webhooks SET position = ? WHERE id = ?").run(position, webhook.id);
-      }
+      if (position !== undefined) reach(sql, webhook.id, position);
       if (sessions !== undefined) tellSessions(sql, webhook.id, sessions);
     });
   }
@@ -209,10 +218,7 @@ export class WebhookStore {
 
   /** Of all webhooks. */
   countAllWaiting(): number {
-    return this.#database
-      .prepare("SELECT count(*) FROM deliveries WHERE next_attempt_at IS NOT NULL")
-      .pluck()
-      .get() as number;
+    return this.#database.prepare(`SELECT count(*) ${WAITING}`).pluck().get() as number;
   }
 
   /** Pings and redeliveries. */
@@ -237,10 +243,7 @@ export class WebhookStore {
   }
 
   webhooksWithWaiting(): readonly WebhookId[] {
-    return this.#database
-      .prepare("SELECT DISTINCT webhook_id FROM deliveries WHERE next_attempt_at IS NOT NULL")
-      .pluck()
-      .all() as WebhookId[];
+    return this.#database.prepare(`SELECT DISTINCT webhook_id ${WAITING}`).pluck().all() as WebhookId[];
   }
 
   /** Messages in a row that were given up, this one included. Forgets the oldest of what is done. */
@@ -262,10 +265,13 @@ export class WebhookStore {
       if (nextAttemptAtMs !== undefined) return 0;
       forgetOldest(sql, delivery.webhook, nowMs);
       if (delivery.kind !== "event") return 0;
-      sql
-        .prepare(`UPDATE webhooks SET given_up = ${isDelivered ? "0" : "given_up + 1"} WHERE id = ?`)
-        .run(delivery.webhook);
-      const count = sql.prepare("SELECT given_up FROM webhooks WHERE id = ?").pluck().get(delivery.webhook);
+      const count = sql
+        .prepare(
+          `INSERT INTO webhook_progress SELECT id, position, ? FROM webhooks WHERE id = ?
+           ON CONFLICT DO UPDATE SET given_up = ${isDelivered ? "0" : "given_up + 1"} RETURNING given_up`,
+        )
+        .pluck()
+        .get(isDelivered ? 0 : 1, delivery.webhook);
       return (count as number | undefined) ?? 0;
     });
   }
@@ -291,28 +297,29 @@ export class WebhookStore {
     return row === undefined ? undefined : toDelivery(row as DeliveryRow);
   }
 
-  get #sql(): Database.Database {
-    return this.#database.sql;
-  }
-
   /**
-   * Not `AuthDatabase.write`: nobody remembers these rows, and each message would make all forget what they know. Nor
-   * does it wait for the disk, which holds everybody up for milliseconds: a power cut that takes the last of these
-   * changes back leaves a state of before, from which messages are found and sent again, under the same ids. A crash
-   * of the process takes nothing back.
+   * Of records. It does not wait for the disk, which holds everybody up for milliseconds: a power cut that takes the
+   * last of these changes back leaves a state of before, from which messages are found and sent again, under the same
+   * ids. A crash of the process takes nothing back.
    */
   #change<T>(change: (sql: Database.Database) => T): T {
     if (this.#database.isReadOnly) {
       throw new MicError("forbidden", "webhooks are delivered by the server that keeps the accounts");
     }
-    const sql = this.#sql;
-    sql.pragma("synchronous = NORMAL");
-    try {
-      return sql.transaction(() => change(sql)).immediate();
-    } finally {
-      sql.pragma("synchronous = FULL");
-    }
+    return this.#database.writeRecords(change, "normal");
   }
+}
+
+/** Messages to be delivered; those of a webhook that is no more are not. */
+const WAITING =
+  "FROM deliveries WHERE next_attempt_at IS NOT NULL AND webhook_id IN (SELECT id FROM webhooks)";
+
+function reach(sql: Database.Database, webhook: WebhookId, position: Position): void {
+  sql
+    .prepare(
+      "INSERT INTO webhook_progress (webhook_id, position) VALUES (?, ?) ON CONFLICT DO UPDATE SET position = excluded.position",
+    )
+    .run(webhook, position);
 }
 
 /** The same for the same event: who finds it twice, after a backup was restored, sends it under the same id. */

@@ -1,22 +1,28 @@
 /**
- * The auth database: one SQLite file in WAL mode, small, private to its owner. On the primary it is written here; on a
- * follower another process replaces its content and it is only read.
+ * The auth database: a SQLite file in WAL mode, small, private to its owner. On the primary it is written here; on a
+ * follower another process replaces its content and it is only read. What grows is in a second one, attached as
+ * `records` (./records.ts): its tables have names of their own, so that statements need not say where they are.
  */
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from "node:fs";
 import path from "node:path";
 import Database from "better-sqlite3";
 import { MicError } from "../../../core/base/errors.ts";
-import { MIGRATIONS } from "./migrations.ts";
+import { MIGRATIONS, RECORDS_LEFT_AT } from "./migrations.ts";
+import { attachRecords, recordsFile, takeRecords } from "./records.ts";
 
 /** `mica`, big-endian. */
 const APPLICATION_ID = 0x6d696361;
 /** For another process that writes: `mic admin … --data`. */
 const BUSY_MS = 5_000;
+/** Of pages that hold nothing: a follower would copy them with every change. */
+const UNUSED_BYTES_MAX = 4 << 20;
 
 export interface OpenAuthDatabase {
   readonly file: string;
   /** A follower's is never written, and may be behind: one that is newer than this program is still refused. */
   readonly readOnly?: boolean;
+  /** Default `beside`: in `recordsFile(file)`. `none`: in memory, and what an older version kept is dropped. */
+  readonly records?: "beside" | "none";
 }
 
 export class AuthDatabase implements Disposable {
@@ -31,12 +37,12 @@ export class AuthDatabase implements Disposable {
   #replacements = 0;
 
   /** Errors: `corrupt`, `unsupported` for the file of a newer mic, `forbidden` where it cannot be opened. */
-  constructor({ file, readOnly = false }: OpenAuthDatabase) {
+  constructor({ file, readOnly = false, records = "beside" }: OpenAuthDatabase) {
     this.file = file;
     this.#isReadOnly = readOnly;
     this.sql = open(file, readOnly);
     try {
-      migrate(this.sql, file, readOnly);
+      migrate(this.sql, { file, readOnly, records });
       // Prepared: the pragma function of the driver takes eight times longer.
       this.#dataVersion = this.sql.prepare("PRAGMA data_version").pluck();
     } catch (error) {
@@ -99,6 +105,23 @@ export class AuthDatabase implements Disposable {
     return result;
   }
 
+  /**
+   * As `write`, of records alone: nobody remembers those, so nobody is told, and followers are not moved. `sync`
+   * `normal` does not wait for the disk: a power cut takes the last of these changes back, the end of a process none.
+   */
+  writeRecords<T>(change: (sql: Database.Database) => T, sync: "full" | "normal" = "full"): T {
+    if (this.sql.inTransaction || this.#isReadOnly) return this.write(change);
+    const refusal = this.#refuseWrite?.();
+    if (refusal !== undefined) throw refusal;
+    if (sync === "full") return this.sql.transaction(() => change(this.sql)).immediate();
+    this.sql.pragma("records.synchronous = NORMAL");
+    try {
+      return this.sql.transaction(() => change(this.sql)).immediate();
+    } finally {
+      this.sql.pragma("records.synchronous = FULL");
+    }
+  }
+
   /** Differs from what it was before whenever anything may have changed, whoever changed it. Costs 2 µs. */
   version(): string {
     return `${this.#dataVersion.get() as number}.${this.#changes}`;
@@ -145,8 +168,8 @@ function open(file: string, readOnly: boolean): Database.Database {
 }
 
 /** Each migration and its number are written together: a crash leaves one version or the next. */
-function migrate(sql: Database.Database, file: string, readOnly: boolean): void {
-  const read = (name: string): number => Number(sql.pragma(name, { simple: true }));
+function migrate(sql: Database.Database, { file, readOnly, records }: Required<OpenAuthDatabase>): void {
+  const read = (name: string): number => Number(sql.pragma(`main.${name}`, { simple: true }));
   let version: number;
   try {
     const id = read("application_id");
@@ -161,7 +184,10 @@ function migrate(sql: Database.Database, file: string, readOnly: boolean): void 
       hint: "install that version; this one would not know what it reads",
     });
   }
+  attachRecords(sql, records === "beside" ? recordsFile(file) : undefined, readOnly);
   if (readOnly) return;
+  // First, and in a transaction of its own: one over two files is none when the machine stops.
+  if (version < RECORDS_LEFT_AT && records === "beside") takeRecords(sql);
   sql
     .transaction(() => {
       // Another process may have been here first.
@@ -172,6 +198,7 @@ function migrate(sql: Database.Database, file: string, readOnly: boolean): void 
       }
     })
     .immediate();
+  if (read("freelist_count") * read("page_size") > UNUSED_BYTES_MAX) sql.exec("VACUUM main");
 }
 
 function damaged(file: string, cause: unknown): MicError {

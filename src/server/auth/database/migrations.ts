@@ -210,4 +210,31 @@ const WEBHOOKS = `
   CREATE INDEX deliveries_pending ON deliveries (webhook_id, number) WHERE next_attempt_at IS NOT NULL;
 `;
 
-export const MIGRATIONS: readonly string[] = [ACCOUNTS, OAUTH, AUDIT, WEBHOOKS];
+const OWNERS = `
+  -- Projects that are being made: who gets the role of owner, should the server end before it is written.
+  CREATE TABLE creations (
+    project_id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    user_id TEXT NOT NULL REFERENCES users(id),
+    started_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  -- Until here a user owned the organization of its name without a row.
+  INSERT INTO members (organization, user_id, role, created_at)
+    SELECT name, id, 'owner', created_at FROM users WHERE true
+    ON CONFLICT DO UPDATE SET role = excluded.role;
+`;
+
+/** What is dropped stands in ./records-schema.ts from then on. */
+const WITHOUT_RECORDS = `
+  DROP TABLE deliveries;
+  DROP TABLE webhook_sessions;
+  DROP TABLE audit;
+  -- "position" stays: where the webhook began.
+  ALTER TABLE webhooks DROP COLUMN given_up;
+`;
+
+export const MIGRATIONS: readonly string[] = [ACCOUNTS, OAUTH, AUDIT, WEBHOOKS, OWNERS, WITHOUT_RECORDS];
+
+/** A file of a smaller version may hold what belongs to the records. */
+export const RECORDS_LEFT_AT: number = MIGRATIONS.indexOf(WITHOUT_RECORDS) + 1;
