@@ -18,6 +18,7 @@ const CORE_ORDER = [
   "store",
   "objects",
   "merge",
+  "secrets",
   "forge",
   "db",
   "workspace",

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { parsePolicy } from "../../src/core/workspace/secrets/policy.ts";
-import { SECRET_RULES } from "../../src/core/workspace/secrets/rules.ts";
-import { findSecretsIn, SCANNED_BYTES_MAX } from "../../src/core/workspace/secrets/scanner.ts";
+import { POLICY_BYTES_MAX, parsePolicy } from "../../src/core/secrets/policy.ts";
+import { SECRET_RULES } from "../../src/core/secrets/rules.ts";
+import { findSecretsIn, SCANNED_BYTES_MAX, SearchedContent } from "../../src/core/secrets/scanner.ts";
 
 const BODY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQ";
 const BEGIN = "-----BEGIN RSA PRIVATE KEY-----";
@@ -100,16 +100,48 @@ describe("findSecretsIn()", () => {
     expect(find("[pypi]\npassword: hunter22\n", "x/.pypirc")).toEqual(["2 a password"]);
     expect(find("h:5432:*:me:hunter22\n", ".pgpass")).toEqual(["1 a password"]);
     expect(find("https://me:hunter22@forge.example.org\n", ".git-credentials")).toEqual(["1 a password"]);
-    for (const path of [".env.example", ".envrc", "x.env.ts", "env", ".env.d/readme", "netrc"]) {
+    const none = [".env.example", ".ENV.Sample", "example.env", "x-template.env", ".env.d/readme"];
+    for (const path of [...none, "x.env.ts", "env", "prod.env.example", "netrc"]) {
       expect([path, find("A=1\npassword hunter22\n", path)]).toEqual([path, []]);
     }
     expect(find("# A=1\nB=\n", ".env")).toEqual([]);
   });
 
+  it.each([".env", ".ENV", "e/.Env", ".env.local", "d/.envrc", "c/prod.env", "PROD.ENV"])(
+    "knows %s for a file of an environment, however it is written",
+    (path) => {
+      const text = "A=\nexport TOKEN=abc\n";
+      const written = [
+        Buffer.from(text),
+        Buffer.from(`\uFEFF${text}`),
+        Buffer.from(`\uFEFF${text}`, "utf16le"),
+        Buffer.from(`\uFEFF${text}`, "utf16le").swap16(),
+      ];
+      for (const bytes of written) expect(find(bytes, path)).toEqual(["2 values of an environment file"]);
+      // UTF-16 that does not say so is as good as binary, and has no lines.
+      const unmarked = Buffer.from(text, "utf16le");
+      expect(find(unmarked, path)).toEqual(["1 values of an environment file"]);
+    },
+  );
+
+  it("says of a binary file with such a name that it is there, unless it is encrypted", () => {
+    expect(find("A=1\0\n", ".env")).toEqual(["1 values of an environment file"]);
+    expect(find("\0GITCRYPT\0\u0001\u0002", ".env")).toEqual([]);
+    expect(find("\u0085\0\u0001", ".env.gpg")).toEqual([]);
+    expect(find("machine h password hunter22\0", ".netrc")).toEqual([]);
+  });
+
+  it("reads UTF-16 that begins with a byte order mark", () => {
+    const text = `\uFEFFä\nx ghp_${random(36)}\n`;
+    const bytes = Buffer.from(text, "utf16le");
+    expect(find(bytes)).toEqual(["2 a GitHub token"]);
+    expect(find(Buffer.from(bytes).swap16())).toEqual(["2 a GitHub token"]);
+    expect(find(bytes.subarray(0, bytes.length - 1))).toEqual(["2 a GitHub token"]);
+  });
+
   it("does not look at binary content, nor beyond the first MiB", () => {
     const token = ` ghp_${random(36)} `;
     expect(find(`\0${token}`)).toEqual([]);
-    expect(find("A=1\0\n", ".env")).toEqual([]);
     const filler = "word ".repeat(SCANNED_BYTES_MAX / 5 + 1);
     expect(find(filler.slice(0, SCANNED_BYTES_MAX - token.length) + token)).toHaveLength(1);
     expect(find(filler.slice(0, SCANNED_BYTES_MAX) + token)).toEqual([]);
@@ -149,6 +181,20 @@ describe("findSecretsIn()", () => {
   });
 });
 
+describe("SearchedContent", () => {
+  it("finds at each path what a search for that path finds", () => {
+    const paths = [".env", "a.txt", "b/.env", ".netrc", ".env.gpg", "x/.NETRC"];
+    const token = `ghp_${random(36)}`;
+    for (const text of ["A=1\n", "A=1\0", "password hunter22\n", `A=${token}\n`, "", "\uFEFFA=1\n"]) {
+      const content = Buffer.from(text);
+      const searched = new SearchedContent(content);
+      expect(paths.map((path) => searched.findAt(path))).toEqual(
+        paths.map((path) => findSecretsIn(path, content)),
+      );
+    }
+  });
+});
+
 describe("parsePolicy()", () => {
   it.each([
     ["", "report"],
@@ -157,7 +203,24 @@ describe("parsePolicy()", () => {
     ["other = 1\r\n  secrets=refuse # always\r\n", "refuse"],
     ["secrets = report\n", "report"],
     ["secrets = a word of a later version\n", "refuse"],
-  ])("%j means %s", (text, secrets) => {
-    expect(parsePolicy(text)).toEqual({ secrets });
+    ["secrets = refuse\nsecrets = report\n", "report"],
+    ["secrets refuse\nmy secrets = refuse\n", "report"],
+    ["\uFEFFsecrets = refuse\n", "refuse"],
+  ])("%j means %s, in any encoding", (text, secrets) => {
+    expect(parsePolicy(Buffer.from(text))).toEqual({ secrets });
+    const wide = Buffer.from(`\uFEFF${text}`, "utf16le");
+    expect(parsePolicy(wide)).toEqual({ secrets });
+    expect(parsePolicy(wide.swap16())).toEqual({ secrets });
+  });
+
+  it("a file too large for a policy, which may have been meant as one, refuses", () => {
+    expect(parsePolicy(new Uint8Array(POLICY_BYTES_MAX + 1))).toEqual({ secrets: "refuse" });
+  });
+
+  it("takes linear time", () => {
+    const begun = process.cpuUsage().user;
+    parsePolicy(Buffer.from(`secrets =${" ".repeat(POLICY_BYTES_MAX / 2)}x${" ".repeat(10_000)}#`));
+    parsePolicy(Buffer.from("=".repeat(POLICY_BYTES_MAX)));
+    expect((process.cpuUsage().user - begun) / 1000).toBeLessThan(200);
   });
 });

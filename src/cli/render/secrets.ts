@@ -1,5 +1,5 @@
 /** What a landing holds that looks like a secret: where and of what kind, never the thing itself. */
-import type { SecretFinding } from "../../core/workspace/results.ts";
+import type { SecretFinding } from "../../core/secrets/refusal.ts";
 import type { Output } from "../output.ts";
 
 const SHOWN_MAX = 20;

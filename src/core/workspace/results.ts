@@ -5,6 +5,7 @@ import type { TreePath } from "../base/path.ts";
 import type { Conflict as StoredConflict } from "../codec/conflict-state.ts";
 import type { TransitionKind } from "../codec/transition.ts";
 import type { EntryKind } from "../codec/tree-entry.ts";
+import type { SecretFinding } from "../secrets/refusal.ts";
 
 export type Conflict = StoredConflict;
 
@@ -78,14 +79,6 @@ export interface StatusResult {
   readonly skipped: readonly SkippedPath[];
 }
 
-/** What looks like a secret in a change; never the secret itself. */
-export interface SecretFinding {
-  readonly path: TreePath;
-  /** From 1. */
-  readonly line: number;
-  readonly kind: string;
-}
-
 export interface LandOptions {
   /** Empty only with a session, whose goal is then used. */
   readonly goal: string;
@@ -100,7 +93,7 @@ export interface LandOptions {
   readonly dryRun?: boolean;
   /** How often to sync and try again after a conflict. Default 0: never. */
   readonly syncAttempts?: number;
-  /** What looks like a secret stops the landing, whatever the project's policy (secrets/policy.ts). */
+  /** What looks like a secret stops the landing, whatever the project's policy (core/secrets/policy.ts). */
   readonly refuseSecrets?: boolean;
 }
 

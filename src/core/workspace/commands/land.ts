@@ -10,6 +10,7 @@ import type { ChunkList } from "../../codec/chunk-list.ts";
 import { encodePack } from "../../codec/pack.ts";
 import type { PendingLanding } from "../../codec/pending-landing.ts";
 import type { Forge, FoundLanding, LandRequest } from "../../forge/forge.ts";
+import type { SecretFinding } from "../../secrets/refusal.ts";
 import { bringForward, changeWorkspace } from "../checkout/settle.ts";
 import { readChunkList } from "../content/content.ts";
 import { authorOf, callOptions } from "../context.ts";
@@ -17,11 +18,11 @@ import type { ScanFindings } from "../index/scan-findings.ts";
 import { ContentUpload } from "../packing/content-upload.ts";
 import { packFiles } from "../packing/pack-files.ts";
 import { type PackedChanges, packStatusChanges } from "../packing/packed-changes.ts";
-import type { LandOptions, LandOutcome, SecretFinding, StatusChange } from "../results.ts";
+import type { LandOptions, LandOutcome, StatusChange } from "../results.ts";
 import type { WorkspaceChange } from "../scan/change-columns.ts";
 import { findChanges, toStatusChanges } from "../scan/changes.ts";
+import { basePolicy } from "../secrets/base-policy.ts";
 import { findSecrets, refuseSecrets } from "../secrets/find.ts";
-import { basePolicy } from "../secrets/policy.ts";
 import type { Workspace } from "../workspace.ts";
 import { syncInside } from "./sync.ts";
 
@@ -81,7 +82,7 @@ async function landOnce(
   const isStrict = options.refuseSecrets === true || (await basePolicy(ws)).secrets === "refuse";
   if (isStrict || options.dryRun === true) {
     // Before any content leaves.
-    const secrets = findSecrets(ws.root, landed);
+    const secrets = findSecrets(ws.root, landed, (id) => ws.index.hintOf(id) !== undefined);
     if (isStrict) refuseSecrets(secrets, options.refuseSecrets === true);
     if (options.dryRun === true) return dryRun(ws, session, landed, secrets);
   }

@@ -23,9 +23,9 @@ import type { Frame } from "../../objects/frame.ts";
 import { FrameBuilder } from "../../objects/frame-builder.ts";
 import { IdNumbers } from "../../objects/id-numbers.ts";
 import { LargeContentFramer } from "../../objects/large-content.ts";
+import { type FoundSecret, findSecretsIn } from "../../secrets/scanner.ts";
 import { type FileStat, fileStatOf, kindOfMode, trustedStat } from "../disk/stat.ts";
 import { errorCode, isMissing } from "../layout.ts";
-import { type FoundSecret, findSecretsIn } from "../secrets/scanner.ts";
 
 export interface FileToPack {
   readonly path: string;

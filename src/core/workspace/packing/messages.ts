@@ -4,7 +4,7 @@ import type { ObjectId } from "../../base/ids.ts";
 import type { ErrorDescription } from "../../base/worker-error.ts";
 import type { EntryKind } from "../../codec/tree-entry.ts";
 import type { Frame, FrameObject, ObjectKind } from "../../objects/frame.ts";
-import type { FoundSecret } from "../secrets/scanner.ts";
+import type { FoundSecret } from "../../secrets/scanner.ts";
 import type { PackResult } from "./batch.ts";
 
 export const FILE_KINDS: readonly EntryKind[] = ["file", "executable", "symlink"];

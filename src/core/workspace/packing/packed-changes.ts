@@ -3,9 +3,10 @@ import { type List, listOf } from "../../base/list.ts";
 import type { TreePath } from "../../base/path.ts";
 import type { PendingOperation } from "../../codec/pending-landing.ts";
 import type { Operation, PositionRef } from "../../forge/forge.ts";
+import type { SecretFinding } from "../../secrets/refusal.ts";
 import { IndexRows } from "../index/rows.ts";
 import type { IndexEntry } from "../index/workspace-index.ts";
-import type { SecretFinding, StatusChange } from "../results.ts";
+import type { StatusChange } from "../results.ts";
 import { isWorthSaying } from "../secrets/find.ts";
 import type { PackedFiles, SizedFile } from "./packed-files.ts";
 

@@ -4,8 +4,8 @@ import { type ObjectId, objectIdFromBytes } from "../../base/ids.ts";
 import { LazyList, type List } from "../../base/list.ts";
 import type { TreePath } from "../../base/path.ts";
 import type { EntryKind, TreeEntry } from "../../codec/tree-entry.ts";
+import type { FoundSecret } from "../../secrets/scanner.ts";
 import type { FileStat } from "../disk/stat.ts";
-import type { FoundSecret } from "../secrets/scanner.ts";
 import { FILE_KINDS, type PackedResults } from "./messages.ts";
 
 export interface SizedFile {

@@ -1,27 +1,38 @@
 /** Secrets among the changes that are about to be landed. */
 import { closeSync, constants, openSync, readSync } from "node:fs";
-import { MicError } from "../../base/errors.ts";
+import { hashObject } from "../../base/hash.ts";
+import type { ObjectId } from "../../base/ids.ts";
 import type { List } from "../../base/list.ts";
+import { POLICY_REFUSES, type SecretFinding, secretsRefused } from "../../secrets/refusal.ts";
+import { ENVIRONMENT_KIND } from "../../secrets/rules.ts";
+import { findSecretsIn, SCANNED_BYTES_MAX } from "../../secrets/scanner.ts";
 import { isMissing } from "../layout.ts";
-import type { SecretFinding, StatusChange } from "../results.ts";
-import { ENVIRONMENT_KIND } from "./rules.ts";
-import { findSecretsIn, SCANNED_BYTES_MAX } from "./scanner.ts";
+import type { StatusChange } from "../results.ts";
 
-/** An environment file that is landed already is somebody's decision. */
+/** An environment file that is landed already is somebody's decision, and so is content whose mode changes. */
 export function isWorthSaying({ op }: StatusChange, kind: string): boolean {
-  return op !== "modify" || kind !== ENVIRONMENT_KIND;
+  return op !== "mode" && (op !== "modify" || kind !== ENVIRONMENT_KIND);
 }
 
-/** Reads what was added or modified, of each file as much as is looked at. */
-export function findSecrets(root: string, changes: List<StatusChange>): readonly SecretFinding[] {
+/**
+ * Reads what was added or modified, of each file as much as is looked at. `isKnown`: content that the base has
+ * already, under whatever path.
+ */
+export function findSecrets(
+  root: string,
+  changes: List<StatusChange>,
+  isKnown: (id: ObjectId) => boolean,
+): readonly SecretFinding[] {
   const findings: SecretFinding[] = [];
-  const buffer = new Uint8Array(SCANNED_BYTES_MAX);
+  const buffer = new Uint8Array(SCANNED_BYTES_MAX + 1);
   for (const change of changes) {
     const { op, path, kind } = change;
     if (kind === undefined || kind === "symlink" || op === "mode") continue;
-    for (const { line, kind: what } of findSecretsIn(path, readStart(`${root}/${path}`, buffer))) {
-      if (isWorthSaying(change, what)) findings.push({ path, line, kind: what });
-    }
+    const content = readStart(`${root}/${path}`, buffer);
+    const found = findSecretsIn(path, content).filter((secret) => isWorthSaying(change, secret.kind));
+    if (found.length === 0) continue;
+    if (content.length <= SCANNED_BYTES_MAX && isKnown(hashObject(content))) continue;
+    for (const { line, kind: what } of found) findings.push({ path, line, kind: what });
   }
   return findings;
 }
@@ -29,21 +40,10 @@ export function findSecrets(root: string, changes: List<StatusChange>): readonly
 /** Errors: `unsafe-path` with `paths` and `secrets`, when there are any. */
 export function refuseSecrets(secrets: readonly SecretFinding[], isAsked: boolean): void {
   if (secrets.length === 0) return;
-  const why = isAsked ? "without --strict this is a warning" : "the project's .micpolicy refuses them";
-  throw new MicError("unsafe-path", `the changes hold what looks like secrets: ${describeSecrets(secrets)}`, {
-    hint: `\`mic untrack PATH\` keeps a file out, \`mic:allow-secret\` on its line allows one; ${why}`,
-    data: { paths: [...new Set(secrets.map(({ path }) => path))], secrets },
-  });
+  throw secretsRefused(secrets, isAsked ? "without --strict this is a warning" : POLICY_REFUSES);
 }
 
-const SHOWN_MAX = 3;
 const OPEN_FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
-
-function describeSecrets(secrets: readonly SecretFinding[]): string {
-  const shown = secrets.slice(0, SHOWN_MAX).map(({ path, line, kind }) => `${kind} (${path}, line ${line})`);
-  const more = secrets.length > SHOWN_MAX ? ` and ${secrets.length - SHOWN_MAX} more` : "";
-  return shown.join(", ") + more;
-}
 
 /** What is gone or cannot be read is reported when it is packed. */
 function readStart(file: string, buffer: Uint8Array): Uint8Array {

@@ -113,8 +113,13 @@ export function isPlaceholder(match: string): boolean {
   return PLACEHOLDER.test(judged) || new Set(judged.slice(4)).size < DISTINCT_MIN;
 }
 
-const ENVIRONMENT_FILE = /^\.env(?:\.[A-Za-z0-9_-]+)*$/;
-const ENVIRONMENT_SAMPLE = /\.(?:example|sample|template|dist|defaults?|schema)$/;
+/** Names are judged without their case: some file systems have none. */
+const ENVIRONMENT_FILE = /^(?:\.env(?:\.[a-z0-9_-]+)*|\.envrc|.+\.env)$/i;
+const SAMPLE = "(?:example|sample|template|dist|defaults?|schema)";
+const ENVIRONMENT_SAMPLE = new RegExp(String.raw`\.${SAMPLE}$|(?:^|[._-])${SAMPLE}\.env$`, "i");
+/** Said in the name, or by git-crypt in its first bytes. */
+const ENCRYPTED_NAME = /\.(?:age|asc|enc|encrypted|gpg|pgp)$/i;
+const GIT_CRYPT = "\0GITCRYPT\0";
 
 /** Files whose name says what their lines are. */
 export interface NameRule {
@@ -123,6 +128,8 @@ export interface NameRule {
   readonly except?: RegExp;
   /** A line that gives it away. */
   readonly line: RegExp;
+  /** Whether binary content, which has no lines, gives it away as well. `start`: its first bytes as Latin-1. */
+  readonly isBinaryWorse?: (name: string, start: string) => boolean;
 }
 
 export const ENVIRONMENT_KIND = "values of an environment file";
@@ -133,9 +140,21 @@ export const NAME_RULES: readonly NameRule[] = [
     name: ENVIRONMENT_FILE,
     except: ENVIRONMENT_SAMPLE,
     line: /^\s*(?:export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=\s*["']?[^\s"'#]/,
+    isBinaryWorse: (name, start) => !ENCRYPTED_NAME.test(name) && !start.startsWith(GIT_CRYPT),
   },
-  { kind: "a password", name: /^[._]netrc$/, line: /(?:^|\s)password\s+[^\s#]{3,}/ },
-  { kind: "a password", name: /^\.pypirc$/, line: /^\s*password\s*[=:]\s*[^\s#]{3,}/ },
-  { kind: "a password", name: /^\.pgpass$/, line: /^(?:[^:#]*:){4}[^\s#]{3,}/ },
-  { kind: "a password", name: /^\.git-credentials$/, line: /^https?:\/\/[^/\s:]*:[^@/\s]{3,}@/ },
+  { kind: "a password", name: /^[._]netrc$/i, line: /(?:^|\s)password\s+[^\s#]{3,}/ },
+  { kind: "a password", name: /^\.pypirc$/i, line: /^\s*password\s*[=:]\s*[^\s#]{3,}/ },
+  { kind: "a password", name: /^\.pgpass$/i, line: /^(?:[^:#]*:){4}[^\s#]{3,}/ },
+  { kind: "a password", name: /^\.git-credentials$/i, line: /^https?:\/\/[^/\s:]*:[^@/\s]{3,}@/ },
 ];
+
+/** The rule for a file of that name; `path` uses `/`. */
+export function nameRuleOf(path: string): NameRule | undefined {
+  const start = path.lastIndexOf("/") + 1;
+  const first = path.charCodeAt(start);
+  const last = path.charCodeAt(path.length - 1) | 0x20;
+  // All of them begin with `.` or `_`, or end with `v`: nearly all files get by without more.
+  if (first !== 0x2e && first !== 0x5f && last !== 0x76) return undefined;
+  const name = path.slice(start);
+  return NAME_RULES.find((rule) => rule.name.test(name) && rule.except?.test(name) !== true);
+}

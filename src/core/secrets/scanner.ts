@@ -5,7 +5,8 @@
  * compared. Time is linear in the content: a pattern sees a bounded text, and of one file no more than CANDIDATES_MAX
  * times.
  */
-import { isPlaceholder, NAME_RULES, type NameRule, SECRET_RULES, type SecretRule } from "./rules.ts";
+import { isPlaceholder, type NameRule, nameRuleOf, SECRET_RULES, type SecretRule } from "./rules.ts";
+import { textBytes } from "./text-bytes.ts";
 
 /** Content beyond is not looked at. */
 export const SCANNED_BYTES_MAX = 1 << 20;
@@ -20,6 +21,8 @@ const PAIRS = WINDOW - 1;
 const BEFORE_BYTES = 512;
 const AFTER_BYTES = 1024;
 const LINE_BYTES_MAX = 4096;
+/** Of binary content, for what tells its format. */
+const START_BYTES = 16;
 const NEWLINE = 10;
 
 export interface FoundSecret {
@@ -49,10 +52,44 @@ for (const rule of SECRET_RULES) {
   }
 }
 
-/** In the order of lines; empty for binary content. `path` uses `/`. */
+/**
+ * In the order of lines; of binary content only what the file's name says. UTF-16 is read as what it says when it
+ * begins with a byte order mark. `path` uses `/`.
+ */
 export function findSecretsIn(path: string, content: Uint8Array): readonly FoundSecret[] {
-  const length = Math.min(content.length, SCANNED_BYTES_MAX);
-  const named = nameRuleOf(path);
+  return new SearchedContent(content).findAt(path);
+}
+
+/** The same for content that stands at several paths: it is searched once, and once for each rule about names. */
+export class SearchedContent {
+  readonly #text: Uint8Array;
+  #found: readonly FoundSecret[] | undefined;
+  #isBinary: boolean | undefined;
+  #byLines: Map<NameRule, readonly FoundSecret[]> | undefined;
+
+  /** `content`: SCANNED_BYTES_MAX of it are enough. */
+  constructor(content: Uint8Array) {
+    this.#text = textBytes(content.subarray(0, SCANNED_BYTES_MAX));
+  }
+
+  findAt(path: string): readonly FoundSecret[] {
+    this.#found ??= findInText(this.#text);
+    const rule = nameRuleOf(path);
+    if (this.#found.length > 0 || rule === undefined) return this.#found;
+    this.#isBinary ??= isBinary(this.#text);
+    if (this.#isBinary) return findInBinary(rule, path, this.#text);
+    this.#byLines ??= new Map();
+    let found = this.#byLines.get(rule);
+    if (found === undefined) {
+      found = findInLines(rule, this.#text);
+      this.#byLines.set(rule, found);
+    }
+    return found;
+  }
+}
+
+function findInText(content: Uint8Array): readonly FoundSecret[] {
+  const { length } = content;
   let found: FoundSecret[] | undefined;
   let lines: LineNumbers | undefined;
   let candidates = 0;
@@ -76,10 +113,6 @@ export function findSecretsIn(path: string, content: Uint8Array): readonly Found
         if (found.length === FINDINGS_MAX) return found;
       }
     }
-  }
-  if (named !== undefined && found === undefined) {
-    const secret = checkLines(named, content, length);
-    if (secret !== undefined) return [secret];
   }
   return found ?? NOTHING;
 }
@@ -110,17 +143,23 @@ function check(
 }
 
 /** The first line of a file that its name says something about. */
-function checkLines(rule: NameRule, content: Uint8Array, length: number): FoundSecret | undefined {
-  if (isBinary(content)) return undefined;
+function findInLines(rule: NameRule, content: Uint8Array): readonly FoundSecret[] {
   let line = 1;
-  for (let from = 0; from < length; line++) {
+  for (let from = 0; from < content.length; line++) {
     const newline = content.indexOf(NEWLINE, from);
-    const end = newline === -1 ? length : Math.min(newline, length);
+    const end = newline === -1 ? content.length : newline;
     const text = latin1(content, from, Math.min(end, from + LINE_BYTES_MAX));
-    if (rule.line.test(text) && !text.includes(ALLOWED)) return { line, kind: rule.kind };
+    if (rule.line.test(text) && !text.includes(ALLOWED)) return [{ line, kind: rule.kind }];
     from = end + 1;
   }
-  return undefined;
+  return NOTHING;
+}
+
+/** Has no lines. */
+function findInBinary(rule: NameRule, path: string, content: Uint8Array): readonly FoundSecret[] {
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  const start = latin1(content, 0, Math.min(content.length, START_BYTES));
+  return rule.isBinaryWorse?.(name, start) === true ? [{ line: 1, kind: rule.kind }] : NOTHING;
 }
 
 /** Whether the line around `at` says that it is meant to be there. */
@@ -155,15 +194,6 @@ class LineNumbers {
       this.#from += newline + 1;
     }
   }
-}
-
-function nameRuleOf(path: string): NameRule | undefined {
-  const start = path.lastIndexOf("/") + 1;
-  const first = path.charCodeAt(start);
-  // `.` and `_`: all of them start so.
-  if (first !== 46 && first !== 95) return undefined;
-  const name = path.slice(start);
-  return NAME_RULES.find((rule) => rule.name.test(name) && rule.except?.test(name) !== true);
 }
 
 function isBinary(content: Uint8Array): boolean {

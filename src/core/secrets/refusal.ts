@@ -1,0 +1,39 @@
+/** What a landing is refused with that holds secrets: where and of what kind, never the thing itself. */
+import { MicError } from "../base/errors.ts";
+import type { Position } from "../base/ids.ts";
+import type { TreePath } from "../base/path.ts";
+
+/** What looks like a secret in a change. */
+export interface SecretFinding {
+  readonly path: TreePath;
+  /** From 1. */
+  readonly line: number;
+  readonly kind: string;
+}
+
+const SHOWN_MAX = 3;
+
+/** `because`: a clause. `position`: of an imported landing. */
+export function secretsRefused(
+  secrets: readonly SecretFinding[],
+  because: string,
+  position?: Position,
+): MicError {
+  const what = position === undefined ? "the changes hold" : `landing ${position} holds`;
+  return new MicError("unsafe-path", `${what} what looks like secrets: ${describe(secrets)}`, {
+    hint: `\`mic untrack PATH\` keeps a file out, \`mic:allow-secret\` on its line allows one; ${because}`,
+    data: {
+      paths: [...new Set(secrets.map(({ path }) => path))],
+      secrets,
+      ...(position === undefined ? {} : { position }),
+    },
+  });
+}
+
+export const POLICY_REFUSES = "the project's .micpolicy refuses them";
+
+function describe(secrets: readonly SecretFinding[]): string {
+  const shown = secrets.slice(0, SHOWN_MAX).map(({ path, line, kind }) => `${kind} (${path}, line ${line})`);
+  const more = secrets.length > SHOWN_MAX ? ` and ${secrets.length - SHOWN_MAX} more` : "";
+  return shown.join(", ") + more;
+}

@@ -1,0 +1,21 @@
+/** Text as most programs write it, whatever wrote it: some of Windows' write UTF-16 with a byte order mark. */
+import { asBuffer } from "../base/bytes.ts";
+
+/** UTF-8 without a byte order mark. What is neither marked nor UTF-16 comes back as it is, and is not copied. */
+export function textBytes(content: Uint8Array): Uint8Array {
+  const first = content[0];
+  if (first === undefined || first < 0xef) return content;
+  const second = content[1];
+  if (first === 0xff && second === 0xfe) return fromUtf16(content.subarray(2));
+  if (first === 0xfe && second === 0xff) return fromUtf16(swapped(content.subarray(2)));
+  return first === 0xef && second === 0xbb && content[2] === 0xbf ? content.subarray(3) : content;
+}
+
+/** Half a unit at the end is left out. */
+function fromUtf16(littleEndian: Uint8Array): Uint8Array {
+  return Buffer.from(asBuffer(littleEndian).toString("utf16le"), "utf8");
+}
+
+function swapped(bytes: Uint8Array): Uint8Array {
+  return Buffer.from(bytes.subarray(0, bytes.length & ~1)).swap16();
+}
