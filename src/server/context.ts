@@ -3,7 +3,7 @@ import type { Clock } from "../core/base/clock.ts";
 import type { Random } from "../core/base/random.ts";
 import type { Forge } from "../core/forge/forge.ts";
 import type { Accounts } from "./auth/accounts.ts";
-import type { Audit } from "./auth/audit.ts";
+import type { Audit, LandingLog } from "./auth/audit.ts";
 import type { Authorizer } from "./auth/authorizer.ts";
 import type { AccountsDurability } from "./auth/durability.ts";
 import type { AuthServices } from "./auth/oauth/auth-call.ts";
@@ -39,6 +39,8 @@ export interface ServerContext {
   /** Lists, and what makes, changes and deletes projects and organizations, for a caller. */
   readonly projects: OwnedProjects;
   readonly audit: Audit;
+  /** Who landed what: told of every landing before its answer (./landing-audit.ts). */
+  readonly landingLog: LandingLog;
   /** Awaited after something was taken away, before the answer. */
   readonly durability: AccountsDurability;
   /** Where callers are, what they may use up, and the way out to addresses that somebody else wrote. */

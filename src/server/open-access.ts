@@ -14,6 +14,7 @@ import { Forwarder } from "./auth/replica/forwarder.ts";
 import { openReplica } from "./auth/replica/open-replica.ts";
 import { SqliteAccounts } from "./auth/sqlite-accounts.ts";
 import { SqliteAudit } from "./auth/sqlite-audit.ts";
+import { landingLogFile, SqliteLandingLog } from "./auth/sqlite-landing-log.ts";
 import type { ServerContext, ServerLog } from "./context.ts";
 import type { ServeOptions, ServeWorld } from "./serve-options.ts";
 
@@ -29,7 +30,7 @@ export interface OpenAccess {
 
 type AccessParts = Pick<
   ServerContext,
-  "authenticate" | "accounts" | "authorizer" | "projects" | "audit" | "durability"
+  "authenticate" | "accounts" | "authorizer" | "projects" | "audit" | "landingLog" | "durability"
 >;
 
 export interface OpenedAccess extends AsyncDisposable {
@@ -82,7 +83,14 @@ export async function openAccess(request: OpenAccess): Promise<OpenedAccess> {
       onFailure: (error) => log.error("accounts", { error }),
     }),
   );
-  const audit = new SqliteAudit({ database, clock });
+  const landingLog = cleanup.use(
+    new SqliteLandingLog({
+      file: landingLogFile(file),
+      clock,
+      onFailure: (error, lost) => log.error("landing-log", { error, lost }),
+    }),
+  );
+  const audit = new SqliteAudit({ database, clock, landings: landingLog });
   const authorizer = new Authorizer({ forge, accounts, clock });
   const opened = cleanup.move();
   return {
@@ -92,6 +100,7 @@ export async function openAccess(request: OpenAccess): Promise<OpenedAccess> {
       authorizer,
       projects: new OwnedProjects({ forge, accounts, authorizer, audit }),
       audit,
+      landingLog,
       durability: replica ?? LOCAL_DURABILITY,
     },
     database,

@@ -125,6 +125,8 @@ export const REST_CLASSES: Readonly<Record<string, Class>> = {
   createUser: "site-admin",
   getUser: "site-admin",
   updateUser: "site-admin",
+  listUserTokens: "site-admin",
+  revokeUserToken: "site-admin",
   listAudit: "site-admin",
   listWebhooks: "project-own",
   createWebhook: "project-own",

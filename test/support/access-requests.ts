@@ -86,6 +86,8 @@ export const REST_REQUESTS: Readonly<Record<string, (project: AccessProject) => 
   createUser: () => json("/api/mic/users", { name: fresh() }),
   getUser: () => ({ path: "/api/mic/users/no-such-user" }),
   updateUser: () => json("/api/mic/users/no-such-user", { disabled: true }),
+  listUserTokens: () => ({ path: "/api/mic/users/no-such-user/tokens" }),
+  revokeUserToken: () => ({ path: `/api/mic/users/no-such-user/tokens/${SESSION}` }),
   listAudit: () => ({ path: "/api/mic/audit" }),
   listWebhooks: ofProject("/webhooks"),
   createWebhook: ofProject("/webhooks", { body: { url: "no-url" } }),

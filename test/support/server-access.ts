@@ -25,7 +25,7 @@ export function administrator(account: string): Principal {
 
 type AccessParts = Pick<
   ServerContext,
-  "accounts" | "authorizer" | "projects" | "audit" | "durability" | "network"
+  "accounts" | "authorizer" | "projects" | "audit" | "landingLog" | "durability" | "network"
 >;
 
 /** Nobody but administrators has a role anywhere; what they make is nobody's in particular. */
@@ -34,9 +34,13 @@ export function accessForAdministrators(forge: Forge, network?: Network): Access
     roleIn: () => "owner",
     roleInOrganization: () => "owner",
     isNameTaken: () => false,
+    claimOrganization: () => true,
+    startCreation: () => true,
+    findCreation: () => undefined,
+    endCreation: () => undefined,
     onRolesChanged: () => () => undefined,
   } as unknown as Accounts;
-  const audit = { record: () => undefined, list: () => [] };
+  const audit = { record: () => undefined, list: () => ({ records: [], next: undefined }) };
   const authorizer = new Authorizer({ forge, accounts, clock: systemClock });
   const projects = new OwnedProjects({ forge, accounts, authorizer, audit });
   return {
@@ -44,6 +48,7 @@ export function accessForAdministrators(forge: Forge, network?: Network): Access
     authorizer,
     projects,
     audit,
+    landingLog: { record: () => Promise.resolve() },
     durability: LOCAL_DURABILITY,
     network: network ?? networkOf({}),
   };

@@ -2,11 +2,18 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { EMPTY_ROOT, type Position } from "../../src/core/base/ids.ts";
+import { mintProjectId, mintSessionId } from "../../src/core/base/random.ts";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
+import { openRemoteForge } from "../../src/core/remote/remote-forge.ts";
+import { AuthDatabase } from "../../src/server/auth/database/auth-database.ts";
+import { SqliteAccounts } from "../../src/server/auth/sqlite-accounts.ts";
 import { accountRoutes } from "../../src/server/rest/routes/accounts.ts";
+import { auditRoutes } from "../../src/server/rest/routes/audit.ts";
 import { memberRoutes } from "../../src/server/rest/routes/members.ts";
 import { userRoutes } from "../../src/server/rest/routes/users.ts";
 import { type RunningServer, startServer } from "../../src/server/serve.ts";
+import { TestProject } from "../support/forge-project.ts";
 import { RestClient, type RestReply, TOKEN } from "../support/rest-server.ts";
 
 const PASSWORD = "a horse that nobody rides";
@@ -46,8 +53,6 @@ const as = (token: string, method: string, path: string, body?: unknown): Promis
 /** A user with a token of scope admin; nobody but the server's own program makes one for another. */
 async function makeUser(name: string, more: object = {}): Promise<string> {
   expect((await owner("POST", "/users", { name, password: PASSWORD, ...more })).status).toBe(201);
-  const { AuthDatabase } = await import("../../src/server/auth/database/auth-database.ts");
-  const { SqliteAccounts } = await import("../../src/server/auth/sqlite-accounts.ts");
   using database = new AuthDatabase({ file: join(directory, "auth", "accounts.db") });
   using accounts = new SqliteAccounts({ database, clock: systemClock, random: systemRandom });
   const user = accounts.findUser(name)!.id;
@@ -239,21 +244,131 @@ describe("users", () => {
     expect((await owner("PATCH", "/users/owner", { disabled: true })).status).toBe(400);
   });
 
+  test("lose a token, or all of them, at an administrator's hand", async () => {
+    const token = await makeUser("tom");
+    const { id, secret } = await makeToken(token, { name: "ci" });
+    const listed = await owner("GET", "/users/tom/tokens");
+    expect(listed.json.items.map(({ name }: { name: string }) => name)).toEqual(["ci", "admin"]);
+    expect(listed.text).not.toContain(secret);
+    // The id of somebody else's token.
+    expect((await owner("DELETE", `/users/owner/tokens/${id}`)).status).toBe(404);
+    expect((await owner("DELETE", `/users/tom/tokens/${id}`)).status).toBe(204);
+    expect((await as(secret, "GET", "/account")).status).toBe(401);
+    expect((await owner("DELETE", `/users/tom/tokens/${id}`)).status).toBe(404);
+    expect((await owner("GET", `/audit?target=token:${id}&action=token.revoked`)).json.items).toMatchObject([
+      { account: "owner", detail: { name: "ci", user: "tom" } },
+    ]);
+    // Without it a personal token outlives both.
+    await owner("PATCH", "/users/tom", { password: `${PASSWORD} again` });
+    expect((await as(token, "GET", "/account")).status).toBe(200);
+    expect((await owner("PATCH", "/users/tom", { disabled: true, revokeTokens: true })).status).toBe(200);
+    await owner("PATCH", "/users/tom", { disabled: false });
+    expect((await as(token, "GET", "/account")).status).toBe(401);
+    expect((await owner("GET", "/users/tom/tokens")).json.items).toEqual([]);
+    expect((await owner("GET", "/audit?target=user:tom&action=tokens.")).json.items).toHaveLength(1);
+    expect((await owner("PATCH", "/users/tom", { revokeTokens: false })).status).toBe(400);
+  });
+
   test("the audit log is for administrators, and read in pages", async () => {
     const token = await makeUser("eve");
     expect((await as(token, "GET", "/audit")).status).toBe(403);
-    const ids: number[] = [];
+    const ids: string[] = [];
     for (let before: string | undefined = ""; before !== undefined; ) {
       const page: RestReply = await owner("GET", `/audit?limit=3${before === "" ? "" : `&before=${before}`}`);
-      ids.push(...page.json.items.map(({ id }: { id: number }) => id));
+      ids.push(...page.json.items.map(({ log: of, id }: { log: string; id: number }) => `${of} ${id}`));
       before = page.json.next;
     }
-    expect(ids).toEqual([...ids].sort((a, b) => b - a));
-    expect(ids.at(-1)).toBe(1);
+    expect(ids).toEqual(Array.from(ids, (_, i) => `accounts ${ids.length - i}`));
+    expect((await owner("GET", "/audit?before=1")).status).toBe(400);
     const none = await owner("GET", "/audit?until=2001-01-01T00:00:00Z");
     expect(none.json).toEqual({ items: [] });
     expect((await owner("GET", "/audit?since=2001-01-01T00:00:00Z&limit=1")).json.items).toHaveLength(1);
     expect((await owner("GET", "/audit?since=yesterday")).status).toBe(400);
+  });
+});
+
+describe("the log of landings", () => {
+  test("says whose token landed, whatever author the landing states", async () => {
+    const token = await makeUser("ann");
+    await as(token, "POST", "/projects", { name: "ann/log" });
+    const ci = await makeToken(token, { name: "ci", scope: "write" });
+    await using forge = await openRemoteForge(server.url, {
+      token: ci.secret,
+      clock: systemClock,
+      random: systemRandom,
+    });
+    const { id } = await forge.getProject("ann/log");
+    const project = new TestProject(forge, id);
+    const author = "bob <bob@example.org>";
+    const request = project.request({ put: { "a.txt": "a" }, author });
+    await forge.land(id, request);
+    // The same landing, sent again by somebody else: the answer is the same, and who landed it too.
+    await using other = await openRemoteForge(server.url, {
+      token: TOKEN,
+      clock: systemClock,
+      random: systemRandom,
+    });
+    expect(await other.land(id, request)).toMatchObject({ kind: "landed", position: 1 });
+    // Over REST, with a session.
+    const P = `/projects/${id}`;
+    const session = await as(token, "POST", `${P}/sessions`, { goal: "by hand", owner: "carol" });
+    await as(token, "POST", `${P}/sessions/${session.json.id}/operations`, {
+      operations: [{ op: "delete", path: "a.txt" }],
+    });
+    const landed = await as(token, "POST", `${P}/sessions/${session.json.id}/land`, { author: "carol" });
+    expect(landed.status, landed.text).toBe(200);
+    const { items } = (await owner("GET", `/audit?target=project:${id}&action=landing.`)).json;
+    expect(items).toMatchObject([
+      {
+        log: "landings",
+        account: "ann",
+        address: "127.0.0.1",
+        action: "landing.created",
+        detail: { position: 2, landing: landed.json.landingId, author: "carol" },
+      },
+      {
+        account: "ann",
+        token: ci.id,
+        action: "landing.created",
+        detail: { position: 1, landing: request.landingId, author },
+      },
+    ]);
+  });
+
+  test("has one record of an import, and one of each imported session", async () => {
+    const token = await makeUser("abe");
+    await as(token, "POST", "/projects", { name: "abe/log" });
+    const options = { token, clock: systemClock, random: systemRandom };
+    await using forge = await openRemoteForge(server.url, options);
+    const source = await TestProject.create(forge, "abe/source");
+    for (const name of ["bob", "bob", "carol"]) await source.land({ put: { [name]: name }, author: name });
+    const target = await forge.createProject({
+      id: mintProjectId(systemRandom),
+      name: "abe/target",
+      salt: (await forge.getHead(source.id)).salt,
+    });
+    const landings = await Promise.all(
+      [1, 2, 3].map((position) => forge.getLanding(source.id, position as Position)),
+    );
+    const after = { position: 0 as Position, root: EMPTY_ROOT };
+    const frames = source.request({ put: { bob: "bob", carol: "carol" } }).frames;
+    await forge.importLandings(target.id, { after, landings, packs: [], frames });
+    const session = await forge.startSession(source.id, {
+      id: mintSessionId(systemRandom),
+      goal: "open",
+      owner: "dora",
+    });
+    await forge.importSession(target.id, session);
+    const { items } = (await owner("GET", `/audit?target=project:${target.id}`)).json;
+    expect(items.slice(0, 2)).toMatchObject([
+      { action: "session.imported", account: "abe", detail: { session: session.id, owner: "dora" } },
+      {
+        action: "import.done",
+        account: "abe",
+        detail: { from: 1, position: 3, landings: 3, authors: ["bob", "carol"] },
+      },
+    ]);
+    expect(items.slice(2).map(({ action }: { action: string }) => action)).not.toContain("import.done");
   });
 });
 
@@ -304,6 +419,14 @@ describe("members", () => {
       { user: "kim", role: "owner" },
       { user: "lea", role: "write" },
     ]);
+    await as(a, "PUT", `${P}/members/lea`, { role: "read" });
+    expect((await as(a, "GET", `${P}/members`)).json.items).toEqual([{ user: "lea", role: "read" }]);
+    expect((await as(a, "GET", `${P}/members?inherited=true`)).json.items).toEqual([
+      { user: "kim", role: "owner", through: "kim-and-lea" },
+      { user: "lea", role: "read" },
+      { user: "lea", role: "write", through: "kim-and-lea" },
+    ]);
+    await as(a, "DELETE", `${P}/members/lea`);
     expect((await as(a, "DELETE", `${O}/kim`)).status).toBe(400);
     expect((await as(a, "PUT", `${O}/kim`, { role: "read" })).status).toBe(400);
     expect((await as(a, "PUT", `${O}/lea`, { role: "owner" })).status).toBe(200);
@@ -321,6 +444,6 @@ describe("members", () => {
 });
 
 test("every route of accounts has answered with success above", () => {
-  const ids = [...accountRoutes, ...userRoutes, ...memberRoutes].map(({ id }) => id);
+  const ids = [...accountRoutes, ...userRoutes, ...auditRoutes, ...memberRoutes].map(({ id }) => id);
   expect(ids.filter((id) => !client.succeeded.has(id))).toEqual([]);
 });

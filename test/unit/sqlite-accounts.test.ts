@@ -326,27 +326,6 @@ describe("tokens", () => {
     expect(accounts.listTokens(user.id).map(({ name }) => name)).toEqual(["second", "first"]);
   });
 
-  test("of sign-ins that are long over are removed", async () => {
-    const expiresAtMs = clock.nowMs() + MINUTE_MS;
-    const { user, token } = await userWithToken("ada", { kind: "refresh", expiresAtMs });
-    const personal = accounts.createToken({
-      user: user.id,
-      kind: "personal",
-      name: "p",
-      scope: "read",
-      expiresAtMs,
-    });
-    const count = () => database.sql.prepare("SELECT count(*) FROM tokens").pluck().get();
-    await pass(30 * 24 * 60 * MINUTE_MS);
-    accounts.poll();
-    expect(count()).toBe(2);
-    await pass(2 * 24 * 60 * MINUTE_MS);
-    accounts.poll();
-    expect(count()).toBe(1);
-    expect(accounts.getToken(token.id)).toBeUndefined();
-    expect(accounts.getToken(personal.token.id)).toBeDefined();
-  });
-
   test.each([
     { name: "" },
     { name: "a\nb" },

@@ -39,8 +39,9 @@ describe("SqliteAudit", () => {
     const entry = { principal: ADA, address: "192.0.2.7", action: "token.created", target: "token:1" };
     audit.record({ ...entry, detail: { scope: "read" } });
     audit.record({ principal: NOBODY, address: "192.0.2.8", action: "sign-in.refused", target: "user:ada" });
-    expect(audit.list({ limit: 10 })).toEqual([
+    expect(audit.list({ limit: 10 }).records).toEqual([
       {
+        log: "accounts",
         id: 2,
         atMs: clock.nowMs(),
         account: "",
@@ -52,6 +53,7 @@ describe("SqliteAudit", () => {
         detail: {},
       },
       {
+        log: "accounts",
         id: 1,
         atMs: clock.nowMs(),
         account: "ada",
@@ -74,11 +76,13 @@ describe("SqliteAudit", () => {
       await pass(1000);
     }
     const ids = (query: Parameters<SqliteAudit["list"]>[0]): number[] =>
-      audit.list(query).map(({ id }) => id);
+      audit.list(query).records.map(({ id }) => id);
     const limit = 10;
     expect(ids({ limit })).toEqual([5, 4, 3, 2, 1]);
     expect(ids({ limit: 2 })).toEqual([5, 4]);
-    expect(ids({ limit: 2, beforeId: 4 })).toEqual([3, 2]);
+    const { next } = audit.list({ limit: 2 });
+    expect(ids({ limit: 2, before: next! })).toEqual([3, 2]);
+    expect(() => ids({ limit, before: "4" })).toThrow(expect.objectContaining({ code: "usage" }));
     expect(ids({ limit, account: "ada" })).toEqual([5, 3, 1]);
     expect(ids({ limit, account: "" })).toEqual([4, 2]);
     expect(ids({ limit, action: "token.created" })).toEqual([1]);
@@ -95,21 +99,30 @@ describe("SqliteAudit", () => {
     expect(() =>
       database.write((sql) => sql.exec("INSERT OR REPLACE INTO audit SELECT * FROM audit")),
     ).toThrow(message);
-    expect(audit.list({ limit: 10 })).toHaveLength(1);
+    expect(audit.list({ limit: 10 }).records).toHaveLength(1);
   });
 
   test("leaves out what would fill the disk", () => {
     const long = "x".repeat(1 << 20);
     audit.record({ principal: ADA, address: long, action: "a.b", target: long, detail: { long } });
-    const [entry] = audit.list({ limit: 1 });
+    const [entry] = audit.list({ limit: 1 }).records;
     expect(JSON.stringify(entry).length).toBeLessThan(3_000);
     expect(entry?.detail).toEqual({ leftOut: long.length + 11 });
+  });
+
+  test("is pruned up to a time, and refuses to be changed again after it", async () => {
+    audit.record({ principal: ADA, address: "", action: "token.created", target: "token:1" });
+    await pass(1000);
+    audit.record({ principal: ADA, address: "", action: "token.created", target: "token:2" });
+    expect(audit.prune(clock.nowMs())).toBe(1);
+    expect(audit.list({ limit: 10 }).records.map(({ target }) => target)).toEqual(["token:2"]);
+    expect(() => database.write((sql) => sql.exec("DELETE FROM audit"))).toThrow(/append-only/);
   });
 
   test("does nothing on a server that follows another one", () => {
     using follower = new AuthDatabase({ file: file(), readOnly: true });
     const following = new SqliteAudit({ database: follower, clock });
     following.record({ principal: ADA, address: "", action: "a.b", target: "" });
-    expect(following.list({ limit: 10 })).toEqual([]);
+    expect(following.list({ limit: 10 }).records).toEqual([]);
   });
 });

@@ -71,6 +71,8 @@ export interface ChangeUser {
   readonly disabled?: boolean | undefined;
   readonly siteAdmin?: boolean | undefined;
   readonly password?: string | undefined;
+  /** Ends all of its tokens, personal ones too. */
+  readonly revokeTokens?: true | undefined;
 }
 
 export interface Accounts {
@@ -105,6 +107,8 @@ export interface Accounts {
   findToken(secret: string, kind: TokenKind): Token | undefined;
   getToken(id: string): Token | undefined;
   listTokens(user: UserId): readonly Token[];
+  /** Those that are valid. */
+  countPersonalTokens(user: UserId): number;
   /** With its family. True when there was one. */
   revokeToken(id: string): boolean;
   revokeFamily(family: string): void;

@@ -14,6 +14,7 @@ import { NOBODY } from "./principal.ts";
 import { refuseCopy } from "./replica/replica-state.ts";
 import { SqliteAccounts } from "./sqlite-accounts.ts";
 import { SqliteAudit } from "./sqlite-audit.ts";
+import { landingLogFile, SqliteLandingLog } from "./sqlite-landing-log.ts";
 
 const USERS_PER_PAGE = 100;
 /** What the audit log has instead of a network address. */
@@ -56,12 +57,15 @@ export class OfflineAccountAdmin implements AsyncDisposable {
   readonly #database: AuthDatabase;
   readonly #accounts: SqliteAccounts;
   readonly #audit: SqliteAudit;
+  readonly #landings: SqliteLandingLog | undefined;
 
   constructor(where: string, database: AuthDatabase) {
     this.where = where;
     this.#database = database;
     this.#accounts = new SqliteAccounts({ database, clock: systemClock, random: systemRandom });
-    this.#audit = new SqliteAudit({ database, clock: systemClock });
+    const file = landingLogFile(database.file);
+    this.#landings = existsSync(file) ? new SqliteLandingLog({ file, clock: systemClock }) : undefined;
+    this.#audit = new SqliteAudit({ database, clock: systemClock, landings: this.#landings });
   }
 
   async createUser(request: Omit<CreateUser, "isSiteAdmin"> & { readonly siteAdmin?: boolean }) {
@@ -99,9 +103,10 @@ export class OfflineAccountAdmin implements AsyncDisposable {
   }
 
   async listAudit({ before, limit, ...filter }: OfflineAuditFilter) {
-    const beforeId = before === undefined ? {} : { beforeId: Number(before) };
-    const records = this.#audit.list({ ...filter, ...beforeId, limit });
-    const items = records.map(({ id, atMs, account, tokenId, address, action, target, detail }) => ({
+    const page = before === undefined ? {} : { before };
+    const { records, next } = this.#audit.list({ ...filter, ...page, limit });
+    const items = records.map(({ log, id, atMs, account, tokenId, address, action, target, detail }) => ({
+      log,
       id,
       at: new Date(atMs).toISOString(),
       account,
@@ -111,7 +116,7 @@ export class OfflineAccountAdmin implements AsyncDisposable {
       target,
       detail,
     }));
-    return { items, next: items.length === limit ? String(items.at(-1)?.id) : undefined };
+    return { items, next };
   }
 
   #record(action: string, { name }: User): void {
@@ -120,6 +125,7 @@ export class OfflineAccountAdmin implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#accounts[Symbol.dispose]();
+    this.#landings?.[Symbol.dispose]();
     this.#database[Symbol.dispose]();
   }
 }

@@ -1,13 +1,13 @@
-/** A caller's own tokens: what REST and gRPC have in common. */
+/** A caller's own tokens: what REST and gRPC have in common; and an administrator's hand on those of others. */
 import { MicError } from "../../core/base/errors.ts";
 import type { ProjectId } from "../../core/base/ids.ts";
 import type { ServerContext } from "../context.ts";
-import type { Token } from "./accounts.ts";
+import type { Token, User } from "./accounts.ts";
 import { checkMinting } from "./minting.ts";
 import type { Principal, Scope } from "./principal.ts";
 
-/** Of one user: it keeps lists short, and a loop from filling the disk. */
-const TOKENS_MAX = 1_000;
+/** Of one user, at a time: it keeps lists short, and a loop from filling the disk. */
+export const PERSONAL_TOKENS_MAX = 1_000;
 
 /** A call of somebody who has signed in, with a token of access `account`. */
 export interface TokenCall {
@@ -41,8 +41,10 @@ export async function createOwnToken(
   const user = principal.userId!;
   const onlyProject = project === undefined ? undefined : await seenProject(call, project);
   checkMinting(principal, currentToken(call)?.expiresAtMs, { scope, onlyProject, expiresAtMs });
-  if (accounts.listTokens(user).length >= TOKENS_MAX) {
-    throw new MicError("too-large", `there are ${TOKENS_MAX} tokens already`, { hint: "revoke some" });
+  if (accounts.countPersonalTokens(user) >= PERSONAL_TOKENS_MAX) {
+    throw new MicError("too-large", `there are ${PERSONAL_TOKENS_MAX} tokens already`, {
+      hint: "revoke some: mic auth token list",
+    });
   }
   const made = accounts.createToken({
     user,
@@ -59,17 +61,27 @@ export async function createOwnToken(
 }
 
 /** Returns once it is gone everywhere. Errors: `not-found`, also for another user's; those of `durability`. */
-export async function revokeOwnToken({ context, principal, address }: TokenCall, id: string): Promise<void> {
+export async function revokeOwnToken(call: TokenCall, id: string): Promise<void> {
+  const { userId, account: name } = call.principal;
+  await revokeUserToken(call, { id: userId!, name }, id, "see: mic auth token list");
+}
+
+/** For administrators of the site. Returns once it is gone everywhere. Errors: as above. */
+export async function revokeUserToken(
+  { context, principal, address }: TokenCall,
+  user: Pick<User, "id" | "name">,
+  id: string,
+  hint = `see: mic admin token list --user ${user.name}`,
+): Promise<void> {
   const { accounts, audit, durability } = context;
   const token = accounts.getToken(id);
-  if (token === undefined || token.user !== principal.userId) {
-    throw new MicError("not-found", `there is no token ${JSON.stringify(id.slice(0, 100))}`, {
-      hint: "see: mic auth token list",
-    });
+  if (token === undefined || token.user !== user.id) {
+    throw new MicError("not-found", `there is no token ${JSON.stringify(id.slice(0, 100))}`, { hint });
   }
   accounts.revokeToken(id);
   const { name } = token;
-  audit.record({ principal, address, action: "token.revoked", target: `token:${id}`, detail: { name } });
+  const detail = user.id === principal.userId ? { name } : { name, user: user.name };
+  audit.record({ principal, address, action: "token.revoked", target: `token:${id}`, detail });
   await durability.flushed();
 }
 

@@ -132,7 +132,10 @@ export class SqliteAccounts implements Accounts, Disposable {
     await this.changeUser(user, { password });
   }
 
-  async changeUser(user: UserId, { disabled, siteAdmin, password }: ChangeUser): Promise<void> {
+  async changeUser(
+    user: UserId,
+    { disabled, siteAdmin, password, revokeTokens }: ChangeUser,
+  ): Promise<void> {
     const row = this.#users.byId(user);
     if (row === undefined) throw noSuchUser(user);
     if (password !== undefined) {
@@ -144,6 +147,7 @@ export class SqliteAccounts implements Accounts, Disposable {
         this.#users.setPasswordHash(user, passwordHash);
         this.#tokens.revokeSignIns(user, this.#clock.nowMs());
       }
+      if (revokeTokens === true) this.#tokens.revokeAll(user, this.#clock.nowMs());
       if (siteAdmin !== undefined) this.setSiteAdmin(user, siteAdmin);
       if (disabled !== undefined) this.setDisabled(user, disabled);
     });
@@ -182,6 +186,10 @@ export class SqliteAccounts implements Accounts, Disposable {
 
   listTokens(user: UserId): readonly Token[] {
     return this.#tokens.list(user, this.#clock.nowMs()).map((token) => this.#withLastUse(token));
+  }
+
+  countPersonalTokens(user: UserId): number {
+    return this.#tokens.countPersonal(user, this.#clock.nowMs());
   }
 
   revokeToken(id: string): boolean {

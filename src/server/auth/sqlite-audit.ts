@@ -1,11 +1,15 @@
-/** The audit log in the auth database, whose triggers refuse to change or remove what was written. */
+/**
+ * The audit log: what is about accounts in their database, whose triggers refuse to change or remove what was written,
+ * and what landed (./sqlite-landing-log.ts). One list shows both.
+ */
 import type { Clock } from "../../core/base/clock.ts";
-import type { Audit, AuditEntry, AuditQuery, AuditRecord } from "./audit.ts";
+import { MicError } from "../../core/base/errors.ts";
+import type { Audit, AuditEntry, AuditPage, AuditQuery, AuditRecord } from "./audit.ts";
+import { ADDRESS_CHARACTERS_MAX, auditConditions, detailText, withoutTrigger } from "./audit-rows.ts";
 import type { AuthDatabase } from "./database/auth-database.ts";
+import type { SqliteLandingLog } from "./sqlite-landing-log.ts";
 
-/** Of each text: nobody fills the disk with one call. */
-const TEXT_CHARACTERS_MAX = 1_000;
-const DETAIL_CHARACTERS_MAX = 8_000;
+const TARGET_CHARACTERS_MAX = 1_000;
 
 interface AuditRow {
   readonly id: number;
@@ -22,22 +26,30 @@ interface AuditRow {
 export interface SqliteAuditOptions {
   readonly database: AuthDatabase;
   readonly clock: Clock;
+  /** Closed by whoever opened it. */
+  readonly landings?: SqliteLandingLog | undefined;
+}
+
+/** Where a page ended in each log: only records with smaller ids follow. */
+interface Cursor {
+  readonly accounts: number | undefined;
+  readonly landings: number | undefined;
 }
 
 export class SqliteAudit implements Audit {
   readonly #database: AuthDatabase;
   readonly #clock: Clock;
+  readonly #landings: SqliteLandingLog | undefined;
 
-  constructor({ database, clock }: SqliteAuditOptions) {
+  constructor({ database, clock, landings }: SqliteAuditOptions) {
     this.#database = database;
     this.#clock = clock;
+    this.#landings = landings;
   }
 
   record({ principal, address, action, target, detail = {} }: AuditEntry): void {
     if (this.#database.isReadOnly) return;
-    const text = JSON.stringify(detail);
-    const kept = text.length <= DETAIL_CHARACTERS_MAX ? text : JSON.stringify({ leftOut: text.length });
-    this.#database.write(() => {
+    this.#database.writeRecords(() => {
       this.#database
         .prepare(
           `INSERT INTO audit (at, user_id, account, token_id, address, action, target, detail)
@@ -48,43 +60,68 @@ export class SqliteAudit implements Audit {
           principal.userId ?? null,
           principal.account,
           principal.tokenId ?? null,
-          address.slice(0, TEXT_CHARACTERS_MAX),
+          address.slice(0, ADDRESS_CHARACTERS_MAX),
           action,
-          target.slice(0, TEXT_CHARACTERS_MAX),
-          kept,
+          target.slice(0, TARGET_CHARACTERS_MAX),
+          detailText(detail),
         );
     });
   }
 
-  list(query: AuditQuery): readonly AuditRecord[] {
-    const { account, action, target, sinceMs, untilMs, beforeId, limit } = query;
-    const conditions: string[] = [];
-    const values: (string | number)[] = [];
-    const add = (condition: string, value: string | number | undefined): void => {
-      if (value === undefined) return;
-      conditions.push(condition);
-      values.push(value);
+  list({ before, ...query }: AuditQuery): AuditPage {
+    const start = readCursor(before);
+    const accounts = this.#listAccounts(query, start.accounts);
+    const landings = this.#landings?.list({ ...query, beforeId: start.landings }) ?? [];
+    const records: AuditRecord[] = [];
+    let [a, l] = [0, 0];
+    while (records.length < query.limit && (a < accounts.length || l < landings.length)) {
+      const [account, landing] = [accounts[a], landings[l]];
+      const isLanding = account === undefined || (landing !== undefined && landing.atMs > account.atMs);
+      records.push(isLanding ? landings[l++]! : accounts[a++]!);
+    }
+    if (records.length < query.limit) return { records, next: undefined };
+    const end = { accounts: accounts[a - 1]?.id, landings: landings[l - 1]?.id };
+    return {
+      records,
+      next: `${end.accounts ?? start.accounts ?? ""}.${end.landings ?? start.landings ?? ""}`,
     };
-    add("id < ?", beforeId);
-    add("account = ?", account);
-    add("target = ?", target);
-    if (action?.endsWith(".") === true) {
-      add("action > ?", action);
-      // The character after the dot.
-      add("action < ?", `${action.slice(0, -1)}/`);
-    } else add("action = ?", action);
-    add("at >= ?", sinceMs);
-    add("at < ?", untilMs);
-    const where = conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`;
+  }
+
+  /** Removes what was written before `beforeMs` from both logs; returns how many records. */
+  prune(beforeMs: number): number {
+    const removed = this.#database.writeRecords((sql) =>
+      withoutTrigger(
+        sql,
+        "audit_is_append_only_delete",
+        () => sql.prepare("DELETE FROM audit WHERE at < ?").run(beforeMs).changes,
+        "records",
+      ),
+    );
+    return removed + (this.#landings?.prune(beforeMs) ?? 0);
+  }
+
+  #listAccounts(query: Omit<AuditQuery, "before">, beforeId: number | undefined): readonly AuditRecord[] {
+    const conditions = auditConditions({ ...query, beforeId });
+    conditions.add("target = ?", query.target);
     const rows = this.#database
-      .prepare(`SELECT * FROM audit ${where} ORDER BY id DESC LIMIT ?`)
-      .all(...values, limit) as AuditRow[];
+      .prepare(`SELECT * FROM audit ${conditions.where} ORDER BY id DESC LIMIT ?`)
+      .all(...conditions.values, query.limit) as AuditRow[];
     return rows.map(toRecord);
   }
 }
 
+function readCursor(text: string | undefined): Cursor {
+  if (text === undefined) return { accounts: undefined, landings: undefined };
+  const match = /^(\d{1,15})?\.(\d{1,15})?$/.exec(text);
+  if (match === null) throw new MicError("usage", "`before` is not what a page ended with");
+  const read = (digits: string | undefined): number | undefined =>
+    digits === undefined ? undefined : Number(digits);
+  return { accounts: read(match[1]), landings: read(match[2]) };
+}
+
 function toRecord(row: AuditRow): AuditRecord {
   return {
+    log: "accounts",
     id: row.id,
     atMs: row.at,
     account: row.account,

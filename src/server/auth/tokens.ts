@@ -1,4 +1,4 @@
-/** The table of tokens. Rows that no longer say anything are removed after a month. */
+/** The table of tokens. What has ended is kept for a month, and of personal ones at most ENDED_MAX of each user. */
 import { timingSafeEqual } from "node:crypto";
 import { bytesToHex } from "../../core/base/bytes.ts";
 import { MicError } from "../../core/base/errors.ts";
@@ -13,6 +13,8 @@ import { noSuchUser } from "./users.ts";
 export const TOKEN_NAME_CHARACTERS_MAX = 200;
 /** Longer than any refresh token: a replayed one is still known for what it is. */
 const KEPT_MS = 31 * 24 * 3_600_000;
+/** Whoever makes tokens and lets them end does not fill the disk; removed in one go once there are twice as many. */
+const ENDED_MAX = 1_000;
 
 const COLUMNS = `t.id, t.user_id, t.kind, t.token_hash, t.name, t.scope, t.project_id, t.client_id, t.family,
   t.created_at, t.expires_at, t.last_used_at, t.issued_by`;
@@ -69,6 +71,7 @@ export class Tokens {
         .prepare("SELECT 1 FROM users WHERE id = ? AND disabled_at IS NULL")
         .get(user);
       if (known === undefined) throw noSuchUser(user);
+      if (kind === "personal") this.#removeEnded(user, nowMs);
       this.#database
         .prepare(
           `INSERT INTO tokens (id, user_id, kind, token_hash, name, scope, project_id, client_id, family, created_at,
@@ -136,6 +139,17 @@ export class Tokens {
     return rows.map(toToken);
   }
 
+  /** Personal ones of a user that are valid, whether or not the user is disabled. */
+  countPersonal(user: UserId, nowMs: number): number {
+    return this.#database
+      .prepare(
+        `SELECT count(*) FROM tokens WHERE user_id = @user AND kind = 'personal' AND revoked_at IS NULL
+           AND (expires_at IS NULL OR expires_at > @nowMs)`,
+      )
+      .pluck()
+      .get({ user, nowMs }) as number;
+  }
+
   /** With its family. */
   revoke(id: string, nowMs: number): boolean {
     return this.#database.write(() => {
@@ -168,6 +182,14 @@ export class Tokens {
     });
   }
 
+  revokeAll(user: UserId, nowMs: number): void {
+    this.#database.write(() => {
+      this.#database
+        .prepare("UPDATE tokens SET revoked_at = ? WHERE user_id = ? AND revoked_at IS NULL")
+        .run(nowMs, user);
+    });
+  }
+
   /** The refresh token that an access token was given for is not needed any more: its holder has the answer. */
   confirm(issuedBy: string, nowMs: number): void {
     const open = this.#database
@@ -193,10 +215,24 @@ export class Tokens {
 
   removeOld(nowMs: number): void {
     const beforeMs = nowMs - KEPT_MS;
-    const isOld = "kind <> 'personal' AND expires_at < ?";
-    if (this.#database.prepare(`SELECT 1 FROM tokens WHERE ${isOld} LIMIT 1`).get(beforeMs) === undefined)
-      return;
-    this.#database.write(() => this.#database.prepare(`DELETE FROM tokens WHERE ${isOld}`).run(beforeMs));
+    const isOld = "expires_at < @beforeMs OR revoked_at < @beforeMs";
+    const found = this.#database.prepare(`SELECT 1 FROM tokens WHERE ${isOld} LIMIT 1`).get({ beforeMs });
+    if (found === undefined) return;
+    this.#database.write(() => this.#database.prepare(`DELETE FROM tokens WHERE ${isOld}`).run({ beforeMs }));
+  }
+
+  /** All but the newest ENDED_MAX. */
+  #removeEnded(user: UserId, nowMs: number): void {
+    const ended = `FROM tokens WHERE user_id = @user AND kind = 'personal'
+      AND (revoked_at IS NOT NULL OR expires_at <= @nowMs)`;
+    const count = this.#database.prepare(`SELECT count(*) ${ended}`).pluck().get({ user, nowMs }) as number;
+    if (count < 2 * ENDED_MAX) return;
+    this.#database
+      .prepare(
+        `DELETE FROM tokens WHERE id IN
+         (SELECT id ${ended} ORDER BY created_at DESC, id LIMIT -1 OFFSET ${ENDED_MAX})`,
+      )
+      .run({ user, nowMs });
   }
 }
 

@@ -14,6 +14,7 @@ import {
   updateProjectFromWire,
 } from "../../core/wire/projects.ts";
 import { sessionFromWire } from "../../core/wire/sessions.ts";
+import { auditedImport, recordImportedSession } from "../landing-audit.ts";
 import { methodsOf, tunedUpload } from "./define-method.ts";
 import { interrupted } from "./failure.ts";
 import type { Method, MethodCall } from "./method.ts";
@@ -77,6 +78,7 @@ export function projectMethods(): Method[] {
           session ?? { summary: undefined, operations: [], decisions: [], conversation: [] },
         );
         await context.forge.importSession(id, wanted, { signal });
+        await recordImportedSession(call, id, wanted);
         return {};
       },
       requestBytesMax: LONG_MESSAGE_BYTES_MAX,
@@ -99,7 +101,12 @@ async function importLandings(
   const { project, memory } = await readProjectUpload(call, requests, reader);
   using _memory = memory;
   const wanted = reader.finish();
-  return headToWire(await call.context.forge.importLandings(project, wanted, { signal: call.signal }));
+  const { context, signal } = call;
+  return headToWire(
+    await auditedImport(call, project, wanted, () =>
+      context.forge.importLandings(project, wanted, { signal }),
+    ),
+  );
 }
 
 /** Progress is news, not a record: a slow reader gets the latest. */

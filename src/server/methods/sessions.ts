@@ -1,6 +1,6 @@
 /** `mic.v1.SessionService`. */
 import { isMicError, MicError } from "../../core/base/errors.ts";
-import type { LandingId } from "../../core/base/ids.ts";
+import type { LandingId, ProjectId } from "../../core/base/ids.ts";
 import { mintLandingId, mintSessionId } from "../../core/base/random.ts";
 import type { LandResult } from "../../core/forge/forge.ts";
 import { conversationFromWire, operationFromWire, operationToWire } from "../../core/wire/common.ts";
@@ -21,6 +21,7 @@ import {
   stateFromWire,
   stateToWire,
 } from "../../core/wire/sessions.ts";
+import { auditedLanding } from "../landing-audit.ts";
 import { nextLandingTurn } from "../landing-turn.ts";
 import type { SessionEvent } from "../live/live-events.ts";
 import { methodsOf, tunedUpload } from "./define-method.ts";
@@ -103,7 +104,9 @@ export function sessionMethods(): Method[] {
         mintLandingId: () => mintLandingId(context.random),
         author: principal.account,
       });
-      return await landed(wanted.landingId, () => context.forge.landSession(project, wanted, { signal }));
+      return await landed(call, project, wanted, () =>
+        context.forge.landSession(project, wanted, { signal }),
+      );
     },
     land: tunedUpload({}, land),
 
@@ -121,14 +124,20 @@ async function land(requests: AsyncIterable<Uint8Array>, call: MethodCall): Prom
     author: principal.account,
   });
   const { project } = uploaded;
-  return await landed(wanted.landingId, () => context.forge.land(project, wanted, { signal }));
+  return await landed(call, project, wanted, () => context.forge.land(project, wanted, { signal }));
 }
 
 /** A caller that minted no landing id learns it from every failure, so that it can land again under it. */
-async function landed(landingId: LandingId, land: () => Promise<LandResult>): Promise<Landed> {
+async function landed(
+  call: MethodCall,
+  project: ProjectId,
+  wanted: { readonly landingId: LandingId; readonly author: string; readonly agent: string },
+  land: () => Promise<LandResult>,
+): Promise<Landed> {
+  const { landingId } = wanted;
   await nextLandingTurn();
   try {
-    return landedToWire(await land(), landingId);
+    return landedToWire(await auditedLanding(call, project, wanted, land), landingId);
   } catch (error) {
     if (!isMicError(error) || error.code === "internal") throw error;
     const { code, message, hint, data, kind } = error;

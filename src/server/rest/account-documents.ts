@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Member, Token, User } from "../auth/accounts.ts";
 import type { AuditRecord } from "../auth/audit.ts";
+import type { Role } from "../auth/principal.ts";
 import { type JsonObject, timeOf } from "./documents.ts";
 import { component, pageOf } from "./schemas.ts";
 
@@ -48,11 +49,25 @@ export const accountShape = component("Account", z.strictObject({ ...userFields,
 
 export const memberShape = component("Member", z.strictObject({ user: z.string(), role }));
 export const memberPage = pageOf("MemberPage", memberShape);
+export const projectMemberPage = pageOf(
+  "ProjectMemberPage",
+  component(
+    "ProjectMember",
+    z.strictObject({
+      user: z.string(),
+      role,
+      through: z.string().optional().describe("The organization that the role is in; absent: the project"),
+    }),
+  ),
+);
 
 export const auditShape = component(
   "AuditEntry",
   z.strictObject({
-    id: z.int(),
+    log: z
+      .enum(["accounts", "landings"])
+      .describe("Landings and imports are in a log of the server that they came to"),
+    id: z.int().describe("In its log"),
     at: time,
     account: z.string().describe("The user's name then; empty for nobody"),
     user: id.optional(),
@@ -99,13 +114,18 @@ export function tokenDocument(token: Token): JsonObject {
   };
 }
 
-export function memberDocument(member: Member): JsonObject {
+export function memberDocument(member: Member): {
+  readonly user: string;
+  readonly role: Role;
+  readonly through?: string;
+} {
   return { user: member.user.name, role: member.role };
 }
 
 export function auditDocument(record: AuditRecord): JsonObject {
   const { atMs, account, userId, tokenId, address, action, target, detail } = record;
   return {
+    log: record.log,
     id: record.id,
     at: timeOf(atMs),
     account,

@@ -2,6 +2,7 @@
 import type { Route } from "./route.ts";
 import { aboutRoutes } from "./routes/about.ts";
 import { accountRoutes } from "./routes/accounts.ts";
+import { auditRoutes } from "./routes/audit.ts";
 import { contentRoutes } from "./routes/content.ts";
 import { historyRoutes } from "./routes/history.ts";
 import { liveRoutes } from "./routes/live.ts";
@@ -22,6 +23,7 @@ export const ROUTES: readonly Route[] = [
   ...memberRoutes,
   ...accountRoutes,
   ...userRoutes,
+  ...auditRoutes,
   ...webhookRoutes,
   ...aboutRoutes,
 ];

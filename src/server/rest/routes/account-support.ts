@@ -1,5 +1,6 @@
 /** What the routes of accounts have in common. */
 import type { User } from "../../auth/accounts.ts";
+import type { TokenCall } from "../../auth/own-tokens.ts";
 import { noSuchUser } from "../../auth/users.ts";
 import type { Call } from "../route.ts";
 
@@ -15,6 +16,15 @@ export function record(
   const { audit, network } = state.context;
   const { address } = network.peerOf(request);
   audit.record({ principal, address, action, target, ...(detail === undefined ? {} : { detail }) });
+}
+
+export function tokenCall({
+  state,
+  principal,
+  request,
+}: Pick<AnyCall, "state" | "principal" | "request">): TokenCall {
+  const { context } = state;
+  return { context, principal, address: context.network.peerOf(request).address };
 }
 
 /** By name, address or id. Errors: `not-found`. */

@@ -2,15 +2,15 @@
 import { z } from "zod";
 import { MicError } from "../../../core/base/errors.ts";
 import type { Token, User } from "../../auth/accounts.ts";
-import { createOwnToken, currentToken, revokeOwnToken, type TokenCall } from "../../auth/own-tokens.ts";
+import { createOwnToken, currentToken, revokeOwnToken } from "../../auth/own-tokens.ts";
 import type { Principal } from "../../auth/principal.ts";
 import * as shapes from "../account-documents.ts";
 import { tokenDocument, userDocument } from "../account-documents.ts";
 import { jsonAnswer } from "../answer.ts";
 import type { JsonObject } from "../documents.ts";
 import { HEX_32, parameter } from "../parameters.ts";
-import { type Call, defineRoute, type Route } from "../route.ts";
-import { record } from "./account-support.ts";
+import { defineRoute, type Route } from "../route.ts";
+import { record, tokenCall } from "./account-support.ts";
 
 const ACCOUNT = "/api/mic/account";
 const tag = "account";
@@ -144,15 +144,6 @@ export const accountRoutes: readonly Route[] = [
     },
   ),
 ];
-
-function tokenCall({
-  state,
-  principal,
-  request,
-}: Pick<Call<unknown, unknown, unknown>, "state" | "principal" | "request">): TokenCall {
-  const { context } = state;
-  return { context, principal, address: context.network.peerOf(request).address };
-}
 
 /** The owner token that the server was given is stored nowhere, and has no id. */
 function ownTokenDocument({ scope }: Principal, token: Token | undefined): JsonObject {

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { MicError } from "../../../core/base/errors.ts";
 import type { ProjectId } from "../../../core/base/ids.ts";
+import { parseProjectName } from "../../../core/base/project-name.ts";
 import type { Role } from "../../auth/principal.ts";
 import * as shapes from "../account-documents.ts";
 import { memberDocument } from "../account-documents.ts";
@@ -36,15 +37,26 @@ export const memberRoutes: readonly Route[] = [
       id: "listProjectMembers",
       tag,
       access: "project-own",
-      summary: "Who has a role in the project itself",
-      description: "Members of its organization are not repeated here.",
+      summary: "Who has a role in the project",
+      description:
+        "One item for each role: in the project itself, or with `inherited=true` also through its organization, which " +
+        "is then named. The greater of two counts.",
       params: projectParams,
-      answers: listed,
+      query: z.strictObject({ inherited: z.enum(["true", "false"]).default("false") }),
+      answers: [{ status: 200, description: "All of them, by name", schema: shapes.projectMemberPage }],
       errors: ["not-found"],
     },
     async (call) => {
-      const members = call.state.context.accounts.listProjectMembers(await existingProject(call));
-      return jsonAnswer(200, { items: members.map(memberDocument) });
+      const { accounts } = call.state.context;
+      const { id, name } = await call.forge.getProject(await call.project());
+      const items = accounts.listProjectMembers(id).map(memberDocument);
+      if (call.query.inherited === "false") return jsonAnswer(200, { items });
+      const { org: through } = parseProjectName(name);
+      const inherited = accounts.listOrganizationMembers(through).map(memberDocument);
+      items.push(...inherited.map((member) => ({ ...member, through })));
+      // A sort keeps the order of what is equal: the project's own role first.
+      items.sort((a, b) => (a.user < b.user ? -1 : a.user > b.user ? 1 : 0));
+      return jsonAnswer(200, { items });
     },
   ),
   defineRoute(

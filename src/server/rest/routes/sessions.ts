@@ -4,6 +4,7 @@ import { isMicError, MicError } from "../../../core/base/errors.ts";
 import type { LandingId, Position, ProjectId } from "../../../core/base/ids.ts";
 import { mintLandingId, mintSessionId } from "../../../core/base/random.ts";
 import type { Forge, LandResult, LandSession, Operation, PositionRef } from "../../../core/forge/forge.ts";
+import { auditedLanding, type LandingCaller } from "../../landing-audit.ts";
 import { nextLandingTurn } from "../../landing-turn.ts";
 import { jsonAnswer } from "../answer.ts";
 import * as bodies from "../bodies.ts";
@@ -209,10 +210,12 @@ export const sessionRoutes: readonly Route[] = [
       errors: ["not-found", "conflict", "nothing-to-land", "landing-id-reused", "outcome-unknown"],
     },
     async (call) => {
-      const { body, principal, state, params } = call;
+      const { body, principal, state, params, request } = call;
+      const { context } = state;
       const project = await call.project();
-      const landingId = body.landingId ?? mintLandingId(state.context.random);
-      const result = await land(call.forge, project, {
+      const landingId = body.landingId ?? mintLandingId(context.random);
+      const caller = { context, principal, address: context.network.peerOf(request).address };
+      const result = await land(call.forge, caller, project, {
         session: params.session,
         landingId,
         author: body.author ?? principal.account,
@@ -273,10 +276,15 @@ async function sizeOf(
 }
 
 /** A caller that minted no landing id learns it from every failure, so that it can land again under it. */
-async function land(forge: Forge, project: ProjectId, request: LandSession): Promise<LandResult> {
+async function land(
+  forge: Forge,
+  caller: LandingCaller,
+  project: ProjectId,
+  request: LandSession,
+): Promise<LandResult> {
   try {
     await nextLandingTurn();
-    return await forge.landSession(project, request);
+    return await auditedLanding(caller, project, request, () => forge.landSession(project, request));
   } catch (error) {
     if (!isMicError(error) || error.code === "internal") throw error;
     const { code, message, hint, data, kind } = error;

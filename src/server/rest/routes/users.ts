@@ -1,13 +1,14 @@
-/** Users and the audit log, for administrators of the site. */
+/** Users and their tokens, for administrators of the site. */
 import { z } from "zod";
 import { isMicError, MicError } from "../../../core/base/errors.ts";
 import type { Forge } from "../../../core/forge/forge.ts";
+import { revokeUserToken } from "../../auth/own-tokens.ts";
 import * as shapes from "../account-documents.ts";
-import { auditDocument, userDocument } from "../account-documents.ts";
+import { tokenDocument, userDocument } from "../account-documents.ts";
 import { jsonAnswer } from "../answer.ts";
 import * as parameters from "../parameters.ts";
 import { defineRoute, type Route } from "../route.ts";
-import { existingUser, record } from "./account-support.ts";
+import { existingUser, record, tokenCall } from "./account-support.ts";
 import { pageRequest } from "./support.ts";
 
 const USERS = "/api/mic/users";
@@ -25,24 +26,9 @@ const updateUserBody = z.strictObject({
   disabled: z.boolean().optional(),
   siteAdmin: z.boolean().optional(),
   password: z.string().optional(),
+  revokeTokens: z.literal(true).optional().describe("Ends all tokens of the user, personal ones too"),
 });
-const timeParameter = z.iso.datetime({ offset: true }).optional();
-const auditQuery = z.strictObject({
-  account: z.string().optional().describe("Name of a user; empty: nobody had signed in"),
-  action: z.string().optional().describe("`token.created`; with a final dot, all of a noun: `token.`"),
-  target: z.string().optional().describe("`user:NAME`, `token:ID`, `project:ID`, `organization:NAME`"),
-  since: timeParameter,
-  until: timeParameter.describe("Not including it"),
-  before: parameters.parameter(
-    { type: "string", description: "`next` of the page before" },
-    z
-      .string()
-      .regex(/^\d{1,15}$/)
-      .transform(Number)
-      .optional(),
-  ),
-  limit: parameters.limitParameter(100, 1000),
-});
+const tokenParams = userParams.extend({ token: parameters.parameter(parameters.HEX_32, z.string()) });
 
 export const userRoutes: readonly Route[] = [
   defineRoute(
@@ -120,10 +106,11 @@ export const userRoutes: readonly Route[] = [
       tag,
       access: "site-admin",
       changesAccounts: true,
-      summary: "Disables or enables a user, makes it an administrator, or sets its password",
+      summary: "Disables or enables a user, makes it an administrator, sets its password, or ends its tokens",
       description:
         "Disabling ends what the user is doing. Sign-ins are gone for good; tokens that were made for scripts are " +
-        "valid again once the user is enabled. A new password ends sign-ins too. Of several changes all are made, or none.",
+        "valid again once the user is enabled, unless `revokeTokens` ended them. A new password ends sign-ins too. " +
+        "Of several changes all are made, or none.",
       params: userParams,
       body: { kind: "json", schema: updateUserBody },
       answers: [{ status: 200, description: "The user as it is now", schema: shapes.userShape }],
@@ -131,11 +118,12 @@ export const userRoutes: readonly Route[] = [
     },
     async (call) => {
       const { accounts, durability } = call.state.context;
-      const { disabled, siteAdmin, password } = call.body;
+      const { disabled, siteAdmin, password, revokeTokens } = call.body;
       const { id, name } = existingUser(call, call.params.user);
       const target = `user:${name}`;
-      await accounts.changeUser(id, { disabled, siteAdmin, password });
+      await accounts.changeUser(id, { disabled, siteAdmin, password, revokeTokens });
       if (password !== undefined) record(call, "password.reset", target);
+      if (revokeTokens === true) record(call, "tokens.revoked", target);
       if (siteAdmin !== undefined) record(call, siteAdmin ? "user.promoted" : "user.demoted", target);
       if (disabled !== undefined) record(call, disabled ? "user.disabled" : "user.enabled", target);
       await durability.flushed();
@@ -145,27 +133,37 @@ export const userRoutes: readonly Route[] = [
   defineRoute(
     {
       method: "GET",
-      path: "/api/mic/audit",
-      id: "listAudit",
+      path: `${USERS}/{user}/tokens`,
+      id: "listUserTokens",
       tag,
       access: "site-admin",
-      summary: "Who did what, from where, with which token; newest first",
-      query: auditQuery,
-      answers: [{ status: 200, description: "A page", schema: shapes.auditPage }],
+      summary: "A user's tokens, newest first",
+      params: userParams,
+      answers: [{ status: 200, description: "All of them", schema: shapes.tokenPage }],
+      errors: ["not-found"],
     },
-    ({ state, query }) => {
-      const { account, action, target, since, until, before, limit } = query;
-      const records = state.context.audit.list({
-        limit,
-        ...(account === undefined ? {} : { account }),
-        ...(action === undefined ? {} : { action }),
-        ...(target === undefined ? {} : { target }),
-        ...(since === undefined ? {} : { sinceMs: Date.parse(since) }),
-        ...(until === undefined ? {} : { untilMs: Date.parse(until) }),
-        ...(before === undefined ? {} : { beforeId: before }),
-      });
-      const next = records.length < limit ? {} : { next: String(records.at(-1)!.id) };
-      return jsonAnswer(200, { items: records.map(auditDocument), ...next });
+    (call) => {
+      const { id } = existingUser(call, call.params.user);
+      return jsonAnswer(200, { items: call.state.context.accounts.listTokens(id).map(tokenDocument) });
+    },
+  ),
+  defineRoute(
+    {
+      method: "DELETE",
+      path: `${USERS}/{user}/tokens/{token}`,
+      id: "revokeUserToken",
+      tag,
+      access: "site-admin",
+      changesAccounts: true,
+      summary: "Revokes one of a user's tokens, with all that come from the same sign-in",
+      description: "Calls that are running with it end.",
+      params: tokenParams,
+      answers: [{ status: 204, description: "It is not valid any more, on any server" }],
+      errors: ["not-found"],
+    },
+    async (call) => {
+      await revokeUserToken(tokenCall(call), existingUser(call, call.params.user), call.params.token);
+      return { kind: "empty", status: 204, headers: {} };
     },
   ),
 ];
