@@ -3,32 +3,24 @@
  * auditor.
  */
 import type { Clock } from "../../src/core/base/clock.ts";
-import { isMicError, MicError } from "../../src/core/base/errors.ts";
+import { isMicError } from "../../src/core/base/errors.ts";
 import { POSITION_ZERO, type Position } from "../../src/core/base/ids.ts";
 import type { LandRequest, LandResult } from "../../src/core/forge/forge.ts";
 import { prepareOperations } from "../../src/core/forge/landing/prepared-landing.ts";
 import type { SeededRandom } from "../support/seeded-random.ts";
 import type { Answer, Attempted, Sighting, Witness } from "./ledger.ts";
+import { Since, type TroubledAgent } from "./troubles.ts";
 
-/** Codes that an honest request may meet in a world of faults. Anything else is a bug. */
-const EXPECTED_CODES = new Set([
-  "unreachable",
-  "outcome-unknown",
-  "aborted",
-  "corrupt",
-  "out-of-range",
-  "not-found",
-  "unsupported",
-]);
-
-export interface AskerWorld<Agent> {
+export interface AskerWorld<Agent extends TroubledAgent> {
+  /** Whoever may have a part in what an agent does. */
+  readonly agents: readonly Agent[];
   readonly random: SeededRandom;
   readonly clock: Clock;
   agent(): Agent;
   note(line: string): void;
 }
 
-export abstract class Asker<Agent extends { readonly name: string }> implements Witness {
+export abstract class Asker<Agent extends TroubledAgent> implements Witness {
   readonly name: string;
   readonly attempted: Attempted[] = [];
   readonly sightings: Sighting[] = [];
@@ -93,6 +85,8 @@ export abstract class Asker<Agent extends { readonly name: string }> implements 
     const { random } = this.asked;
     const agent = this.asked.agent();
     const controller = random.below(5) === 0 && mayGiveUp ? new AbortController() : undefined;
+    const since = this.since(agent);
+    const { request } = attempted;
     const timeoutMs = mayGiveUp ? 1_000 + random.below(60_000) : 600_000;
     const id = attempted.request.landingId.slice(0, 4);
     try {
@@ -108,7 +102,10 @@ export abstract class Asker<Agent extends { readonly name: string }> implements 
       );
       this.#accept(attempted, result);
     } catch (error) {
-      this.#refused(attempted, error, agent.name);
+      const mayMiss = this.mayMiss(attempted, request);
+      this.#refused(attempted, error, (what) =>
+        this.expected(error, `${what} ${agent.name}`, since, mayMiss),
+      );
     }
   }
 
@@ -132,16 +129,21 @@ export abstract class Asker<Agent extends { readonly name: string }> implements 
     if (answer.position > this.seen) this.seen = answer.position;
   }
 
-  #refused(attempted: Attempted, error: unknown, agent: string): void {
+  #refused(attempted: Attempted, error: unknown, codeOf: (what: string) => string): void {
     if (isMicError(error, "landing-id-reused")) {
       attempted.answer ??= { kind: "reused" };
       return;
     }
     const id = attempted.request.landingId.slice(0, 4);
-    const code = this.expected(error, `lands ${id} through ${agent}`);
+    const code = codeOf(`lands ${id} through`);
     if (code === "outcome-unknown") attempted.isUncertain = true;
     else attempted.refusal = code;
     this.refusedWith(attempted, code);
+  }
+
+  /** Whether what a landing needs, as it was sent, may be gone though nobody was stopped. */
+  protected mayMiss(_attempted: Attempted, _sent: LandRequest): boolean {
+    return false;
   }
 
   /** For those who can do something about it before they ask again. */
@@ -149,8 +151,14 @@ export abstract class Asker<Agent extends { readonly name: string }> implements 
     // Nothing to be done.
   }
 
-  protected expected(error: unknown, what: string): string {
-    if (!(error instanceof MicError) || !EXPECTED_CODES.has(error.code)) throw error;
+  /** To be called before an agent is asked. */
+  protected since(agent: Agent): Since {
+    return new Since(agent, this.asked.agents);
+  }
+
+  /** The code of an error that is nobody's fault; throws any other. */
+  protected expected(error: unknown, what: string, since: Since, mayMiss = false): string {
+    if (!since.excuses(error, mayMiss)) throw error;
     this.asked.note(`${this.name} ${what}: ${error.code} (${error.message})`);
     return error.code;
   }

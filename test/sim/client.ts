@@ -48,6 +48,7 @@ export class Client extends Asker<Agent> {
 
   async #sync(): Promise<void> {
     const agent = this.#world.agent();
+    const since = this.since(agent);
     try {
       const base = await this.inTime(60_000, async () => {
         const snapshot = await agent.project.snapshot({ atLeast: this.seen });
@@ -63,7 +64,7 @@ export class Client extends Asker<Agent> {
       this.#base = { position: base.position, root: base.root };
       this.#files = base.files;
     } catch (error) {
-      this.expected(error, `reads through ${agent.name}`);
+      this.expected(error, `reads through ${agent.name}`, since);
     }
   }
 

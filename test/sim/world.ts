@@ -10,6 +10,7 @@ import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { classOf } from "./key-class.ts";
+import { addTroubles, NO_TROUBLES, type Troubles } from "./troubles.ts";
 
 export const PROJECT = "5".repeat(32) as ProjectId;
 export const EMPTY_TREE = EMPTY_ROOT;
@@ -56,6 +57,8 @@ export class Agent {
   readonly #world: World;
   #store: FaultStore | undefined;
   project!: ProjectStore;
+  isClockWrong = false;
+  #earlier: Troubles = NO_TROUBLES;
 
   constructor(name: string, world: World) {
     this.name = name;
@@ -63,10 +66,16 @@ export class Agent {
     this.start();
   }
 
+  get troubles(): Troubles {
+    return this.#store === undefined ? NO_TROUBLES : addTroubles(this.#earlier, this.#store);
+  }
+
   start(): void {
     const { faults, random, clock, isCalm, trustWriters } = this.#world;
+    this.#earlier = this.troubles;
     this.#store = faults.actor();
     const skewMs = !isCalm && random.below(10) === 0 ? random.below(2 * 3_600_000) - 3_600_000 : 0;
+    this.isClockWrong = skewMs !== 0;
     this.project = openProject(
       this.#store,
       new SkewedClock(clock, skewMs),

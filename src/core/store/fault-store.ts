@@ -244,7 +244,7 @@ type Saw = (kind: FaultKind) => void;
 export class FaultStore implements ObjectStore {
   readonly #world: FaultWorld;
   #steps = 0;
-  #pauses = 0;
+  readonly #met = new Map<FaultKind, number>();
   #crash:
     | { readonly index: number; readonly moment: StoreStep["moment"]; readonly reached: () => void }
     | undefined;
@@ -275,7 +275,16 @@ export class FaultStore implements ObjectStore {
 
   /** Times that it was stopped. */
   get pauses(): number {
-    return this.#pauses;
+    return this.met("actor-paused");
+  }
+
+  /** Times that something befell it. */
+  met(kind: FaultKind): number {
+    return this.#met.get(kind) ?? 0;
+  }
+
+  #meets(kind: FaultKind): void {
+    this.#met.set(kind, this.met(kind) + 1);
   }
 
   get crashed(): boolean {
@@ -314,14 +323,18 @@ export class FaultStore implements ObjectStore {
     const seen: FaultKind[] = [];
     let keys: readonly string[] = [];
     if (!this.#crashed && world.dice.drawPause(world.stopWeightOf(what))) {
-      this.#pauses++;
+      this.#meets("actor-paused");
       await world.pause();
       seen.push("actor-paused");
     }
     await this.#moment({ index, moment: "before", operation, key }, what);
     try {
       const draw: Draw = () => world.dice.draw(VERB_OF[operation], world.weightOf(what));
-      const result = await run((kind) => seen.push(kind), draw);
+      const saw: Saw = (kind) => {
+        this.#meets(kind);
+        seen.push(kind);
+      };
+      const result = await run(saw, draw);
       keys = keysOf(result);
       return result;
     } finally {

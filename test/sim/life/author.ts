@@ -22,10 +22,12 @@ import { openVerifiedFrame } from "../../../src/core/objects/read-frame.ts";
 import { Asker } from "../asker.ts";
 import type { Attempted } from "../ledger.ts";
 import type { LifeProject } from "./project.ts";
-import { DAY_MS, isExpected, type LifeAgent, type LifeWorld, SECOND_MS } from "./world.ts";
+import { DAY_MS, type LifeAgent, type LifeWorld, SECOND_MS } from "./world.ts";
 
 const PATHS = ["a", "a/x", "a/y", "b", "b/c/d", "b/c/e", "e", "f", "g/h", "src/m1", "src/m2"] as TreePath[];
 const OLD_MAX = 24;
+/** What the store's clock can be wrong by, and a request may be under way. */
+const CLOCK_SLACK_MS = 90 * 60 * SECOND_MS;
 const SYNC_TIMEOUT_MS = 10 * 60 * SECOND_MS;
 
 interface Known {
@@ -35,6 +37,7 @@ interface Known {
 
 /** Content that was uploaded for a landing that is still to be made, and what came with it that none names yet. */
 interface Prepared {
+  readonly atMs: number;
   readonly text: Uint8Array;
   readonly spare: Uint8Array | undefined;
   readonly pack: PackId;
@@ -52,6 +55,8 @@ export class Author extends Asker<LifeAgent> {
   readonly #old: Known[] = [];
   readonly #carriage = new Map<Attempted, Carriage>();
   #prepared: Prepared | undefined;
+  /** When what a landing brings was uploaded. */
+  readonly #preparedAtMs = new Map<Attempted, number>();
 
   constructor(name: string, world: LifeWorld, project: LifeProject) {
     super(name, world);
@@ -88,6 +93,7 @@ export class Author extends Asker<LifeAgent> {
       attempted,
       !isNew ? "blobs" : prepared !== undefined || random.below(4) === 0 ? "pack" : "inline",
     );
+    if (prepared !== undefined) this.#preparedAtMs.set(attempted, prepared.atMs);
     await this.pursue(attempted, 2 + random.below(5));
     if (attempted.answer?.kind !== "landed") return;
     if (prepared?.spare !== undefined) {
@@ -118,6 +124,7 @@ export class Author extends Asker<LifeAgent> {
     const text = this.#newText("prepared");
     const spare = random.below(2) === 0 ? this.#newText("spare") : undefined;
     const agent = this.world.agent();
+    const since = this.since(agent);
     try {
       const frames = this.#frames(spare === undefined ? [text] : [text, spare]);
       const pack = await this.inTime(SYNC_TIMEOUT_MS, () =>
@@ -125,11 +132,11 @@ export class Author extends Asker<LifeAgent> {
       );
       if (pack === undefined) return;
       this.world.note(`${this.name} uploads ${pack.slice(0, 4)} through ${agent.name}`);
-      this.#prepared = { text, spare, pack };
+      this.#prepared = { atMs: clock.nowMs(), text, spare, pack };
       await clock.sleep(random.below(6 * DAY_MS));
       await this.#sync();
     } catch (error) {
-      this.expected(error, `uploads through ${agent.name}`);
+      this.expected(error, `uploads through ${agent.name}`, since);
     }
   }
 
@@ -137,7 +144,7 @@ export class Author extends Asker<LifeAgent> {
   async #sync(): Promise<void> {
     const { random } = this.world;
     const agent = this.world.agent();
-    const { pauses } = agent;
+    const since = this.since(agent);
     const isClone = random.below(6) === 0;
     try {
       const done = await this.inTime(SYNC_TIMEOUT_MS, () => this.#fetch(agent, isClone));
@@ -146,8 +153,7 @@ export class Author extends Asker<LifeAgent> {
       this.#files = done.files;
       this.world.stats.syncs++;
     } catch (error) {
-      if (!isExpected(error, agent.pauses > pauses)) throw error;
-      this.world.note(`${this.name} syncs through ${agent.name}: ${error.code} (${error.message})`);
+      this.expected(error, `syncs through ${agent.name}`, since);
     }
   }
 
@@ -308,6 +314,12 @@ export class Author extends Asker<LifeAgent> {
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<LandResult> {
     return agent.forge.land(this.project.id, request, options);
+  }
+
+  /** Uploads are looked for on four days, by the store's clock. */
+  protected override mayMiss(attempted: Attempted, { packs }: LandRequest): boolean {
+    const atMs = packs.length === 0 ? undefined : this.#preparedAtMs.get(attempted);
+    return atMs !== undefined && this.world.clock.nowMs() - atMs > 3 * DAY_MS - CLOCK_SLACK_MS;
   }
 
   /** What was uploaded long ago may be gone: then it goes along. */

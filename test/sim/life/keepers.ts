@@ -2,7 +2,7 @@
 import type { Maintenance } from "../../../src/core/forge/maintenance.ts";
 import type { ForgeService } from "../../../src/core/forge/service.ts";
 import type { LifeProject } from "./project.ts";
-import { HOUR_MS, isExpected, type LifeAgent, type LifeWorld } from "./world.ts";
+import { HOUR_MS, type LifeAgent, type LifeWorld } from "./world.ts";
 
 const UPKEEP_TIMEOUT_MS = 2 * HOUR_MS;
 
@@ -42,13 +42,13 @@ async function call(
   run: (agent: LifeAgent) => Promise<void>,
 ): Promise<void> {
   const agent = world.agent();
-  const { pauses } = agent;
+  const since = world.since(agent);
   try {
     const task = run(agent);
     task.catch(() => undefined);
     await Promise.race([task, world.clock.sleep(UPKEEP_TIMEOUT_MS)]);
   } catch (error) {
-    if (!isExpected(error, agent.pauses > pauses)) throw error;
+    if (!since.excuses(error)) throw error;
     world.note(`${name} ${what} through ${agent.name}: ${error.code} (${error.message})`);
   }
 }

@@ -5,7 +5,7 @@ import type { TreePath } from "../../../src/core/base/path.ts";
 import type { LocatedEntry } from "../../../src/core/forge/forge.ts";
 import type { LifeProject } from "./project.ts";
 import { lookAtSessions } from "./session-list.ts";
-import { DAY_MS, isExpected, type LifeAgent, type LifeWorld, SECOND_MS } from "./world.ts";
+import { DAY_MS, type LifeAgent, type LifeWorld, SECOND_MS } from "./world.ts";
 
 const READ_TIMEOUT_MS = 10 * 60 * SECOND_MS;
 const PATHS = ["a", "b", "b/c", "e", "g/h", "src"] as TreePath[];
@@ -26,7 +26,7 @@ export class Reader {
     while (!this.#world.isOver) {
       await this.#world.rest();
       const agent = this.#world.agent();
-      const { pauses } = agent;
+      const since = this.#world.since(agent);
       try {
         const isDone = await Promise.race([
           this.#read(agent).then(() => true),
@@ -34,7 +34,7 @@ export class Reader {
         ]);
         if (isDone) this.#world.stats.reads++;
       } catch (error) {
-        if (!isExpected(error, agent.pauses > pauses)) throw error;
+        if (!since.excuses(error)) throw error;
         this.#world.note(`${this.name} reads through ${agent.name}: ${error.code} (${error.message})`);
       }
     }

@@ -5,7 +5,7 @@ import { mintSessionId } from "../../../src/core/base/random.ts";
 import type { LandRequest, LandResult, Operation, PositionRef } from "../../../src/core/forge/forge.ts";
 import { Author } from "./author.ts";
 import { lookAtSessions } from "./session-list.ts";
-import { HOUR_MS, isExpected, type LifeAgent, SECOND_MS } from "./world.ts";
+import { HOUR_MS, type LifeAgent, SECOND_MS } from "./world.ts";
 
 const TRIES = 12;
 const CALL_TIMEOUT_MS = 5 * 60 * SECOND_MS;
@@ -86,12 +86,11 @@ export class SessionWorker extends Author {
   /** Just after one was started, which a list may not show yet. */
   async #look(): Promise<void> {
     const agent = this.world.agent();
-    const { pauses } = agent;
+    const since = this.since(agent);
     try {
       await this.inTime(CALL_TIMEOUT_MS, () => lookAtSessions(this.name, this.world, this.project, agent));
     } catch (error) {
-      if (!isExpected(error, agent.pauses > pauses)) throw error;
-      this.world.note(`${this.name} lists sessions through ${agent.name}: ${error.code} (${error.message})`);
+      this.expected(error, `lists sessions through ${agent.name}`, since);
     }
   }
 
@@ -137,6 +136,7 @@ export class SessionWorker extends Author {
   async #until(what: string, call: (agent: LifeAgent) => Promise<unknown>): Promise<boolean> {
     for (let tries = 0; tries < TRIES; tries++) {
       const agent = this.world.agent();
+      const since = this.since(agent);
       try {
         const done = await this.inTime(CALL_TIMEOUT_MS, async () => {
           await call(agent);
@@ -144,7 +144,7 @@ export class SessionWorker extends Author {
         });
         if (done === true) return true;
       } catch (error) {
-        this.expected(error, `${what} through ${agent.name}`);
+        this.expected(error, `${what} through ${agent.name}`, since);
       }
       await this.world.clock.sleep(this.world.random.below(60 * SECOND_MS));
     }

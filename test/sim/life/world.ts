@@ -3,7 +3,6 @@
  * crash, are stopped and come back, one virtual clock, and weather that changes.
  */
 import type { Clock } from "../../../src/core/base/clock.ts";
-import { MicError } from "../../../src/core/base/errors.ts";
 import type { ObjectId } from "../../../src/core/base/ids.ts";
 import { ForgeService } from "../../../src/core/forge/service.ts";
 import { type FaultStore, FaultWorld } from "../../../src/core/store/fault-store.ts";
@@ -14,6 +13,7 @@ import { SeededRandom } from "../../support/seeded-random.ts";
 import { VirtualClock } from "../../support/virtual-clock.ts";
 import { classOf } from "../key-class.ts";
 import { retrying } from "../retrying-store.ts";
+import { addTroubles, NO_TROUBLES, Since, type Troubles } from "../troubles.ts";
 import { WatchedStore } from "./watched-store.ts";
 
 export const SECOND_MS = 1000;
@@ -122,7 +122,9 @@ export function openForge(
 export class LifeAgent {
   readonly name: string;
   readonly #world: LifeWorld;
-  #store!: FaultStore;
+  #store: FaultStore | undefined;
+  #earlier: Troubles = NO_TROUBLES;
+  isClockWrong = false;
   forge!: ForgeService;
 
   constructor(name: string, world: LifeWorld) {
@@ -131,26 +133,33 @@ export class LifeAgent {
     this.start();
   }
 
-  /** Stops of this process so far: what it began before one may be out of date after it. */
+  get troubles(): Troubles {
+    return this.#store === undefined ? NO_TROUBLES : addTroubles(this.#earlier, this.#store);
+  }
+
+  /** Stops so far: what it began before one may be out of date after it. */
   get pauses(): number {
-    return this.#store.pauses;
+    return this.troubles.pauses;
   }
 
   start(): void {
     const { faults, random, clock, isCalm } = this.#world;
-    this.#store = faults.actor();
+    this.#earlier = this.troubles;
+    const actor = faults.actor();
+    this.#store = actor;
     const isWrong = !isCalm && random.below(8) === 0;
     const shiftMs = isWrong ? random.below(2 * HOUR_MS) - HOUR_MS : 0;
     const shown = isWrong
       ? new WrongClock(clock, shiftMs, () => faults.table.saw("actor-clock-wrong", "clock"))
       : clock;
-    const store = random.below(3) === 0 ? this.#store : retrying(this.#store, clock);
+    this.isClockWrong = isWrong;
+    const store = random.below(3) === 0 ? actor : retrying(actor, clock);
     this.forge = openForge(store, shown, new SeededRandom(random.next()), this.name);
     if (isCalm) return;
     const moment = random.below(2) === 0 ? "before" : "after";
-    if (random.below(3) === 0) void this.#restartAfter(this.#store.crashAt(5 + random.below(300), moment));
+    if (random.below(3) === 0) void this.#restartAfter(actor.crashAt(5 + random.below(300), moment));
     const isLast = (what: string): boolean => faults.dice.below(1000) < (RARE[what]?.deaths ?? 0);
-    void this.#restartAfter(this.#store.crashWhen(isLast, 1, moment));
+    void this.#restartAfter(actor.crashWhen(isLast, 1, moment));
   }
 
   async #restartAfter(crash: Promise<void>): Promise<void> {
@@ -237,6 +246,11 @@ export class LifeWorld {
     return this.agents[this.random.below(this.agents.length)]!;
   }
 
+  /** To be called before an agent is asked. */
+  since(agent: LifeAgent): Since {
+    return new Since(agent);
+  }
+
   get isOver(): boolean {
     return this.clock.nowMs() >= this.endMs;
   }
@@ -295,11 +309,4 @@ function ratesOf(random: SeededRandom): FaultRates {
         "read-flipped": 0.05,
       };
   }
-}
-
-/** Codes that a read of what is committed may end with in this world; never `not-found`, unless it was stopped. */
-export function isExpected(error: unknown, mayMiss: boolean): error is MicError {
-  if (!(error instanceof MicError)) return false;
-  if (error.code === "not-found") return mayMiss;
-  return ["unreachable", "corrupt", "outcome-unknown", "aborted"].includes(error.code);
 }
