@@ -254,7 +254,7 @@ export class Invocation implements AsyncDisposable {
    */
   async openProject(address: string | undefined): Promise<OpenedProject> {
     const workspace = address === undefined ? await this.openWorkspace() : undefined;
-    const target = await this.#chooseTarget(address, workspace);
+    const target = await this.chooseTarget(address, workspace);
     const forge = await this.openForge(target.forge);
     const options = { signal: this.signal };
     const info = await forge.getProject(target.project, options);
@@ -263,10 +263,8 @@ export class Invocation implements AsyncDisposable {
     return { forge, id: info.id, name: info.name, latest: head.position, workspace };
   }
 
-  async #chooseTarget(
-    address: string | undefined,
-    workspace: Workspace | undefined,
-  ): Promise<ProjectAddress> {
+  /** Where that project is; no forge is asked. */
+  async chooseTarget(address: string | undefined, workspace: Workspace | undefined): Promise<ProjectAddress> {
     if (workspace === undefined) return await this.resolveProject(address!);
     const { server } = this.options;
     if (server !== undefined) {

@@ -8,6 +8,8 @@ import { maintenanceOf } from "../core/forge/maintenance.ts";
 import type { Invocation } from "./invocation.ts";
 
 const BUDGET_MS = 2000;
+/** Of a larger one a command would not see the end: it is left to a server. */
+const ROLLUP_ENTRIES_MAX = 200_000;
 /** Of the positions, one in so many is followed by upkeep: of many who land at the same time, few do the same. */
 const TURN = 8;
 
@@ -25,8 +27,15 @@ export async function keepUp(
   if (maintenance === undefined || (landedAt ?? 0) % TURN !== 0) return;
   const { output, signal } = invocation;
   output.flush();
+  // What is begun fits into the time; where it does not after all, on a slow disk or bucket, it ends there.
+  const late = AbortSignal.timeout(BUDGET_MS);
   try {
-    await maintenance.upkeep(project, { budgetMs: BUDGET_MS, onlyIfSeen: true, signal });
+    await maintenance.upkeep(project, {
+      budgetMs: BUDGET_MS,
+      rollupEntriesMax: ROLLUP_ENTRIES_MAX,
+      onlyIfSeen: true,
+      signal: AbortSignal.any([signal, late]),
+    });
   } catch (error) {
     if (invocation.options.verbose === true) output.note(`upkeep: ${messageOf(error)}`);
   }

@@ -271,6 +271,28 @@ describe("collect()", () => {
     });
   });
 
+  test.each(["missing", "damaged"])("builds a rollup that is %s again, and goes on", async (how) => {
+    for (let i = 0; i < 100; i++) await project.land({ put: { [`r${i % 9}`]: `${i}` } });
+    await forge.upkeep(project.id);
+    const [ref] = (await world.head(project.id)).rollups;
+    const key = rollupKey(project.id, ref!.epoch, ref!.level, ref!.first, ref!.hash);
+    await collectForDays();
+    const doomed = await world.leftOver(project.id, "left over");
+    if (how === "missing") await world.memory.delete([key]);
+    else await world.overwrite(key, (await world.bytes(key)).slice(1));
+    const before = await world.keys();
+    await expect(world.open().collect(project.id, { dryRun: true })).rejects.toMatchObject({
+      code: "corrupt",
+      hint: expect.stringContaining("--repair"),
+    });
+    expect(await world.keys()).toEqual(before);
+    await collectForDays();
+    expect(await isThere(doomed)).toBe(false);
+    const [now] = (await world.head(project.id)).rollups;
+    expect(now).toMatchObject({ level: 1, first: 1 });
+    expect((await world.open().fsck(project.id)).findings).toEqual([]);
+  });
+
   describe("deletes nothing when something cannot be read", () => {
     let doomed: string;
 

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { MicError } from "../../src/core/base/errors.ts";
 import { hashObject } from "../../src/core/base/hash.ts";
 import type { ObjectId, Position } from "../../src/core/base/ids.ts";
+import { mintSessionId } from "../../src/core/base/random.ts";
 import { encodeManifestPage } from "../../src/core/codec/manifest-page.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
 import type { ManifestPack } from "../../src/core/codec/pack-entry.ts";
@@ -15,15 +16,20 @@ import {
   blobsPrefix,
   collectorPassKey,
   headKey,
+  metaKey,
   packKey,
   packsPrefix,
   projectPrefix,
   quarantinePrefix,
+  sessionKey,
 } from "../../src/core/objects/keys.ts";
 import type { ObjectContent } from "../../src/core/objects/read-frame.ts";
 import type { ObjectStore } from "../../src/core/store/object-store.ts";
 import { type CollectedForge, collectedProject, DAY_MS } from "../support/collecting.ts";
 import { collect, path, type TestProject } from "../support/forge-project.ts";
+
+/** Bytes of a rollup that are flipped, each followed by a repair. */
+const FLIPS = 8;
 
 describe("repair()", () => {
   let world: CollectedForge;
@@ -237,6 +243,44 @@ describe("repair()", () => {
       expect(landings.map(({ position }) => position)).toEqual([5, 4, 3, 2, 1]);
     });
 
+    test("what is damaged and stays named is copied aside, once for whatever it was", async () => {
+      const [, second] = await namedPacks();
+      const key = keyOf(second!);
+      const sound = await world.bytes(key);
+      const aside = quarantinePrefix(project.id) + key.slice(projectPrefix(project.id).length);
+      const zeros = new Uint8Array(sound.length);
+      await world.overwrite(key, zeros);
+      expect((await repair()).quarantined).toEqual([aside]);
+      expect(await world.bytes(key)).toEqual(zeros);
+      expect(await world.bytes(aside)).toEqual(zeros);
+      expect((await namedPacks()).map(({ pack }) => pack)).toContain(second!.pack);
+      expect((await repair()).quarantined).toEqual([]);
+      const ones = zeros.slice().fill(1);
+      await world.overwrite(key, ones);
+      const [other] = (await repair()).quarantined;
+      expect(other).toBe(`${aside}-${hashObject(ones)}`);
+      expect([await world.bytes(aside), await world.bytes(other!)]).toEqual([zeros, ones]);
+      await world.overwrite(key, sound);
+      expect((await world.open().fsck(project.id)).findings).toEqual([]);
+    });
+
+    test("a head, a meta and a session that are damaged are copied aside and stay", async () => {
+      const id = mintSessionId(world.random);
+      await world.open().startSession(project.id, { id, goal: "g", owner: "Ada" });
+      for (const key of [sessionKey(project.id, id), metaKey(project.id), headKey(project.id)]) {
+        const sound = await world.bytes(key);
+        await flip(key, 9);
+        const damaged = await world.bytes(key);
+        const { quarantined } = await repair();
+        expect(quarantined).toEqual([
+          quarantinePrefix(project.id) + key.slice(projectPrefix(project.id).length),
+        ]);
+        expect([await world.bytes(quarantined[0]!), await world.bytes(key)]).toEqual([damaged, damaged]);
+        await world.overwrite(key, sound);
+      }
+      expect((await world.open().fsck(project.id)).findings).toEqual([]);
+    });
+
     test("a second repair changes nothing more", async () => {
       const [, second] = await namedPacks();
       await damageFrame(second!);
@@ -364,12 +408,12 @@ describe("repair()", () => {
       );
       expect(keys.length).toBeGreaterThan(0);
       const size = (await world.bytes(keys[0]!)).length;
-      for (let i = 0; i < 24; i++) {
+      for (let i = 0; i < FLIPS; i++) {
         const [key] = (await world.keys(projectPrefix(project.id)))
           .filter((each) => each.startsWith(`${projectPrefix(project.id)}landing-log/level-1/`))
           .slice(-1);
         if (how === "missing") await world.memory.delete([key!]);
-        else await flip(key!, Math.min(size - 1, Math.round((i * size) / 23)));
+        else await flip(key!, Math.min(size - 1, Math.round((i * size) / (FLIPS - 1))));
         const report = await repair();
         expect(report.before.findings).toContainEqual(
           expect.objectContaining({ severity: "warning", code: "rollup", object: key }),

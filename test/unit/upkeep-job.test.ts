@@ -154,6 +154,35 @@ describe("UpkeepJob", () => {
     expect(forge.calls).toEqual([]);
   });
 
+  test("looks after every other project when the record of a name is damaged", async () => {
+    const clock = new VirtualClock();
+    const random = new SeededRandom(4);
+    const store = new MemoryStore(clock);
+    const forge = new ForgeService({ store, address: "memory", clock, random, trustWriters: true });
+    const projects: TestProject[] = [];
+    for (const name of ["acme/a", "acme/b", "acme/c"]) projects.push(await TestProject.create(forge, name));
+    const stored = (await store.get("names/acme/b"))!;
+    const zeros = new Uint8Array(stored.bytes.length);
+    await store.commit([], { key: "names/acme/b", expected: stored.etag, bytes: zeros });
+    const asked = new AskedForge(clock);
+    const warnings: unknown[] = [];
+    const log = {
+      info: () => undefined,
+      warn: (_: string, fields: unknown) => warnings.push(fields),
+      error: () => undefined,
+    };
+    const { upkeep, collect } = asked;
+    const kept = { upkeep, collect, everyProject: forge.everyProject.bind(forge) };
+    const job = new UpkeepJob({ forge: kept, clock, random, log } as UpkeepJobOptions);
+    await clock.run(clock.sleep(20 * HOUR_MS));
+    expect(asked.calls.filter(({ what }) => what === "collect").map(({ project }) => project)).toEqual([
+      projects[0]!.id,
+      projects[2]!.id,
+    ]);
+    expect(warnings).toEqual([expect.objectContaining({ what: "name", project: "acme/b" })]);
+    await job[Symbol.asyncDispose]();
+  });
+
   test("keeps a project short that is landed into without end", async () => {
     const clock = new VirtualClock();
     const random = new SeededRandom(3);

@@ -1,6 +1,7 @@
 /** `mic fsck`: checks everything that is stored for a project, and repairs what can be. */
-import { MicError } from "../../core/base/errors.ts";
-import type { FsckFinding, FsckReport, Progress } from "../../core/forge/forge.ts";
+import { type ErrorCode, isMicError, MicError } from "../../core/base/errors.ts";
+import type { ProjectId } from "../../core/base/ids.ts";
+import type { CallOptions, Forge, FsckFinding, FsckReport, Progress } from "../../core/forge/forge.ts";
 import { maintenanceOf } from "../../core/forge/maintenance.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
 import { EXIT_FAILED, EXIT_OK } from "../errors.ts";
@@ -11,16 +12,23 @@ interface FsckCommandOptions {
   readonly repair?: boolean;
 }
 
+type CheckedProject = Omit<OpenedProject, "latest">;
+
+/** Of what is read first: the check says more. */
+const SAYS_DAMAGE = new Set<ErrorCode>(["corrupt", "unsupported", "not-found"]);
+
 export const define: DefineCommand = (command, bind) => {
   command
     .argument("[address]", "project to check (default: the workspace's)")
-    .option("--repair", "repair what follows from the rest or is found elsewhere; move aside what is damaged")
+    .option("--repair", "repair what follows from the rest or is found elsewhere; keep what is damaged aside")
     .addHelpText(
       "after",
-      examples("mic fsck", "mic fsck /srv/forge/ada/notes --json", [
-        "mic fsck --repair",
-        "what is lost stays listed",
-      ]),
+      examples(
+        "mic fsck",
+        "mic fsck /srv/forge/ada/notes --json",
+        ["mic fsck --repair", "what is lost stays listed"],
+        ["mic fsck /srv/forge/projects/ID", "a project that has lost its name"],
+      ),
     )
     .action(bind(fsck));
 };
@@ -30,7 +38,7 @@ async function fsck(
   address: string | undefined,
   options: FsckCommandOptions,
 ): Promise<number> {
-  const project = await invocation.openProject(address);
+  const project = await findProject(invocation, address);
   if (options.repair === true) return await repair(invocation, project);
   const report = await project.forge.fsck(project.id, {
     signal: invocation.signal,
@@ -48,7 +56,32 @@ async function fsck(
   return exitCode(report);
 }
 
-async function repair(invocation: Invocation, project: OpenedProject): Promise<number> {
+/** Without its head, and by whatever says which one is meant: these may be what is damaged. */
+async function findProject(invocation: Invocation, address: string | undefined): Promise<CheckedProject> {
+  const workspace = address === undefined ? await invocation.openWorkspace() : undefined;
+  const target = await invocation.chooseTarget(address, workspace);
+  const forge = await invocation.openForge(target.forge);
+  const options = { signal: invocation.signal };
+  const maintenance = maintenanceOf(forge);
+  if (maintenance === undefined) {
+    const { id, name } = await forge.getProject(target.project, options);
+    return { forge, id, name, workspace };
+  }
+  const id = await maintenance.locateProject(target.project, options);
+  const given = workspace?.settings.project === id ? workspace.settings.projectName : target.project;
+  return { forge, id, name: await nameOf(forge, id, given, options), workspace };
+}
+
+async function nameOf(forge: Forge, id: ProjectId, given: string, options: CallOptions): Promise<string> {
+  try {
+    return (await forge.getProject(id, options)).name;
+  } catch (error) {
+    if (!isMicError(error) || !SAYS_DAMAGE.has(error.code)) throw error;
+    return given;
+  }
+}
+
+async function repair(invocation: Invocation, project: CheckedProject): Promise<number> {
   const maintenance = maintenanceOf(project.forge);
   if (maintenance === undefined) {
     throw new MicError("unsupported", `${project.forge.address} cannot be repaired from here`, {
@@ -70,7 +103,7 @@ async function repair(invocation: Invocation, project: OpenedProject): Promise<n
       summary(project, after),
       `before: ${before.findings.length === 0 ? "no problems" : plural(before.findings.length, "problem")}`,
       ...before.findings.map((finding) => line(invocation, finding)),
-      `repaired ${plural(rebuilt, "object")}, moved ${plural(quarantined.length, "damaged one")} aside`,
+      `repaired ${plural(rebuilt, "object")}, put ${plural(quarantined.length, "damaged one")} aside`,
       ...quarantined.map((key) => `  ${escapeLine(key)}`),
       `after: ${findings.length === 0 ? "no problems" : plural(findings.length, "problem")}`,
       ...findings.map((finding) => line(invocation, finding)),
@@ -85,7 +118,7 @@ function showProgress({ output }: Invocation, progress: Progress): void {
 }
 
 function summary(
-  { name }: OpenedProject,
+  { name }: CheckedProject,
   { positions, packs, objects, bytes, unreferenced }: FsckReport,
 ): string {
   const counts = `${plural(positions, "position")}, ${plural(packs, "pack")}, ${plural(objects, "object")}`;
@@ -93,11 +126,17 @@ function summary(
   return `${name}: ${counts}, ${formatBytes(bytes)}${left}`;
 }
 
-function line({ output }: Invocation, { severity, code, message, path, position }: FsckFinding): string {
+/** `error not-found: the pack f6f6… is missing (@3, projects/…/f6f6….pack)` */
+function line(
+  { output }: Invocation,
+  { severity, code, message, path, position, object }: FsckFinding,
+): string {
   const paint = severity === "error" ? output.style.red : output.style.yellow;
-  const at = position === undefined ? "" : ` @${position}`;
-  const where = path === undefined ? "" : ` (${path}${at})`;
-  return `${paint(severity)} ${code}: ${escapeLine(message + where)}`;
+  const at = position === undefined ? undefined : `@${position}`;
+  const place = path === undefined ? at : at === undefined ? path : `${path} ${at}`;
+  const key = object === undefined || message.includes(object) ? undefined : object;
+  const where = [place, key].filter((part) => part !== undefined);
+  return `${paint(severity)} ${code}: ${escapeLine(where.length === 0 ? message : `${message} (${where.join(", ")})`)}`;
 }
 
 function verdict({ output }: Invocation, findings: readonly FsckFinding[]): string[] {

@@ -1,10 +1,10 @@
 /** `mic gc`: reclaims what nothing in a project needs any more. */
-import { MicError } from "../../core/base/errors.ts";
+import { isMicError, MicError } from "../../core/base/errors.ts";
 import type { ProjectId } from "../../core/base/ids.ts";
 import type { Forge } from "../../core/forge/forge.ts";
 import { type CollectReport, type Maintenance, maintenanceOf } from "../../core/forge/maintenance.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
-import { usageError } from "../errors.ts";
+import { EXIT_FAILED, EXIT_OK, usageError } from "../errors.ts";
 import type { Invocation } from "../invocation.ts";
 import { resolveTarget } from "../target-address.ts";
 import { escapeLine, formatBytes, plural } from "../text.ts";
@@ -21,7 +21,15 @@ interface Collected extends CollectReport {
 interface Scope {
   readonly forge: Forge;
   /** Undefined: every project of the forge, deleted ones too. */
-  readonly projects: readonly ProjectId[] | undefined;
+  readonly projects: readonly [ProjectId] | undefined;
+}
+
+/** A project of which nothing was collected. */
+interface Failed {
+  readonly project: string;
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
 }
 
 export const define: DefineCommand = (command, bind) => {
@@ -39,39 +47,63 @@ export const define: DefineCommand = (command, bind) => {
     .action(bind(gc));
 };
 
-async function gc(invocation: Invocation, address: string | undefined, options: GcOptions): Promise<void> {
+async function gc(invocation: Invocation, address: string | undefined, options: GcOptions): Promise<number> {
   const { forge, projects } = await chooseScope(invocation, address);
   const maintenance = requireMaintenance(forge);
   const { output, signal } = invocation;
   const dryRun = options.dryRun === true;
-  const collected: Collected[] = [];
-  const collect = async (id: ProjectId): Promise<void> => {
-    const project = await nameOf(forge, id, signal);
-    output.progress.update({
-      task: `collecting ${project}`,
-      done: collected.length,
-      total: projects?.length ?? 0,
-      unit: "projects",
-    });
-    collected.push({ project, ...(await maintenance.collect(id, { dryRun, signal })) });
+  const collect = async (id: ProjectId, name: string, done: number, total: number): Promise<Collected> => {
+    output.progress.update({ task: `collecting ${name}`, done, total, unit: "projects" });
+    return { project: name, ...(await maintenance.collect(id, { dryRun, signal })) };
   };
-  if (projects !== undefined) for (const id of projects) await collect(id);
-  else
-    for await (const page of maintenance.everyProject({ signal })) for (const id of page) await collect(id);
+  if (projects !== undefined) {
+    const [id] = projects;
+    const collected = await collect(id, await nameOf(forge, id, signal), 0, 1);
+    output.answer({ ...collected, dryRun }, () =>
+      describe(escapeLine(collected.project), collected, dryRun).join("\n"),
+    );
+    return EXIT_OK;
+  }
+  const collected: Collected[] = [];
+  const failed: Failed[] = [];
+  const onDamaged = (name: string, error: MicError): number => failed.push(failureOf(name, error));
+  for await (const page of maintenance.everyProject({ signal, onDamaged })) {
+    for (const id of page) {
+      let name: string = id;
+      try {
+        name = await nameOf(forge, id, signal);
+        collected.push(await collect(id, name, collected.length, 0));
+      } catch (error) {
+        if (!isMicError(error) || !isOfOneProject(error)) throw error;
+        failed.push(failureOf(name, error));
+      }
+    }
+  }
   const total = sum(collected);
-  const isOne = projects !== undefined;
-  output.answer(isOne ? { ...collected[0], dryRun } : { ...total, dryRun, projects: collected }, () =>
+  const document = { ...total, dryRun, projects: collected };
+  output.answer(failed.length === 0 ? document : { ...document, failed }, () =>
     [
-      ...(isOne ? [] : collected.filter(({ unreferenced }) => unreferenced > 0)).map(
-        (each) => `${escapeLine(each.project)}: ${summary(each, dryRun)}`,
-      ),
-      ...describe(
-        isOne ? escapeLine(collected[0]!.project) : plural(collected.length, "project"),
-        total,
-        dryRun,
-      ),
+      ...collected
+        .filter(({ unreferenced }) => unreferenced > 0)
+        .map((each) => `${escapeLine(each.project)}: ${summary(each, dryRun)}`),
+      ...describe(plural(collected.length, "project"), total, dryRun),
     ].join("\n"),
   );
+  for (const { project, message, hint } of failed) {
+    output.warn(
+      escapeLine(`${project}: ${message}; nothing is collected there${hint === "" ? "" : `: ${hint}`}`),
+    );
+  }
+  return failed.length === 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+/** What says nothing about the next project: the rest goes on. */
+function isOfOneProject({ code }: MicError): boolean {
+  return !["aborted", "unreachable", "unauthenticated", "forbidden", "internal"].includes(code);
+}
+
+function failureOf(project: string, { code, message, hint = "" }: MicError): Failed {
+  return { project, code, message, hint };
 }
 
 async function chooseScope(invocation: Invocation, address: string | undefined): Promise<Scope> {
@@ -100,7 +132,8 @@ async function nameOf(forge: Forge, id: ProjectId, signal: AbortSignal): Promise
   try {
     return (await forge.getProject(id, { signal })).name;
   } catch (error) {
-    if (error instanceof MicError && error.code === "not-found") return id;
+    // Whether its meta can be read is for the collector to say.
+    if (isMicError(error) && ["not-found", "corrupt", "unsupported"].includes(error.code)) return id;
     throw error;
   }
 }

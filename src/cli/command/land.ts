@@ -4,15 +4,12 @@ import path from "node:path";
 import { parseSessionId } from "../../core/base/ids.ts";
 import { TEXT_BYTES_MAX } from "../../core/base/limits.ts";
 import type { LandOptions as CoreLandOptions } from "../../core/workspace/results.ts";
+import { answerLanding } from "../answer-landing.ts";
 import { collect, type DefineCommand, examples } from "../command-definition.ts";
 import { usageError } from "../errors.ts";
 import type { Invocation } from "../invocation.ts";
-import { keepUp } from "../keep-up.ts";
 import { toTreePaths } from "../paths.ts";
 import { readStart } from "../read-start.ts";
-import { conflictAdvice } from "../render/changes.ts";
-import { landDocument, renderLanded } from "../render/landed.ts";
-import { sayWhatLooksSecret } from "../render/secrets.ts";
 
 interface LandOptions {
   readonly message?: string;
@@ -79,13 +76,7 @@ async function land(
     ...(options.session === undefined ? {} : { session: parseSessionId(options.session) }),
   };
   const outcome = await landWorkspace(workspace, request);
-  const { output } = invocation;
-  sayWhatLooksSecret(output, outcome.secrets);
-  output.answer(landDocument(outcome), () => renderLanded(outcome, output.style));
-  // The landing itself succeeded: clashes of unlanded edits are state, not failure.
-  if (outcome.conflicts.length > 0) output.hint(conflictAdvice(outcome.conflicts.length));
-  if (outcome.dryRun) return;
-  await keepUp(invocation, await workspace.forge(), workspace.settings.project, outcome.position);
+  await answerLanding(invocation, workspace, outcome);
 }
 
 /** `--sync` takes a number if one follows; a goal that follows it is the goal. */

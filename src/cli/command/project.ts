@@ -5,7 +5,7 @@ import type { Forge, ProjectInfo, Visibility } from "../../core/forge/forge.ts";
 import { chooseForge, chooseProject } from "../choose-forge.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
 import { confirm } from "../confirm.ts";
-import { usageError } from "../errors.ts";
+import { EXIT_FAILED, EXIT_OK, usageError } from "../errors.ts";
 import type { Invocation } from "../invocation.ts";
 import { formatDay, formatMinute, toRfc3339 } from "../render/time.ts";
 import { resolveTarget } from "../target-address.ts";
@@ -109,19 +109,23 @@ async function whereToCreate(
   return { forge: await invocation.openForge(forge, true), name: project };
 }
 
-async function list(invocation: Invocation, { org }: ListOptions): Promise<void> {
+/** What cannot be read is said, and does not hide the rest. */
+async function list(invocation: Invocation, { org }: ListOptions): Promise<number> {
   const forge = await chooseForge(invocation, { create: false });
   const { output, signal } = invocation;
   const projects: ProjectInfo[] = [];
+  const damaged: string[] = [];
   let after: string | undefined;
   do {
     const request = { ...(org === undefined ? {} : { org }), ...(after === undefined ? {} : { after }) };
     const page = await forge.listProjects(request, { signal });
     projects.push(...page.items);
+    damaged.push(...(page.damaged ?? []));
     after = page.next;
   } while (after !== undefined);
   const width = Math.max(0, ...projects.map(({ name }) => name.length));
-  output.answer({ projects: projects.map(projectDocument) }, () =>
+  const document = { projects: projects.map(projectDocument) };
+  output.answer(damaged.length === 0 ? document : { ...document, damaged }, () =>
     projects
       .map(({ name, visibility, createdAtMs, description }) => {
         const text = truncate(firstLine(description), output.columns - width - 23);
@@ -129,7 +133,12 @@ async function list(invocation: Invocation, { org }: ListOptions): Promise<void>
       })
       .join("\n"),
   );
+  for (const name of damaged) {
+    output.warn(`${escapeLine(name)} is left out: its records are damaged; \`mic fsck\` says how`);
+  }
+  if (damaged.length > 0) return EXIT_FAILED;
   if (projects.length === 0) output.note("no projects");
+  return EXIT_OK;
 }
 
 async function get(invocation: Invocation, address: string | undefined): Promise<void> {

@@ -1,9 +1,9 @@
 /** `mic revert N [GOAL]`: lands the inverse of a landing, merged three ways. */
+import { answerLanding } from "../answer-landing.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
 import { usageError } from "../errors.ts";
 import type { Invocation } from "../invocation.ts";
 import { type PositionSpec, parsePosition } from "../positions.ts";
-import { landDocument, renderLanded } from "../render/landed.ts";
 
 interface RevertOptions {
   readonly at?: PositionSpec;
@@ -30,6 +30,5 @@ async function revert(
   const { revertLanding } = await import("../../core/workspace/commands/revert.ts");
   const position = (await invocation.workspacePosition(workspace, spec))!;
   const outcome = await revertLanding(workspace, position, goal === undefined ? {} : { goal });
-  const { output } = invocation;
-  output.answer(landDocument(outcome), () => renderLanded(outcome, output.style));
+  await answerLanding(invocation, workspace, outcome);
 }

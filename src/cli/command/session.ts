@@ -1,12 +1,9 @@
 /** `mic session …`: work recorded with its goal, decisions and conversation. */
 import { parseSessionId, type SessionId } from "../../core/base/ids.ts";
 import type { Session, SessionSummary } from "../../core/forge/forge.ts";
+import { answerLanding } from "../answer-landing.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
 import type { Invocation } from "../invocation.ts";
-import { keepUp } from "../keep-up.ts";
-import { conflictAdvice } from "../render/changes.ts";
-import { landDocument, renderLanded } from "../render/landed.ts";
-import { sayWhatLooksSecret } from "../render/secrets.ts";
 import { renderRecord } from "../render/show.ts";
 import { formatMinute, toRfc3339 } from "../render/time.ts";
 import { escapeLine, firstLine, padEnd, truncate } from "../text.ts";
@@ -184,12 +181,7 @@ async function land(
     allowEmpty: options.allowEmpty === true,
     refuseSecrets: options.strict === true,
   });
-  const { output } = invocation;
-  sayWhatLooksSecret(output, outcome.secrets);
-  output.answer(landDocument(outcome), () => renderLanded(outcome, output.style));
-  if (outcome.conflicts.length > 0) output.hint(conflictAdvice(outcome.conflicts.length));
-  if (outcome.dryRun) return;
-  await keepUp(invocation, await workspace.forge(), workspace.settings.project, outcome.position);
+  await answerLanding(invocation, workspace, outcome);
 }
 
 async function abandon(invocation: Invocation, options: ChosenSession): Promise<void> {

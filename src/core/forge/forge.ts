@@ -74,6 +74,11 @@ export interface PageRequest {
   readonly limit?: number;
 }
 
+/** `damaged`: names that are left out because their records, or their projects', cannot be read. A server says nothing of them. */
+export interface ProjectPage extends Page<ProjectInfo> {
+  readonly damaged?: readonly string[];
+}
+
 // Positions
 
 export interface PositionRef {
@@ -393,10 +398,7 @@ export interface Forge extends AsyncDisposable {
   createProject(request: CreateProject, options?: CallOptions): Promise<ProjectInfo>;
   /** By `org/project` (following redirects) or by id. */
   getProject(nameOrId: string, options?: CallOptions): Promise<ProjectInfo>;
-  listProjects(
-    request: PageRequest & { readonly org?: string },
-    options?: CallOptions,
-  ): Promise<Page<ProjectInfo>>;
+  listProjects(request: PageRequest & { readonly org?: string }, options?: CallOptions): Promise<ProjectPage>;
   updateProject(project: ProjectId, request: UpdateProject, options?: CallOptions): Promise<ProjectInfo>;
   /** Leaves a tombstone; the name is free for nobody else. */
   deleteProject(project: ProjectId, options?: CallOptions): Promise<void>;

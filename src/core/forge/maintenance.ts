@@ -3,6 +3,7 @@
  * of it can be done by any agent at any time, twice or never, without changing what the project says. Only where
  * the store is at hand: a server does it by itself.
  */
+import type { MicError } from "../base/errors.ts";
 import type { ProjectId } from "../base/ids.ts";
 import type { CallOptions, Forge, FsckReport, Progress } from "./forge.ts";
 import type { CopySource } from "./repair/copy-source.ts";
@@ -38,7 +39,7 @@ export interface RepairReport {
   readonly before: FsckReport;
   /** Derived data that was built again. */
   readonly rebuilt: number;
-  /** Objects that are damaged and cannot be derived: moved aside, under these keys. */
+  /** Where the bytes of damaged objects are that this run put aside. */
   readonly quarantined: readonly string[];
   readonly after: FsckReport;
 }
@@ -49,13 +50,20 @@ export interface StorageStat {
   readonly byKind: readonly { readonly kind: string; readonly objects: number; readonly bytes: number }[];
 }
 
+export interface EveryProjectOptions extends CallOptions {
+  /** Is told of each name whose record is damaged: what it leads to is left out. */
+  readonly onDamaged?: (name: string, error: MicError) => void;
+}
+
 export interface Maintenance {
-  /** Builds what rollups and merged packs are due. Errors: `unreachable`, `corrupt`, `aborted`. */
+  /** Builds what rollups and merged packs are due, and rollups that readers here found damaged. Errors: `unreachable`, `corrupt`, `aborted`. */
   upkeep(
     project: ProjectId,
     options?: CallOptions & {
       /** Ends between two steps when this time has passed; what is begun late is small. */
       readonly budgetMs?: number;
+      /** Of the paths that its landings touched, so many are in a rollup that is built at most: larger ones are left. */
+      readonly rollupEntriesMax?: number;
       /** Asks the store nothing unless the head that this process has seen last shows that something is due. */
       readonly onlyIfSeen?: boolean;
       /** Merges whatever packs can be merged, due or not. */
@@ -63,8 +71,13 @@ export interface Maintenance {
       readonly onProgress?: (progress: Progress) => void;
     },
   ): Promise<UpkeepReport>;
+  /**
+   * The project that is meant, for whoever checks or repairs it: its head is not asked, and where the record of its
+   * name is missing or damaged, the metas are. By `org/project`, id or `projects/{id}`. Errors: `not-found`, `corrupt`.
+   */
+  locateProject(nameOrId: string, options?: CallOptions): Promise<ProjectId>;
   /** The projects that names lead to or led to, each once; deleted ones too, of which there is much to collect. */
-  everyProject(options?: CallOptions): AsyncIterable<readonly ProjectId[]>;
+  everyProject(options?: EveryProjectOptions): AsyncIterable<readonly ProjectId[]>;
   /** One pass of the collector: docs/format/collection.md. */
   collect(project: ProjectId, options?: CallOptions & { readonly dryRun?: boolean }): Promise<CollectReport>;
   /** `copies`: where objects may be found that are lost here. */

@@ -34,6 +34,7 @@ import { Publisher } from "./landing/publisher.ts";
 import { ProjectCaches } from "./log/caches.ts";
 import { Snapshot } from "./log/snapshot.ts";
 import { swapLoop } from "./swap-loop.ts";
+import type { RollupDamage } from "./rollup/read.ts";
 
 export interface ProjectStoreOptions {
   readonly store: ObjectStore;
@@ -99,10 +100,18 @@ export class ProjectStore {
     });
   }
 
-  /** Rollups that are missing or damaged, and how often the log was read instead of one. */
-  get rollupDamage(): { readonly damaged: number; readonly fallbacks: number } {
-    const { damaged, fallbacks } = this.#caches.rollups;
-    return { damaged: damaged.length, fallbacks };
+  /** Rollups of the newest known head that were found missing or damaged. */
+  get damagedRollups(): readonly RollupDamage[] {
+    const { damaged } = this.#caches.rollups;
+    const named = damaged.length === 0 ? [] : (this.#newest?.head.rollups ?? []);
+    return damaged.filter(({ ref }) =>
+      named.some((each) => each.hash === ref.hash && each.epoch === ref.epoch),
+    );
+  }
+
+  /** How often the log was read instead of a rollup. */
+  get rollupFallbacks(): number {
+    return this.#caches.rollups.fallbacks;
   }
 
   /** Memory of its caches, roughly. */

@@ -29,6 +29,7 @@ import { getLanding, listLandings } from "./history/history.ts";
 import { openSnapshot, requirePosition } from "./log/positions.ts";
 import type * as maintenance from "./maintenance.ts";
 import { ProjectStore } from "./project-store.ts";
+import { locateProject } from "./projects/locate.ts";
 import * as organizations from "./projects/organizations.ts";
 import * as projects from "./projects/projects.ts";
 import { type RepairOptions, repair } from "./repair/repair.ts";
@@ -117,7 +118,7 @@ export class ForgeService implements api.Forge {
   listProjects(
     request: api.PageRequest & { readonly org?: string },
     options?: api.CallOptions,
-  ): Promise<api.Page<api.ProjectInfo>> {
+  ): Promise<api.ProjectPage> {
     return projects.listProjects(this.#context, request, options);
   }
   updateProject(
@@ -372,7 +373,10 @@ export class ForgeService implements api.Forge {
   repair(project: ProjectId, options?: RepairOptions): Promise<maintenance.RepairReport> {
     return repair(this.#context, project, options);
   }
-  everyProject(options?: api.CallOptions): AsyncIterable<readonly ProjectId[]> {
+  locateProject(nameOrId: string, options?: api.CallOptions): Promise<ProjectId> {
+    return locateProject(this.#context, nameOrId, options);
+  }
+  everyProject(options?: maintenance.EveryProjectOptions): AsyncIterable<readonly ProjectId[]> {
     return everyProject(this.#context, options);
   }
 
@@ -423,8 +427,8 @@ export class ForgeService implements api.Forge {
     let damaged = 0;
     let fallbacks = 0;
     for (const { store } of this.#open.values()) {
-      damaged += store.rollupDamage.damaged;
-      fallbacks += store.rollupDamage.fallbacks;
+      damaged += store.damagedRollups.length;
+      fallbacks += store.rollupFallbacks;
     }
     return { damaged, fallbacks };
   }

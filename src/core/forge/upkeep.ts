@@ -7,6 +7,7 @@ import { isMicError } from "../base/errors.ts";
 import { epochOf, type Position, type ProjectId } from "../base/ids.ts";
 import type { Head } from "../codec/head.ts";
 import type { ManifestPack } from "../codec/pack-entry.ts";
+import { rollupSpan } from "../codec/rollup.ts";
 import { packKey } from "../objects/keys.ts";
 import { MissingPackError } from "../objects/pack-cache.ts";
 import type { ForgeContext } from "./context.ts";
@@ -21,7 +22,9 @@ import { MERGE_BYTES_MAX, planMerges } from "./merge-packs/plan.ts";
 import { replaceWithMerged } from "./merge-packs/replace-change.ts";
 import type { ProjectStore } from "./project-store.ts";
 import { buildRollup } from "./rollup/build.ts";
-import { type DueRollup, dueRollups } from "./rollup/levels.ts";
+import { type DueRollup, dueRollups, ROLLUP_FANOUT } from "./rollup/levels.ts";
+import { rebuildRollup } from "./rollup/rebuild.ts";
+import { rollupsWithin } from "./rollup/segments.ts";
 
 /** Of the newest packs, so many are looked at; when they are merged, older ones come into sight. */
 const PACKS_PLANNED = 16_384;
@@ -42,6 +45,11 @@ export interface UpkeepOptions {
   readonly aside?: boolean;
   /** Merges whatever can be merged, due or not. */
   readonly all?: boolean;
+  /**
+   * Entries of a rollup that is built at most, of the paths that its landings touched: about 500 take a millisecond, and
+   * a rollup is not left half done. Larger ones are left to others. Default: any.
+   */
+  readonly rollupEntriesMax?: number;
   /** Does nothing, and asks the store nothing, unless the head that this process has seen last shows that something is due. */
   readonly onlyIfSeen?: boolean;
 }
@@ -54,8 +62,9 @@ export async function upkeep(
   options: UpkeepOptions = {},
 ): Promise<UpkeepReport> {
   if (options.onlyIfSeen === true) {
-    const seen = context.project(project).known;
-    if (seen === undefined || !isUpkeepDue(seen.head)) return NOTHING;
+    const { known, damagedRollups } = context.project(project);
+    if (known === undefined) return NOTHING;
+    if (!isUpkeepDue(known.head) && damagedRollups.every(({ isNewer }) => isNewer)) return NOTHING;
   }
   await context.requireProject(project, options.signal);
   return await new Upkeep(context, context.project(project), options).run();
@@ -91,6 +100,7 @@ class Upkeep {
   async run(): Promise<UpkeepReport> {
     // What lands meanwhile is for the next time: otherwise there would be no end.
     const { position } = (await this.#snapshot()).head;
+    await this.#rebuildDamaged();
     let mayRollUp = true;
     let mayMerge = true;
     while ((mayRollUp || mayMerge) && this.#msLeft > 0) {
@@ -106,14 +116,55 @@ class Upkeep {
     return this.#endsAtMs - this.#context.clock.nowMs();
   }
 
+  /** Rollups of which readers in this process found that they are missing or damaged. */
+  async #rebuildDamaged(): Promise<void> {
+    for (const { ref, isNewer } of this.#project.damagedRollups) {
+      if (this.#msLeft <= 0) return;
+      if (isNewer) continue;
+      try {
+        if (!(await this.#isSmall(await this.#snapshot(), ref))) continue;
+        const outcome = await rebuildRollup(this.#context, this.#project, ref, this.#signalOption);
+        if (outcome === "rebuilt") this.#report.rollups++;
+        this.#stepDone();
+      } catch (error) {
+        this.#keepDamage(error);
+      }
+      await this.#pace.step();
+    }
+  }
+
+  /** Whether a rollup can be built from so few entries that it is begun. */
+  async #isSmall(snapshot: Snapshot, { level, first }: DueRollup): Promise<boolean> {
+    const { rollupEntriesMax } = this.#options;
+    if (rollupEntriesMax === undefined) return true;
+    const last = (first + rollupSpan(level) - 1) as Position;
+    let entries = 0;
+    if (level === 1) {
+      for await (const page of snapshot.records((first - 1) as Position, last, this.#signalOption)) {
+        for (const { operationCount } of page) entries += operationCount;
+        if (entries > rollupEntriesMax) return false;
+      }
+      return true;
+    }
+    const below = rollupsWithin(snapshot.head.rollups, { first, last }).filter((ref) => ref.level < level);
+    // Otherwise some of it is read from the log.
+    if (below.length !== ROLLUP_FANOUT) return false;
+    for (const ref of below) {
+      const rollup = await snapshot.rollups.open(ref);
+      if (rollup === undefined) return false;
+      entries += rollup.table("touched").entries;
+    }
+    return entries <= rollupEntriesMax;
+  }
+
   /** Some rollups of the log up to `upTo`. False when there is nothing left to do. */
   async #rollUp(upTo: Position): Promise<boolean> {
     const signalOption = this.#signalOption;
     const snapshot = await this.#snapshot();
-    const due = dueRollups(snapshot.head).filter(({ first }) => first <= upTo);
     const changes: HeadChange[] = [];
     try {
-      for (const { level, first } of firstOfOneLevel(due)) {
+      const due = dueRollups(snapshot.head).filter(({ first }) => first <= upTo);
+      for (const { level, first } of await this.#firstOfOneLevel(snapshot, due)) {
         if (changes.length > 0 && this.#msLeft <= 0) break;
         changes.push((await buildRollup(this.#context, snapshot, level, first, signalOption)).change);
         await this.#pace.step();
@@ -127,6 +178,17 @@ class Upkeep {
     this.#report.rollups += applied;
     this.#stepDone(applied);
     return applied > 0 || !(await this.#isCurrent(snapshot));
+  }
+
+  /** Some that do not wait for each other. */
+  async #firstOfOneLevel(snapshot: Snapshot, due: readonly DueRollup[]): Promise<readonly DueRollup[]> {
+    const chosen: DueRollup[] = [];
+    for (const each of due) {
+      if (chosen.length === ROLLUPS_TOGETHER) break;
+      if (chosen.length > 0 && each.level !== chosen[0]!.level) continue;
+      if (await this.#isSmall(snapshot, each)) chosen.push(each);
+    }
+    return chosen;
   }
 
   /** One merge of packs of positions up to `upTo`. False when there is nothing left to do. */
@@ -213,11 +275,6 @@ class Upkeep {
     if (!isMicError(error, "corrupt") && !(error instanceof MissingPackError)) throw error;
     this.#failure ??= error;
   }
-}
-
-/** Some that do not wait for each other. */
-function firstOfOneLevel(due: readonly DueRollup[]): readonly DueRollup[] {
-  return due.filter(({ level }) => level === due[0]?.level).slice(0, ROLLUPS_TOGETHER);
 }
 
 /** Whether a head's own lists show that there is something to do. */

@@ -13,7 +13,7 @@
  * | `projects/{project}/sessions/{session}.bin` | compare-and-swap |
  * | `projects/{project}/staging/{epoch}/{upload}` | by whoever has a presigned URL: unproven, never named |
  * | `projects/{project}/gc/pass` | compare-and-swap: what the collector's last pass found |
- * | `projects/{project}/quarantine/{rest of the key}` | damaged objects that a repair moved aside |
+ * | `projects/{project}/quarantine/{rest of the key}` | damaged objects that a repair kept aside |
  * | `names/{org}/{name}` | created if absent, then compare-and-swap; never deleted |
  * | `organizations/{org}/meta` | created if absent |
  *
@@ -129,7 +129,7 @@ export function collectorPassKey(project: ProjectId): string {
   return `${collectorPrefix(project)}pass`;
 }
 
-/** Damaged objects that a repair moved aside, under the rest of their own keys. */
+/** Damaged objects that a repair kept aside, under the rest of their own keys. */
 export function quarantinePrefix(project: ProjectId): string {
   return `${projectPrefix(project)}quarantine/`;
 }

@@ -87,7 +87,8 @@ export class UpkeepJob implements AsyncDisposable {
     const { forge, log } = this.#options;
     const { signal } = this.#stopping;
     try {
-      for await (const projects of forge.everyProject({ signal })) {
+      const onDamaged = (name: string, error: unknown): void => this.#report("name", name, error);
+      for await (const projects of forge.everyProject({ signal, onDamaged })) {
         for (const project of projects) {
           await this.#upkeep(project);
           await this.#attempt("collect", project, async () => {
@@ -129,7 +130,8 @@ export class UpkeepJob implements AsyncDisposable {
     }
   }
 
-  #report(what: string, project: ProjectId | undefined, error: unknown): void {
+  /** `project`: its id, or the name of one that cannot be found. */
+  #report(what: string, project: string | undefined, error: unknown): void {
     if (this.#stopping.signal.aborted) return;
     const fields = { what, message: error instanceof Error ? error.message : String(error) };
     this.#options.log.warn("maintenance", project === undefined ? fields : { ...fields, project });

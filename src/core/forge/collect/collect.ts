@@ -17,6 +17,8 @@ import type { ForgeContext } from "../context.ts";
 import type { CallOptions } from "../forge.ts";
 import type { CollectReport } from "../maintenance.ts";
 import { decodeMetaOf } from "../projects/projects.ts";
+import { DamagedRollupError } from "../rollup/extents.ts";
+import { rebuildRollup } from "../rollup/rebuild.ts";
 import { Candidates, EarlierPass } from "./candidates.ts";
 import { Roots } from "./roots.ts";
 import { Tally } from "./tally.ts";
@@ -42,16 +44,42 @@ export interface CollectOptions extends CallOptions {
 }
 
 /**
- * Errors: `not-found`; `corrupt`, `unreachable` and whatever else says that something could not be read: then
- * nothing more is deleted. `aborted`.
+ * A rollup that is missing or damaged is built again first, since its front names parts. Errors: `not-found`; `corrupt`,
+ * `unreachable` and whatever else says that something could not be read: then nothing more is deleted. `aborted`.
  */
 export async function collect(
   context: ForgeContext,
   project: ProjectId,
   options: CollectOptions = {},
 ): Promise<CollectReport> {
-  const pass = new Pass(context, project, options);
-  return await pass.run();
+  const rebuilt = new Set<string>();
+  for (;;) {
+    try {
+      return await new Pass(context, project, options).run();
+    } catch (error) {
+      if (!(error instanceof DamagedRollupError) || options.dryRun === true) throw error;
+      const { hash, epoch } = error.ref;
+      const name = `${epoch}/${hash}`;
+      if (rebuilt.has(name) || !(await rebuild(context, project, error, options))) throw error;
+      rebuilt.add(name);
+    }
+  }
+}
+
+/** False where the log that it would be built from is damaged too. */
+async function rebuild(
+  context: ForgeContext,
+  project: ProjectId,
+  { ref }: DamagedRollupError,
+  { signal }: CallOptions,
+): Promise<boolean> {
+  try {
+    await rebuildRollup(context, context.project(project), ref, signal === undefined ? {} : { signal });
+    return true;
+  } catch (error) {
+    if (!isMicError(error, "corrupt") && !isMicError(error, "not-found")) throw error;
+    return false;
+  }
 }
 
 class Pass {

@@ -1,17 +1,18 @@
 /** The projects of a forge, for who looks after all of them. */
 import { throwIfAborted } from "../../base/clock.ts";
+import { isMicError } from "../../base/errors.ts";
 import type { ProjectId } from "../../base/ids.ts";
 import { NAMES_PREFIX } from "../../objects/keys.ts";
 import type { ForgeContext } from "../context.ts";
-import type { CallOptions } from "../forge.ts";
+import type { EveryProjectOptions } from "../maintenance.ts";
 import { decodeFor } from "../projects/names.ts";
 
 const READ_TOGETHER = 32;
 
-/** Each once, deleted ones too. Errors: `corrupt` for a name record that is damaged. */
+/** Each once, deleted ones too. */
 export async function* everyProject(
   context: ForgeContext,
-  options: CallOptions = {},
+  { onDamaged, ...options }: EveryProjectOptions = {},
 ): AsyncIterable<readonly ProjectId[]> {
   const seen = new Set<ProjectId>();
   for (let after: string | undefined; ; ) {
@@ -23,9 +24,15 @@ export async function* everyProject(
     });
     const records = page.objects.map(async ({ key }) => {
       const stored = await context.store.get(key, options);
-      return stored === undefined
-        ? undefined
-        : decodeFor(key.slice(NAMES_PREFIX.length), stored.bytes).project;
+      if (stored === undefined) return undefined;
+      const name = key.slice(NAMES_PREFIX.length);
+      try {
+        return decodeFor(name, stored.bytes).project;
+      } catch (error) {
+        if (!isMicError(error, "corrupt") && !isMicError(error, "unsupported")) throw error;
+        onDamaged?.(name, error);
+        return undefined;
+      }
     });
     const found: ProjectId[] = [];
     for (const project of await Promise.all(records)) {

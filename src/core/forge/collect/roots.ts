@@ -5,7 +5,7 @@
 import { throwIfAborted } from "../../base/clock.ts";
 import { MicError } from "../../base/errors.ts";
 import { GarbagePace } from "../../base/garbage.ts";
-import { verifyObject } from "../../base/hash.ts";
+import { hashObject, verifyObject } from "../../base/hash.ts";
 import type { ObjectId, ProjectId } from "../../base/ids.ts";
 import { decodeHead, type RollupRef } from "../../codec/head.ts";
 import { decodeLooseObject, isLooseChunkList, LOOSE_HEADER_BYTES } from "../../codec/loose-object.ts";
@@ -16,6 +16,7 @@ import { decodeRollupFront } from "../../codec/rollup.ts";
 import { headKey, pageKey, rollupKey } from "../../objects/keys.ts";
 import type { ETag } from "../../store/object-store.ts";
 import type { ForgeContext } from "../context.ts";
+import { DamagedRollupError } from "../rollup/extents.ts";
 import { sessionIds } from "../sessions/list.ts";
 import { readSession } from "../sessions/sessions.ts";
 import { KeySet } from "./key-set.ts";
@@ -89,12 +90,17 @@ export class Roots {
     this.#pages.add(ref.hash);
   }
 
-  async #addRollup({ level, epoch, first, hash }: RollupRef): Promise<void> {
+  /** Errors: DamagedRollupError, `unsupported`. */
+  async #addRollup(ref: RollupRef): Promise<void> {
+    const { level, epoch, first, hash } = ref;
     if (this.#rollups.has(hash)) return;
     throwIfAborted(this.#signal);
-    const bytes = await this.#readHashed(rollupKey(this.#project, epoch, level, first, hash), hash);
+    const key = rollupKey(this.#project, epoch, level, first, hash);
+    const stored = await this.#context.store.get(key, this.#options({ fresh: true }));
+    if (stored === undefined) throw new DamagedRollupError(ref, key, "it is missing");
+    if (hashObject(stored.bytes) !== hash) throw new DamagedRollupError(ref, key, "it has another hash");
     const days = epochToDays(epoch);
-    for (const part of decodeRollupFront(bytes).parts) this.#named.add("part", days, part.hash);
+    for (const part of decodeRollupFront(stored.bytes).parts) this.#named.add("part", days, part.hash);
     this.#named.add("rollup", days, hash);
     this.#rollups.add(hash);
   }

@@ -17,11 +17,21 @@ export interface LostObject {
   readonly position: Position;
 }
 
+/** The record of a name that the meta says is the project's. */
+export interface LostName {
+  readonly name: string;
+  readonly state: "current" | "redirect";
+}
+
 export class Damage {
   /** Packs of the lists that are missing, damaged, or not as their entry says. */
   readonly packs: ManifestPack[] = [];
   readonly pages: PageRef[] = [];
   readonly rollups: RollupRef[] = [];
+  /** Names whose records are missing or damaged. */
+  readonly names: LostName[] = [];
+  /** Keys of other damaged objects that stay where they are: the head, the meta, organizations, sessions. */
+  readonly kept: string[] = [];
   /** Keys of objects that nothing names and that are not what their names say. */
   readonly unnamed: string[] = [];
   readonly #lost = new Map<ObjectId, LostObject>();

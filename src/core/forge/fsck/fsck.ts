@@ -55,12 +55,13 @@ export async function examine(
   throwIfAborted(signal);
   const findings = new Findings(signal);
   const damage = new Damage();
-  const meta = await checkNames(context, project, findings);
+  const meta = await checkNames(context, project, findings, damage);
   const { store, clock, random } = context;
   const limits = { cacheBytes: CACHE_BYTES, trustWriters: false };
   const fresh = new ProjectStore({ store, project, clock, random, ...limits });
   const snapshot = await findings.attempt({ object: headKey(project) }, () => openHead(fresh, options));
   if (snapshot === undefined) {
+    damage.kept.push(headKey(project));
     const nothing = { positions: 0, packs: 0, objects: 0, bytes: 0, unreferenced: 0 };
     return { report: { ...nothing, findings: findings.finish() }, damage, table: new ObjectTable() };
   }
@@ -73,7 +74,7 @@ export async function examine(
   const unreferenced = await checkUnnamed(context, snapshot, lists, refresh, findings, damage);
   await checkHistory(snapshot, table, findings, damage, onProgress);
   await checkRollups(context, await refresh(), findings, damage, onProgress);
-  await checkSessions(context, snapshot, findings);
+  await checkSessions(context, snapshot, findings, damage);
   const { position } = snapshot.head;
   const counts = { positions: position, packs, objects: table.size, bytes, unreferenced };
   return { report: { ...counts, findings: findings.finish() }, damage, table };

@@ -3,13 +3,20 @@
  * gets its head and meta before a name points to it, a new name points to it before the meta says so, and the
  * meta is a tombstone before the names are.
  */
-import { MicError } from "../../base/errors.ts";
+import { isMicError, MicError } from "../../base/errors.ts";
 import { type ProjectId, parseProjectId } from "../../base/ids.ts";
 import { formatProjectName, parseOrgName, parseProjectName } from "../../base/project-name.ts";
 import { DESCRIPTION_BYTES_MAX, decodeMeta, encodeMeta, type ProjectMeta } from "../../codec/meta.ts";
 import { metaKey, NAMES_PREFIX } from "../../objects/keys.ts";
 import type { ForgeContext } from "../context.ts";
-import type { CallOptions, CreateProject, Page, PageRequest, ProjectInfo, UpdateProject } from "../forge.ts";
+import type {
+  CallOptions,
+  CreateProject,
+  PageRequest,
+  ProjectInfo,
+  ProjectPage,
+  UpdateProject,
+} from "../forge.ts";
 import { swapLoop } from "../swap-loop.ts";
 import { claimName, decodeFor, nameTaken, readName, retireName } from "./names.ts";
 import { ensureOrganization } from "./organizations.ts";
@@ -75,15 +82,17 @@ export async function getProject(
   return toInfo(await readMeta(context, record.project, options.signal));
 }
 
-/** In the order of names. */
+/** In the order of names. What is damaged is left out, and named. */
 export async function listProjects(
   context: ForgeContext,
   request: PageRequest & { readonly org?: string },
   options: CallOptions = {},
-): Promise<Page<ProjectInfo>> {
+): Promise<ProjectPage> {
   const limit = Math.min(Math.max(1, request.limit ?? LIST_LIMIT_DEFAULT), LIST_LIMIT_MAX);
   const prefix = request.org === undefined ? NAMES_PREFIX : `${NAMES_PREFIX}${parseOrgName(request.org)}/`;
   const items: ProjectInfo[] = [];
+  const damaged: string[] = [];
+  const said = (): { readonly damaged?: readonly string[] } => (damaged.length === 0 ? {} : { damaged });
   let after = request.after === undefined ? undefined : NAMES_PREFIX + request.after;
   for (;;) {
     const page = await context.store.list(prefix, {
@@ -97,11 +106,12 @@ export async function listProjects(
       const found = await Promise.all(names.map((name) => findListed(context, name, options.signal)));
       for (const info of found) {
         if (info === undefined) continue;
-        if (items.length === limit) return { items, next: items.at(-1)!.name };
-        items.push(info);
+        if (items.length === limit) return { items, next: items.at(-1)!.name, ...said() };
+        if (typeof info === "string") damaged.push(info);
+        else items.push(info);
       }
     }
-    if (page.next === undefined) return { items };
+    if (page.next === undefined) return { items, ...said() };
     after = page.next;
   }
 }
@@ -203,8 +213,21 @@ function sameDeletion(current: ProjectMeta, done: ProjectMeta | undefined): bool
   return current.deletedAtMs === done?.deletedAtMs && current.revision === done.revision;
 }
 
-/** The project listed under a name, unless the name is a former one or the project is gone. */
+/** The project listed under a name, unless the name is a former one or the project is gone; its name when damaged. */
 async function findListed(
+  context: ForgeContext,
+  name: string,
+  signal: AbortSignal | undefined,
+): Promise<ProjectInfo | string | undefined> {
+  try {
+    return await readListed(context, name, signal);
+  } catch (error) {
+    if (!isMicError(error, "corrupt") && !isMicError(error, "unsupported")) throw error;
+    return name;
+  }
+}
+
+async function readListed(
   context: ForgeContext,
   name: string,
   signal: AbortSignal | undefined,
@@ -235,7 +258,7 @@ function checkDescription(text: string): string {
   throw new MicError("too-large", `a description is at most ${DESCRIPTION_BYTES_MAX} bytes`);
 }
 
-function projectNotFound(name: string): MicError {
+export function projectNotFound(name: string): MicError {
   return new MicError("not-found", `there is no project ${name}`, {
     hint: "check the name, or list projects with `mic project list`",
   });

@@ -1,31 +1,35 @@
 /**
  * Repairs what a check finds damaged: builds again what follows from the rest, replaces packs by what can be found of
  * their objects elsewhere, and moves aside what is damaged and named by nothing. What is named and stays damaged stays
- * named, and is reported with the positions and paths that it affects.
+ * where it is, is reported with the positions and paths that it affects, and is copied aside: whatever is put in its
+ * place later, its bytes are not lost.
  */
+import { equalBytes } from "../../base/bytes.ts";
 import { isMicError } from "../../base/errors.ts";
+import { hashObject } from "../../base/hash.ts";
 import type { LandingId, ObjectId, Position, ProjectId } from "../../base/ids.ts";
 import type { RollupRef } from "../../codec/head.ts";
 import { packIdOf } from "../../codec/pack.ts";
 import type { ManifestPack } from "../../codec/pack-entry.ts";
 import type { PageRef } from "../../codec/page-ref.ts";
-import { packKey, pageKey, projectPrefix, quarantinePrefix } from "../../objects/keys.ts";
+import { NAMES_PREFIX, packKey, pageKey, projectPrefix, quarantinePrefix } from "../../objects/keys.ts";
 import { verifyPack } from "../../objects/verify-pack.ts";
 import type { ForgeContext } from "../context.ts";
 import type { CallOptions, Progress } from "../forge.ts";
-import type { Damage, LostObject } from "../fsck/damage.ts";
+import type { Damage, LostName, LostObject } from "../fsck/damage.ts";
 import { type Examined, examine } from "../fsck/fsck.ts";
 import { listPacks } from "../fsck/lists.ts";
 import type { ObjectTable } from "../fsck/object-table.ts";
 import type { Snapshot } from "../log/snapshot.ts";
 import type { RepairReport } from "../maintenance.ts";
 import type { ProjectStore } from "../project-store.ts";
+import { rebuildRollup } from "../rollup/rebuild.ts";
 import type { CopySource } from "./copy-source.ts";
 import { FoundObjects } from "./found-objects.ts";
 import { addPackBeside, changeLists, type Mending, mendPack, ownRecords } from "./mend-pack.ts";
 import { rebuildPage } from "./rebuild-page.ts";
-import { rebuildRollup } from "./rebuild-rollup.ts";
 import { findRecordChain } from "./record-chain.ts";
+import { restoreName } from "./restore-name.ts";
 import { idsOfPack } from "./salvage.ts";
 import { findWholeCopies, search } from "./search.ts";
 
@@ -52,12 +56,14 @@ export async function repair(
     if (!(await run.round(last))) break;
     last = await examine(context, project, options);
   }
+  await run.keepDamaged(last.damage);
   const { rebuilt, quarantined } = run;
   return { before: first.report, rebuilt, quarantined, after: last.report };
 }
 
-function isSound({ packs, pages, rollups, unnamed, lost }: Damage): boolean {
-  return [packs, pages, rollups, unnamed, lost].every((list) => list.length === 0);
+/** As far as a repair can do anything. */
+function isSound({ names, packs, pages, rollups, unnamed, lost }: Damage): boolean {
+  return [names, packs, pages, rollups, unnamed, lost].every((list) => list.length === 0);
 }
 
 class Repair {
@@ -66,6 +72,7 @@ class Repair {
   readonly #options: RepairOptions;
   readonly quarantined: string[] = [];
   rebuilt = 0;
+  #moved = 0;
 
   constructor(context: ForgeContext, project: ProjectStore, options: RepairOptions) {
     this.#context = context;
@@ -75,12 +82,33 @@ class Repair {
 
   /** Whether anything was changed. */
   async round({ damage, table }: Examined): Promise<boolean> {
-    const before = this.rebuilt + this.quarantined.length;
+    const before = this.rebuilt + this.#moved;
+    await this.#restoreNames(damage.names);
     await this.#rebuildPages(damage.pages);
     await this.#mendPacks(damage, table);
     await this.#rebuildRollups(damage.rollups);
     await this.#quarantine(damage.unnamed);
-    return this.rebuilt + this.quarantined.length > before;
+    return this.rebuilt + this.#moved > before;
+  }
+
+  /** Copies aside what is damaged and stays where it is. */
+  async keepDamaged({ packs, pages, names, kept }: Damage): Promise<void> {
+    const { project } = this.#project;
+    const keys = [
+      ...packs.map(({ epoch, pack }) => packKey(project, epoch, pack)),
+      ...pages.map(({ epoch, hash }) => pageKey(project, epoch, hash)),
+      ...names.map(({ name }) => NAMES_PREFIX + name),
+      ...kept,
+    ];
+    for (const key of new Set(keys)) await this.#copyAside(key);
+  }
+
+  async #restoreNames(names: readonly LostName[]): Promise<void> {
+    const { project } = this.#project;
+    const keepAside = async (key: string): Promise<void> => void (await this.#copyAside(key));
+    for (const name of names) {
+      if (await restoreName(this.#context, project, name, keepAside)) this.rebuilt++;
+    }
   }
 
   async #mendPacks({ packs: entries, lost }: Damage, sound: ObjectTable): Promise<void> {
@@ -294,14 +322,30 @@ class Repair {
 
   /** Copies before it deletes. */
   async #moveAside(key: string): Promise<void> {
+    if (!(await this.#copyAside(key))) return;
+    await this.#context.store.delete([key]);
+    this.#moved++;
+  }
+
+  /** Whether its bytes are aside: the same ones once, others of the same key each under a name of their own. */
+  async #copyAside(key: string): Promise<boolean> {
     const { store } = this.#context;
     const { project } = this.#project;
     const stored = await store.get(key, { fresh: true });
-    if (stored === undefined) return;
-    const aside = quarantinePrefix(project) + key.slice(projectPrefix(project).length);
-    await store.put(aside, stored.bytes);
-    await store.delete([key]);
-    this.quarantined.push(aside);
+    if (stored === undefined) return false;
+    const prefix = projectPrefix(project);
+    const below = key.startsWith(prefix) ? key.slice(prefix.length) : key;
+    const plain = quarantinePrefix(project) + below;
+    for (const aside of [plain, `${plain}-${hashObject(stored.bytes)}`]) {
+      const there = await store.get(aside, { fresh: true });
+      if (there !== undefined && !equalBytes(there.bytes, stored.bytes)) continue;
+      if (there === undefined) {
+        await store.put(aside, stored.bytes);
+        this.quarantined.push(aside);
+      }
+      return true;
+    }
+    return false;
   }
 }
 

@@ -27,6 +27,8 @@ interface SignalOption {
 /** A rollup that is not there or not what it says. The log says the same, only slower. */
 export class DamagedRollupError extends MicError {
   readonly ref: RollupRef;
+  /** Newer code wrote it, and can read it. */
+  readonly isNewer: boolean;
 
   constructor(ref: RollupRef, key: string, detail: string, cause?: unknown) {
     super("corrupt", `the rollup of ${ref.first} to ${ref.last} is damaged: ${detail}`, {
@@ -35,6 +37,7 @@ export class DamagedRollupError extends MicError {
       ...(cause === undefined ? {} : { cause }),
     });
     this.ref = ref;
+    this.isNewer = isMicError(cause, "unsupported");
   }
 }
 

@@ -20,6 +20,8 @@ const DAMAGED_MAX = 256;
 export interface RollupDamage {
   readonly ref: RollupRef;
   readonly detail: string;
+  /** Newer code wrote it, and can read it: it is not built again. */
+  readonly isNewer: boolean;
 }
 
 interface Decoded {
@@ -121,7 +123,7 @@ export class RollupReader {
       const [oldest] = this.#damaged.keys();
       this.#damaged.delete(oldest!);
     }
-    this.#damaged.set(name, { ref: error.ref, detail: error.message });
+    this.#damaged.set(name, { ref: error.ref, detail: error.message, isNewer: error.isNewer });
   }
 }
 
