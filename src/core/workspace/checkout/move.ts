@@ -26,7 +26,7 @@ import { applySteps } from "./apply.ts";
 import { checkCollisions, checkTreePaths, nameRules } from "./guard.ts";
 import type { MergeLabels } from "./merge-path.ts";
 import { recordOperation } from "./operation-record.ts";
-import { type MovePlan, planMove } from "./plan.ts";
+import { type MovePlan, type PathChange, planMove } from "./plan.ts";
 
 export type FrameSource = (wants: readonly ObjectRef[]) => AsyncIterable<Frame>;
 
@@ -137,13 +137,9 @@ async function carryOut(
       conflicts = withConflicts(conflicts, surprised);
       break;
     }
-    const plan = await planMove(
-      ws,
-      surprised.map((step) => ({ path: step.path, before: step.diskBefore, after: step.diskAfter })),
-      "merge",
-      mergeLabels(transition.from.position, transition.to.position),
-      conflicts,
-    );
+    const again = planAgain(surprised, conflicts, transition.conflictsBefore);
+    const labels = mergeLabels(transition.from.position, transition.to.position);
+    const plan = await planMove(ws, again.changes, "merge", labels, again.conflicts);
     conflicts = plan.conflicts;
     steps = plan.steps.map((step) => {
       const original = final.get(step.path);
@@ -174,6 +170,38 @@ async function carryOut(
   );
   ws.clearTransition();
   return { position: transition.to.position, changed, conflicts };
+}
+
+/**
+ * What is merged into files that were edited since the move was planned. Where the base moves, that is what the move
+ * itself merges, as if the edit had been there before: what had been merged or marked is neither side's, and a later
+ * merge would take it for the project's.
+ */
+function planAgain(
+  steps: readonly TransitionStep[],
+  planned: readonly Conflict[],
+  before: readonly Conflict[],
+): { readonly changes: readonly PathChange[]; readonly conflicts: readonly Conflict[] } {
+  const conflicts = new Map(planned.map((conflict) => [conflict.path, conflict]));
+  const earlier = new Map(before.map((conflict) => [conflict.path, conflict]));
+  const changes = steps.map((step): PathChange => {
+    const { path, diskBefore, diskAfter, baseBefore, baseAfter } = step;
+    const own = conflicts.get(path);
+    const known = earlier.get(path);
+    const isMoved = !sameSide(baseBefore, baseAfter);
+    if (isMoved && known !== undefined) {
+      conflicts.set(path, known);
+      return { path, before: baseBefore, after: baseAfter };
+    }
+    if (own !== undefined && known === undefined) {
+      conflicts.delete(path);
+      return { path, before: own.base, after: own.theirs };
+    }
+    return isMoved && !sameSide(diskAfter, baseAfter)
+      ? { path, before: baseBefore, after: baseAfter }
+      : { path, before: diskBefore, after: diskAfter };
+  });
+  return { changes, conflicts: [...conflicts.values()] };
 }
 
 /**

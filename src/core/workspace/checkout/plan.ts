@@ -3,10 +3,10 @@
  * disk, and decides per path whether to take the project's version, keep ours, merge, or stop. Writes nothing
  * in the workspace; content that a later step overwrites is put into `.mic/objects` first.
  */
-import { readdirSync } from "node:fs";
+import { type Dirent, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { throwIfAborted } from "../../base/clock.ts";
-import { MicError } from "../../base/errors.ts";
+import { isMicError, MicError } from "../../base/errors.ts";
 import { hashObject } from "../../base/hash.ts";
 import type { ObjectId } from "../../base/ids.ts";
 import { comparePaths, isTreePath, parseTreePath, type TreePath } from "../../base/path.ts";
@@ -16,6 +16,7 @@ import type { TransitionStep } from "../../codec/transition.ts";
 import { readContent } from "../content/content.ts";
 import { prefetch } from "../content/prefetch.ts";
 import type { FileStat } from "../disk/stat.ts";
+import { isMissing } from "../layout.ts";
 import { packFiles } from "../packing/pack-files.ts";
 import { DirectoryGuard, type DiskState, inspectPath, readWorkspaceFile } from "../scan/disk-state.ts";
 import type { Workspace } from "../workspace.ts";
@@ -187,8 +188,8 @@ async function planMerge(
   const readOurs = async (): Promise<Uint8Array> => {
     if (ours === undefined) return new Uint8Array(0);
     if (earlier !== undefined) return readContent(ws, ours, MERGE_BYTES_MAX);
-    const bytes = readWorkspaceFile(ws.root, path, MERGE_BYTES_MAX);
-    if (hashObject(bytes) !== ours.entry.id) throw changedMeanwhile(path);
+    const bytes = readIfThere(ws, path);
+    if (bytes === undefined || hashObject(bytes) !== ours.entry.id) throw changedMeanwhile(path);
     return bytes;
   };
   const readOther = (side: ContentSide): Promise<Uint8Array> => readContent(ws, side, MERGE_BYTES_MAX);
@@ -219,6 +220,17 @@ async function planMerge(
     theirs: after,
     written: outcome.side,
   });
+}
+
+/** Undefined when what was there a moment ago is not any more. */
+function readIfThere(ws: Workspace, path: TreePath): Uint8Array | undefined {
+  try {
+    return readWorkspaceFile(ws.root, path, MERGE_BYTES_MAX);
+  } catch (error) {
+    if (isMicError(error, "not-found") || isMicError(error, "too-large") || isMissing(error))
+      return undefined;
+    throw error;
+  }
 }
 
 /** The path is a directory, a device, or below something that is no directory. */
@@ -287,7 +299,7 @@ function findBlockers(ws: Workspace, path: TreePath, state: DiskState): TreePath
   if (state.kind !== "directory") return [path];
   const files: TreePath[] = [];
   const walk = (dir: string): void => {
-    for (const child of readdirSync(join(ws.root, dir), { withFileTypes: true })) {
+    for (const child of entriesOf(join(ws.root, dir))) {
       const childPath = `${dir}/${child.name}`;
       if (child.isDirectory()) walk(childPath);
       else files.push(childPath as TreePath);
@@ -295,6 +307,16 @@ function findBlockers(ws: Workspace, path: TreePath, state: DiskState): TreePath
   };
   walk(path);
   return files;
+}
+
+/** Of a directory that may be gone or a file by now: then nothing is in the way in it. */
+function entriesOf(directory: string): Dirent[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true });
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
 }
 
 /** Makes durable in `.mic/objects` what the steps need and what they overwrite; sides learn their chunk lists. */
