@@ -151,6 +151,29 @@ describe("the CDN tier", () => {
     expect(cdn.requests).toHaveLength(8);
   });
 
+  test("that does not have what is nowhere goes on being asked", async () => {
+    await using store = open();
+    for (let i = 0; i < 9; i++) expect(await store.get(`packs/none-${i}`)).toBeUndefined();
+    expect(cdn.requests).toHaveLength(9);
+    expect(isRight(await store.get(KEY))).toBe(true);
+    expect(cdnFigures(store)).toMatchObject({ hits: 1, misses: 9, failures: 0 });
+  });
+
+  test("that lacks what the store has is left alone as one that fails, and tried by what it may have", async () => {
+    let nowMs = 0;
+    const clock = { ...systemClock, nowMs: () => nowMs };
+    cdn.behaviour = "not-found";
+    await using store = open({}, clock);
+    for (let i = 0; i < 9; i++) expect(isRight(await store.get(KEY))).toBe(true);
+    expect(cdn.requests).toHaveLength(5);
+    expect(cdnFigures(store)).toMatchObject({ misses: 5, failures: 0 });
+    nowMs += 11_000;
+    expect(await store.get("packs/none")).toBeUndefined();
+    cdn.behaviour = "honest";
+    for (let i = 0; i < 3; i++) await store.get(KEY);
+    expect(cdn.requests).toHaveLength(9);
+  });
+
   test("sends nothing but the key", async () => {
     const sent: [string, Record<string, string>][] = [];
     await using store = open({

@@ -45,10 +45,20 @@ export class CdnTier implements ReadTier {
 
   async read(key: string, read: TierRead): Promise<Uint8Array | undefined> {
     if (read.fresh) this.#distrust(key);
-    return (await this.#ask(key, read)) ?? (await this.#next.read(key, read));
+    const answer = await this.#ask(key, read);
+    if (answer !== "not-found") return answer ?? (await this.#next.read(key, read));
+    // Right, where the store does not have it either; from one that lacks what is there, nothing is to be had.
+    let found: Uint8Array | undefined;
+    try {
+      found = await this.#next.read(key, read);
+    } finally {
+      if (found === undefined) this.#breaker.answered();
+      else this.#breaker.failed();
+    }
+    return found;
   }
 
-  async #ask(key: string, { range, fresh, scope }: TierRead): Promise<Uint8Array | undefined> {
+  async #ask(key: string, { range, fresh, scope }: TierRead): Promise<Uint8Array | "not-found" | undefined> {
     if (fresh || scope !== "everywhere" || this.#distrusted.has(key)) return undefined;
     if (range !== undefined && (range.length === 0 || range.length > CDN_READ_BYTES_MAX)) return undefined;
     if (!this.#breaker.allows()) return undefined;
@@ -56,8 +66,11 @@ export class CdnTier implements ReadTier {
     const startedMs = elapsedMs();
     const answer = await askCdn(this.#urlOf(key), range, this.#options);
     if ("failure" in answer) {
-      if (answer.failure === "not-found") this.stats.misses++;
-      else this.stats.failures++;
+      if (answer.failure === "not-found") {
+        this.stats.misses++;
+        return "not-found";
+      }
+      this.stats.failures++;
       this.#breaker.failed();
       return undefined;
     }

@@ -32,6 +32,11 @@ export class CircuitBreaker {
     return true;
   }
 
+  /** It works, which says nothing yet of whether it helps. */
+  answered(): void {
+    this.#isTrying = false;
+  }
+
   succeeded(): void {
     this.#failures = 0;
     this.#pauseMs = PAUSE_MS_MIN;
