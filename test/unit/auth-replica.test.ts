@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock as clock, systemRandom as random } from "../../src/core/base/system.ts";
 import { encodeTrailers, messageHeader } from "../../src/core/wire/framing.ts";
 import { AuthDatabase } from "../../src/server/auth/database/auth-database.ts";
+import { recordsFile } from "../../src/server/auth/database/records.ts";
 import { forwardKey } from "../../src/server/auth/replica/forward-key.ts";
 import { readForwarded, signForwarded } from "../../src/server/auth/replica/forwarded-header.ts";
 import { Forwarder, needsPrimary } from "../../src/server/auth/replica/forwarder.ts";
@@ -15,6 +16,7 @@ import {
   litestreamConfig,
   litestreamEnvironment,
   parseGeneration,
+  restoreConfig,
 } from "../../src/server/auth/replica/litestream-config.ts";
 import {
   lastLocalPosition,
@@ -90,7 +92,7 @@ describe("what Litestream is given", () => {
     PATH: "/bin",
   };
   const { settings } = readReplicaOptions({ authReplica: "s3://accounts/auth" }, env)!;
-  const database = { file: '/data/a"b/accounts.db', metaDirectory: "/data/meta", settings, generation: 7 };
+  const database = { file: '/data/a"b/accounts.db', settings, generation: 7 };
 
   test("is a file without secrets, which YAML reads as JSON", () => {
     const text = litestreamConfig(database, "/data/s.sock");
@@ -102,7 +104,14 @@ describe("what Litestream is given", () => {
           path: '/data/a"b/accounts.db',
           replica: { bucket: "accounts", path: "auth/generations/00000007", "force-path-style": true },
         },
+        {
+          path: '/data/a"b/accounts-records.db',
+          replica: { bucket: "accounts", path: "auth/generations/00000007/records" },
+        },
       ],
+    });
+    expect(JSON.parse(restoreConfig({ ...database, part: "records" }))).toMatchObject({
+      dbs: [{ path: database.file, replica: { path: "auth/generations/00000007/records" } }],
     });
     expect(parseGeneration("generations/00000007/ltx/0/x")).toBe(7);
   });
@@ -167,12 +176,16 @@ describe("what a data directory knows of its replica", () => {
   test("sets databases aside, with what belongs to them, and keeps the last three", () => {
     const file = path.join(directory, "accounts.db");
     for (let generation = 8; generation <= 12; generation++) {
-      for (const end of ["", "-wal"]) writeFileSync(file + end, "x");
+      for (const each of [file, recordsFile(file)]) {
+        for (const end of ["", "-wal"]) writeFileSync(each + end, "x");
+      }
       setAside(file, generation);
       expect(existsSync(file)).toBe(false);
     }
     const kept = [10, 11, 12].flatMap((g) =>
-      ["", "-wal"].map((end) => `accounts.db.before-generation-${g}${end}`),
+      ["", "-wal"].flatMap((end) =>
+        ["accounts", "accounts-records"].map((name) => `${name}.db.before-generation-${g}${end}`),
+      ),
     );
     expect(readdirSync(directory).sort()).toEqual(kept.sort());
   });

@@ -8,7 +8,7 @@ import path from "node:path";
 import Database from "better-sqlite3";
 import { MicError } from "../../../core/base/errors.ts";
 import { MIGRATIONS, RECORDS_LEFT_AT } from "./migrations.ts";
-import { attachRecords, recordsFile, takeRecords } from "./records.ts";
+import { attachRecords, moveDatabase, recordsFile, takeRecords } from "./records.ts";
 
 /** `mica`, big-endian. */
 const APPLICATION_ID = 0x6d696361;
@@ -63,7 +63,7 @@ export class AuthDatabase implements Disposable {
     this.#changed();
   }
 
-  /** Asked before every write: an error refuses it. */
+  /** Asked before every write, also where there may be none: an error refuses it, and says why. */
   guardWrites(refuse: () => MicError | undefined): void {
     this.#refuseWrite = refuse;
   }
@@ -72,6 +72,18 @@ export class AuthDatabase implements Disposable {
   replaced(): void {
     this.#replacements++;
     this.#changed();
+  }
+
+  /**
+   * The records become those of `fresh`, none where it is missing; the ones that were here go to `aside`. Whoever
+   * waits for a row of them at this moment keeps it from happening: an error of the driver's.
+   */
+  exchangeRecords(fresh: string | undefined, aside: string): void {
+    const file = recordsFile(this.file);
+    this.sql.exec("DETACH DATABASE records");
+    moveDatabase(file, aside);
+    if (fresh !== undefined) moveDatabase(fresh, file);
+    attachRecords(this.sql, file, false);
   }
 
   /** How often the content was replaced as a whole: what it counts itself may have gone back then. */
@@ -94,11 +106,11 @@ export class AuthDatabase implements Disposable {
    * follower; those of `change`, with nothing written. Within another one it is part of that one.
    */
   write<T>(change: (sql: Database.Database) => T): T {
+    const refusal = this.#refuseWrite?.();
+    if (refusal !== undefined) throw refusal;
     if (this.#isReadOnly) {
       throw new MicError("forbidden", "accounts cannot be changed here: this server follows another one");
     }
-    const refusal = this.#refuseWrite?.();
-    if (refusal !== undefined) throw refusal;
     if (this.sql.inTransaction) return change(this.sql);
     const result = this.sql.transaction(() => change(this.sql)).immediate();
     this.#changed();

@@ -210,6 +210,15 @@ const WEBHOOKS = `
   CREATE INDEX deliveries_pending ON deliveries (webhook_id, number) WHERE next_attempt_at IS NOT NULL;
 `;
 
+/** What is dropped stands in ./records-schema.ts from then on. */
+const WITHOUT_RECORDS = `
+  DROP TABLE deliveries;
+  DROP TABLE webhook_sessions;
+  DROP TABLE audit;
+  -- "position" stays: where the webhook began.
+  ALTER TABLE webhooks DROP COLUMN given_up;
+`;
+
 const OWNERS = `
   -- Projects that are being made: who gets the role of owner, should the server end before it is written.
   CREATE TABLE creations (
@@ -225,16 +234,7 @@ const OWNERS = `
     ON CONFLICT DO UPDATE SET role = excluded.role;
 `;
 
-/** What is dropped stands in ./records-schema.ts from then on. */
-const WITHOUT_RECORDS = `
-  DROP TABLE deliveries;
-  DROP TABLE webhook_sessions;
-  DROP TABLE audit;
-  -- "position" stays: where the webhook began.
-  ALTER TABLE webhooks DROP COLUMN given_up;
-`;
-
-export const MIGRATIONS: readonly string[] = [ACCOUNTS, OAUTH, AUDIT, WEBHOOKS, OWNERS, WITHOUT_RECORDS];
+export const MIGRATIONS: readonly string[] = [ACCOUNTS, OAUTH, AUDIT, WEBHOOKS, WITHOUT_RECORDS, OWNERS];
 
 /** A file of a smaller version may hold what belongs to the records. */
 export const RECORDS_LEFT_AT: number = MIGRATIONS.indexOf(WITHOUT_RECORDS) + 1;

@@ -1,5 +1,5 @@
 /** The file of records beside the accounts (./records-schema.ts): attached, brought to its schema, and taken over from. */
-import { chmodSync, closeSync, existsSync, openSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, openSync, renameSync } from "node:fs";
 import type Database from "better-sqlite3";
 import { MicError } from "../../../core/base/errors.ts";
 import { RECORDS_MIGRATIONS, TAKE_RECORDS } from "./records-schema.ts";
@@ -10,6 +10,11 @@ const APPLICATION_ID = 0x6d696372;
 /** `accounts.db` has `accounts-records.db`. */
 export function recordsFile(accountsFile: string): string {
   return `${accountsFile.replace(/\.db$/, "")}-records.db`;
+}
+
+/** A SQLite file that nobody has open, with its companions; nothing where it is missing. */
+export function moveDatabase(from: string, to: string): void {
+  for (const end of ["-wal", "-shm", ""]) if (existsSync(from + end)) renameSync(from + end, to + end);
 }
 
 /**

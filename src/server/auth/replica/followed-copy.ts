@@ -1,13 +1,12 @@
 /** A follower's database: restored from the primary's replica, before it is opened and while it is open. */
 import { existsSync, renameSync } from "node:fs";
-import path from "node:path";
 import Database from "better-sqlite3";
-import { MicError } from "../../../core/base/errors.ts";
 import type { S3Settings } from "../../../core/store/s3/environment.ts";
 import type { ServerLog } from "../../context.ts";
 import { AuthDatabase } from "../database/auth-database.ts";
+import { recordsFile } from "../database/records.ts";
 import type { LeaseRecord } from "./lease-record.ts";
-import { type LitestreamProgram, restore } from "./litestream.ts";
+import type { LitestreamProgram } from "./litestream.ts";
 import {
   asideFile,
   type ReplicaStateFile,
@@ -15,6 +14,7 @@ import {
   removeOldAsides,
   setAside,
 } from "./replica-state.ts";
+import { type RestoreFiles, restoreAccounts, restoreAll } from "./restored-files.ts";
 
 export interface FollowedCopyOptions {
   readonly file: string;
@@ -38,10 +38,10 @@ export class FollowedCopy {
     return source > 0 && (source !== this.#applied.source || position > this.#applied.position);
   }
 
-  /** Puts it where nobody has it open. Errors: those of `restore`, `corrupt`. */
+  /** Puts it where nobody has it open. Errors: `corrupt`, `unreachable`. */
   async install(record: LeaseRecord): Promise<void> {
     const { file, state, log } = this.#options;
-    await this.#restore(record);
+    await restoreAccounts(this.#where, record);
     if (state.origin !== "copy" && existsSync(file)) {
       log.warn("auth-set-aside", { file: setAside(file, record.generation) });
     }
@@ -50,26 +50,57 @@ export class FollowedCopy {
     this.#keep(record);
   }
 
-  /** Replaces what the open database holds, in one transaction of SQLite's own. Errors: as of `install`. */
-  async replace(record: LeaseRecord, database: AuthDatabase): Promise<void> {
-    const { file, state, log } = this.#options;
-    await this.#restore(record);
+  /** Replaces the accounts that the open database holds, in one transaction of SQLite's own. Errors: as of `install`. */
+  async follow(record: LeaseRecord, database: AuthDatabase): Promise<void> {
+    const { file, state } = this.#options;
+    await restoreAccounts(this.#where, record);
     if (state.origin !== "copy") {
-      const aside = asideFile(file, record.generation);
-      removeDatabase(aside);
-      await database.sql.backup(aside);
+      await this.#copyAside(record, database);
+      database.exchangeRecords(undefined, asideFile(recordsFile(file), record.generation));
       removeOldAsides(file);
-      log.warn("auth-set-aside", { file: aside });
     }
+    await this.#copyOver(record, database, "none");
+    removeDatabase(this.#fresh);
+  }
+
+  /** The same with the records, for who becomes the primary. */
+  async takeOver(record: LeaseRecord, database: AuthDatabase): Promise<void> {
+    const { file, state } = this.#options;
+    await restoreAll(this.#where, record);
+    const isCopy = state.origin === "copy";
+    if (!isCopy) await this.#copyAside(record, database);
+    await this.#copyOver(record, database, "beside");
+    const aside = asideFile(recordsFile(file), record.generation);
+    database.exchangeRecords(recordsFile(this.#fresh), aside);
+    // A follower has none that are worth keeping.
+    if (isCopy) removeDatabase(aside);
+    removeOldAsides(file);
+    removeDatabase(this.#fresh);
+  }
+
+  get #where(): RestoreFiles {
+    const { program, settings } = this.#options;
+    return { file: this.#fresh, program, settings };
+  }
+
+  async #copyAside(record: LeaseRecord, database: AuthDatabase): Promise<void> {
+    const { file, log } = this.#options;
+    const aside = asideFile(file, record.generation);
+    removeDatabase(aside);
+    await database.sql.backup(aside);
+    log.warn("auth-set-aside", { file: aside });
+  }
+
+  async #copyOver(record: LeaseRecord, database: AuthDatabase, records: "beside" | "none"): Promise<void> {
+    const { file } = this.#options;
     // Checked, and brought to this program's schema.
-    new AuthDatabase({ file: this.#fresh })[Symbol.dispose]();
+    new AuthDatabase({ file: this.#fresh, records })[Symbol.dispose]();
     const source = new Database(this.#fresh, { readonly: true });
     try {
       await source.backup(file);
     } finally {
       source.close();
     }
-    removeDatabase(this.#fresh);
     this.#keep(record);
     database.replaced();
   }
@@ -77,16 +108,5 @@ export class FollowedCopy {
   #keep({ source, position }: LeaseRecord): void {
     this.#applied = { source, position };
     this.#options.state.remember({ generation: 0, origin: "copy" });
-  }
-
-  async #restore({ source }: LeaseRecord): Promise<void> {
-    const { file, program, settings } = this.#options;
-    removeDatabase(this.#fresh);
-    const metaDirectory = path.join(path.dirname(file), "litestream-restore");
-    const database = { file: this.#fresh, metaDirectory, settings, generation: source };
-    if (await restore(program, database)) return;
-    throw new MicError("corrupt", `generation ${source} of the accounts is not in the replica`, {
-      hint: "restore a backup: mic admin restore",
-    });
   }
 }

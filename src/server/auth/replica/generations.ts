@@ -3,7 +3,7 @@ import type { ObjectStore } from "../../../core/store/object-store.ts";
 import type { ServerLog } from "../../context.ts";
 import { parseGeneration } from "./litestream-config.ts";
 
-const KEPT = 5;
+export const GENERATIONS_KEPT = 5;
 const PREFIX = "generations/";
 
 /** Of those below `newest`, all but the last few are deleted. Nobody restores them: the lease names a later one. */
@@ -16,7 +16,9 @@ export async function removeOldGenerations(
     let after: string | undefined;
     do {
       const page = await store.list(PREFIX, after === undefined ? {} : { after });
-      const old = page.objects.filter(({ key }) => (parseGeneration(key) ?? newest) <= newest - KEPT);
+      const old = page.objects.filter(
+        ({ key }) => (parseGeneration(key) ?? newest) <= newest - GENERATIONS_KEPT,
+      );
       if (old.length > 0) await store.delete(old.map(({ key }) => key));
       // Keys are in the order of their generations.
       if (old.length < page.objects.length) return;

@@ -15,6 +15,7 @@ import { decodeLease, encodeLease, type LeaseRecord } from "./lease-record.ts";
 
 export const LEASE_KEY = "lease";
 export const LEASE_MS = 15_000;
+export const RENEW_MS = 5_000;
 /** The holder stops this long before the end, and others begin this long after it. */
 export const LEASE_MARGIN_MS = 2_000;
 /** Within one update. */
@@ -108,6 +109,23 @@ export class Lease {
     throw new MicError("forbidden", "this server is the primary of the accounts no more", {
       hint: "repeat the call: the server that took over will answer it",
     });
+  }
+
+  /** Runs `work`, and renews it meanwhile. Errors: those of `work`, and of `update`, which leaves `work` alone. */
+  async whileHeld<T>(work: Promise<T>): Promise<T> {
+    const done = new AbortController();
+    const renewing = (async () => {
+      while (!done.signal.aborted) {
+        await this.#options.clock.sleep(RENEW_MS, done.signal).catch(() => undefined);
+        if (!done.signal.aborted) await this.update();
+      }
+    })();
+    try {
+      return await Promise.race([work, renewing.then(() => work)]);
+    } finally {
+      done.abort();
+      renewing.catch(() => undefined);
+    }
   }
 
   /** Gives it up: another server need not wait. Errors: those of `update`. */

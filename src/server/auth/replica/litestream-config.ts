@@ -1,18 +1,31 @@
 /** What Litestream is told: a configuration without secrets, and an environment with no more than it needs. */
+import path from "node:path";
 import { REGION_DEFAULT } from "../../../core/store/s3/connect.ts";
 import type { Environment, S3Settings } from "../../../core/store/s3/environment.ts";
+import { recordsFile } from "../database/records.ts";
 
-export interface LitestreamDatabase {
-  /** Of the database. */
+export interface ReplicatedDatabases {
+  /** Of the accounts; their records are beside them (../database/records.ts). */
   readonly file: string;
-  /** Where Litestream keeps its own files about it. */
-  readonly metaDirectory: string;
   readonly settings: S3Settings;
   readonly generation: number;
 }
 
+/** The accounts, or their records. */
+export type Part = "accounts" | "records";
+
+/** One file, and the replica that it is restored from. */
+export interface RestoredDatabase extends ReplicatedDatabases {
+  readonly part: Part;
+}
+
 /** What was written and not waited for is in the bucket after about this long. */
 const SYNC_INTERVAL = "1s";
+
+/** Where Litestream keeps its own files about the accounts; `directory`: of the database. */
+export function metaDirectoryOf(directory: string, generation: number): string {
+  return path.join(directory, "litestream", String(generation));
+}
 
 /** Below the prefix of the replica. */
 export function generationPrefix(generation: number): string {
@@ -24,14 +37,42 @@ export function parseGeneration(key: string): number | undefined {
   return match === null ? undefined : Number(match[1]);
 }
 
-/** YAML; every text is quoted as JSON, which YAML reads the same. `socket`: none for a restore. */
-export function litestreamConfig(database: LitestreamDatabase, socket?: string): string {
-  const { file, metaDirectory, settings, generation } = database;
+/** Of `litestream replicate`: both databases, and a socket. */
+export function litestreamConfig(databases: ReplicatedDatabases, socket: string): string {
+  const { file, generation } = databases;
+  const metaDirectory = metaDirectoryOf(path.dirname(file), generation);
+  return yaml({
+    "shutdown-sync-timeout": "10s",
+    dbs: [
+      { path: file, "meta-path": metaDirectory, replica: replicaOf(databases, "accounts") },
+      {
+        path: recordsFile(file),
+        "meta-path": `${metaDirectory}-records`,
+        replica: replicaOf(databases, "records"),
+      },
+    ],
+    socket: { enabled: true, path: socket, permissions: 0o600 },
+  });
+}
+
+/** Of `litestream restore` to `database.file`. */
+export function restoreConfig(database: RestoredDatabase): string {
+  const { file, part } = database;
+  const metaDirectory = path.join(path.dirname(file), "litestream-restore");
+  return yaml({ dbs: [{ path: file, "meta-path": metaDirectory, replica: replicaOf(database, part) }] });
+}
+
+/** Every text is quoted as JSON, which YAML reads the same. */
+function yaml(config: Readonly<Record<string, unknown>>): string {
+  return `${JSON.stringify({ logging: { level: "info", type: "json", stderr: true }, ...config }, undefined, 2)}\n`;
+}
+
+function replicaOf({ settings, generation }: ReplicatedDatabases, part: Part): Record<string, unknown> {
   const { bucket, prefix, endpoint, region, addressing, encryption } = settings;
   const replica: Record<string, unknown> = {
     type: "s3",
     bucket,
-    path: `${prefix}${generationPrefix(generation)}`.replace(/\/$/, ""),
+    path: `${prefix}${generationPrefix(generation)}${part === "records" ? "records" : ""}`.replace(/\/$/, ""),
     region: region ?? REGION_DEFAULT,
     "sync-interval": SYNC_INTERVAL,
   };
@@ -42,13 +83,7 @@ export function litestreamConfig(database: LitestreamDatabase, socket?: string):
   if (encryption?.kind === "aws:kms" && encryption.keyId !== undefined) {
     replica["sse-kms-key-id"] = encryption.keyId;
   }
-  const config: Record<string, unknown> = {
-    logging: { level: "info", type: "json", stderr: true },
-    "shutdown-sync-timeout": "10s",
-    dbs: [{ path: file, "meta-path": metaDirectory, replica }],
-  };
-  if (socket !== undefined) config["socket"] = { enabled: true, path: socket, permissions: 0o600 };
-  return `${JSON.stringify(config, undefined, 2)}\n`;
+  return replica;
 }
 
 /** Of the server's environment: what finds programs, certificates and credentials. */

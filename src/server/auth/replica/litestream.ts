@@ -12,7 +12,14 @@ import type { Clock } from "../../../core/base/clock.ts";
 import { MicError } from "../../../core/base/errors.ts";
 import type { Environment } from "../../../core/store/s3/environment.ts";
 import type { ServerLog } from "../../context.ts";
-import { type LitestreamDatabase, litestreamConfig, litestreamEnvironment } from "./litestream-config.ts";
+import {
+  litestreamConfig,
+  litestreamEnvironment,
+  metaDirectoryOf,
+  type ReplicatedDatabases,
+  type RestoredDatabase,
+  restoreConfig,
+} from "./litestream-config.ts";
 import { forgetChild, rememberChild } from "./orphan.ts";
 
 export interface LitestreamProgram {
@@ -59,12 +66,12 @@ function isExecutable(file: string): boolean {
 }
 
 /**
- * Writes the newest state of `generation` to `file`, which must not be there. False: there is no such replica. Errors:
- * `unreachable` with Litestream's words.
+ * Writes the newest state of `part` in `generation` to `file`, which must not be there. False: there is no such
+ * replica. Errors: `unreachable` with Litestream's words.
  */
-export async function restore(program: LitestreamProgram, database: LitestreamDatabase): Promise<boolean> {
+export async function restore(program: LitestreamProgram, database: RestoredDatabase): Promise<boolean> {
   const config = `${database.file}.yml`;
-  writeFileSync(config, litestreamConfig(database), { mode: 0o600 });
+  writeFileSync(config, restoreConfig(database), { mode: 0o600 });
   try {
     await run(program, database, ["restore", "-config", config, "-no-expand-env", database.file]);
     return true;
@@ -81,7 +88,7 @@ export async function restore(program: LitestreamProgram, database: LitestreamDa
 
 function run(
   { executable, env }: LitestreamProgram,
-  { settings }: LitestreamDatabase,
+  { settings }: RestoredDatabase,
   args: readonly string[],
 ): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -97,11 +104,11 @@ function lastLine(text: string): string {
   return text.split("\n").at(-1)!.slice(0, 500);
 }
 
-/** `litestream replicate` of one database, started again whenever it ends. */
+/** `litestream replicate` of the accounts and their records, started again whenever it ends. */
 export class Litestream implements AsyncDisposable {
   readonly generation: number;
   readonly #program: LitestreamProgram;
-  readonly #database: LitestreamDatabase;
+  readonly #databases: ReplicatedDatabases;
   readonly #directory: string;
   readonly #config: string;
   readonly #socket: string;
@@ -116,11 +123,11 @@ export class Litestream implements AsyncDisposable {
   complaints = 0;
 
   /** Starts it. `directory`: for the configuration and the socket. */
-  constructor(program: LitestreamProgram, database: LitestreamDatabase, directory: string) {
-    this.generation = database.generation;
+  constructor(program: LitestreamProgram, databases: ReplicatedDatabases, directory: string) {
+    this.generation = databases.generation;
     this.#program = program;
-    this.#database = database;
-    mkdirSync(database.metaDirectory, { recursive: true, mode: 0o700 });
+    this.#databases = databases;
+    mkdirSync(metaDirectoryOf(directory, databases.generation), { recursive: true, mode: 0o700 });
     this.#directory = directory;
     this.#config = path.join(directory, LITESTREAM_CONFIG);
     const socket = path.join(directory, "litestream.sock");
@@ -130,7 +137,7 @@ export class Litestream implements AsyncDisposable {
         : mkdtempSync(path.join(tmpdir(), "mic-"));
     this.#socket =
       this.#socketDirectory === undefined ? socket : path.join(this.#socketDirectory, "litestream.sock");
-    writeFileSync(this.#config, litestreamConfig(database, this.#socket), { mode: 0o600 });
+    writeFileSync(this.#config, litestreamConfig(databases, this.#socket), { mode: 0o600 });
     this.#running = this.#supervise();
   }
 
@@ -143,8 +150,8 @@ export class Litestream implements AsyncDisposable {
   }
 
   /**
-   * Resolves with the transaction up to which everything is in the bucket, which includes all that was committed
-   * before the call. Errors: `unreachable` after `limitMs`.
+   * Resolves with the transaction up to which all accounts are in the bucket, which includes all that was committed
+   * before the call; their records follow by themselves. Errors: `unreachable` after `limitMs`.
    */
   async sync(limitMs: number): Promise<number> {
     const deadline = performance.now() + limitMs;
@@ -208,7 +215,7 @@ export class Litestream implements AsyncDisposable {
     const { executable, env, log } = this.#program;
     return new Promise((resolve) => {
       const child = spawn(executable, ["replicate", "-config", this.#config, "-no-expand-env"], {
-        env: litestreamEnvironment(env, this.#database.settings),
+        env: litestreamEnvironment(env, this.#databases.settings),
         stdio: ["ignore", "ignore", "pipe"],
       });
       this.#child = child;
@@ -226,7 +233,7 @@ export class Litestream implements AsyncDisposable {
 
   #ask(limitMs: number): Promise<number> {
     const body = JSON.stringify({
-      path: this.#database.file,
+      path: this.#databases.file,
       wait: true,
       timeout: Math.max(1, Math.ceil(limitMs / 1000)),
     });

@@ -18,6 +18,7 @@ import { z } from "zod";
 import { bytesToHex } from "../../../core/base/bytes.ts";
 import { MicError } from "../../../core/base/errors.ts";
 import type { Random } from "../../../core/base/random.ts";
+import { moveDatabase, recordsFile } from "../database/records.ts";
 
 export interface ReplicaState {
   /** 32 hex digits: of this data directory. */
@@ -126,25 +127,34 @@ export function asideFile(file: string, generation: number): string {
   return `${file}${ASIDE}${generation}`;
 }
 
-/** Moves a database and its companions out of the way; the last few that were stay, in case somebody misses one. */
+/** Moves accounts and their records out of the way; the last few that were stay, in case somebody misses one. */
 export function setAside(file: string, generation: number): string {
-  const aside = asideFile(file, generation);
-  for (const end of ["-wal", "-shm", ""]) if (existsSync(file + end)) renameSync(file + end, aside + end);
+  for (const each of [recordsFile(file), file]) moveDatabase(each, asideFile(each, generation));
   removeOldAsides(file);
-  return aside;
+  return asideFile(file, generation);
 }
 
+/** Those of accounts, and those of their records. */
 export function removeOldAsides(file: string): void {
+  for (const each of [file, recordsFile(file)]) removeOldAsidesOf(each);
+}
+
+function removeOldAsidesOf(file: string): void {
   const directory = path.dirname(file);
   const prefix = path.basename(file) + ASIDE;
   const generations = readdirSync(directory)
     .filter((name) => name.startsWith(prefix) && /^\d+$/.test(name.slice(prefix.length)))
     .map((name) => Number(name.slice(prefix.length)))
     .sort((a, b) => b - a);
-  for (const generation of generations.slice(ASIDE_MAX)) removeDatabase(asideFile(file, generation));
+  for (const generation of generations.slice(ASIDE_MAX)) removeFile(asideFile(file, generation));
 }
 
+/** Accounts and their records. */
 export function removeDatabase(file: string): void {
+  for (const each of [file, recordsFile(file)]) removeFile(each);
+}
+
+function removeFile(file: string): void {
   for (const end of ["", "-wal", "-shm", ".tmp", "-txid"]) rmSync(file + end, { force: true });
 }
 
