@@ -1,21 +1,23 @@
 /**
  * What each tier of the cache costs and saves: the same reads answered by a bucket, by a CDN, by a directory and from
- * memory, and the time from the start of `mic serve` on a bucket to its first answer.
+ * memory, and the time from the start of `mic serve` on a bucket to the last byte of a file.
  *
  *   npm run bench -- cache [--store-delay-ms 30] [--cdn-delay-ms 5] [--starts 5]
  *
- * The delays are added to each round trip. Exits 1 when a cold start takes more than a second, or when a tier asks
- * those behind it for what it has.
+ * The delays are added to each round trip. Exits 1 when half of the cold starts take more than a second, or when a tier
+ * asks those behind it for what it has.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
+import { ForgeService } from "../../src/core/forge/service.ts";
 import { type CacheOptions, openCachedStore } from "../../src/core/store/cache/cached-store.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import type { ByteRange, ObjectStore } from "../../src/core/store/object-store.ts";
 import { connectS3 } from "../../src/core/store/s3/connect.ts";
 import { readS3Settings } from "../../src/core/store/s3/environment.ts";
 import { startCdn } from "../../test/support/cdn-server.ts";
+import { TestProject } from "../../test/support/forge-project.ts";
 import { openBucket } from "./bucket.ts";
 import { delayed } from "./delayed.ts";
 import { generator, median, percentiles, scratch } from "./harness.ts";
@@ -32,6 +34,12 @@ const COLD_START_MS_MAX = 1000;
 const SMALL_PACKS = 200;
 const LARGE_PACKS = 4;
 const LARGE_BYTES = 8 << 20;
+/** What a server that starts is asked for: a file of a tree with several levels, which landings since left alone. */
+const PROJECT = "bench/cold";
+const PROJECT_FILES = 2000;
+const LANDINGS_SINCE = 20;
+const FILE = "d7/f1207";
+const FILE_BYTES = 64 << 10;
 
 interface Read {
   readonly key: string;
@@ -147,8 +155,25 @@ async function measure(
   }
 }
 
-/** From the start of the process to an answer that needs the bucket. */
+async function fillProject(): Promise<void> {
+  const bytes = new Uint8Array(FILE_BYTES);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = random() * 256;
+  await using forge = new ForgeService({
+    store: await connect(),
+    address: "s3://bench",
+    clock: systemClock,
+    random: systemRandom,
+    trustWriters: true,
+  });
+  const project = await TestProject.create(forge, PROJECT);
+  const files = Array.from({ length: PROJECT_FILES }, (_, i) => [`d${i % 40}/f${i}`, `file ${i}`] as const);
+  await project.land({ put: { ...Object.fromEntries(files), [FILE]: bytes } });
+  for (let i = 0; i < LANDINGS_SINCE; i++) await project.land({ put: { [`d3/new-${i}`]: `${i}` } });
+}
+
+/** From the start of the process to the last byte of a file. */
 async function coldStarts(): Promise<void> {
+  await fillProject();
   const times: number[] = [];
   for (let i = 0; i < Number(values.starts); i++) {
     const startedMs = performance.now();
@@ -157,16 +182,18 @@ async function coldStarts(): Promise<void> {
       env: bucket.env,
       flags: bucket.flags,
     });
-    const answer = await fetch(`${server.url}/api/mic/projects/org%2Fnone/head`, {
-      headers: { authorization: `Bearer ${server.token}` },
-    });
-    await answer.arrayBuffer();
+    const url = `${server.url}/api/mic/projects/${encodeURIComponent(PROJECT)}/files/${FILE}`;
+    const answer = await fetch(url, { headers: { authorization: `Bearer ${server.token}` } });
+    const { byteLength } = await answer.arrayBuffer();
+    if (byteLength !== FILE_BYTES)
+      throw new Error(`${url} answered ${answer.status} and ${byteLength} bytes`);
     times.push(performance.now() - startedMs);
   }
   const ms = median(times);
   const isMet = ms <= COLD_START_MS_MAX;
   if (!isMet) missed++;
+  const [least, most] = [Math.min(...times), Math.max(...times)];
   console.log(
-    `cold start to first read: ${ms.toFixed(0)} ms (bar ${COLD_START_MS_MAX} ms) ${isMet ? "met" : "MISSED"}`,
+    `cold start to the first file: ${ms.toFixed(0)} ms, ${least.toFixed(0)} to ${most.toFixed(0)} (bar ${COLD_START_MS_MAX} ms) ${isMet ? "met" : "MISSED"}`,
   );
 }

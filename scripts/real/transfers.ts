@@ -1,7 +1,7 @@
 /** Large landings put into the bucket by the client itself, and a server that starts on a bucket it has never seen. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { generator, scratch } from "../bench/harness.ts";
+import { generator, median, scratch } from "../bench/harness.ts";
 import { serve } from "../bench/server.ts";
 import { startChaosProxy } from "./chaos-proxy.ts";
 import type { Checks } from "./checks.ts";
@@ -14,7 +14,7 @@ const BUCKET = "transfers";
 const PROJECT = "acme/large";
 const FILES = 160;
 const FILE_BYTES = 256 << 10;
-const COLD_STARTS = 3;
+const COLD_STARTS = 5;
 const COLD_MS_MAX = 1000;
 
 export async function transfers(checks: Checks): Promise<void> {
@@ -57,8 +57,8 @@ async function onServer(checks: Checks, kind: ObjectServerKind): Promise<void> {
     `  the first read of a new server on ${kind}: ${times.map((ms) => `${ms.toFixed(0)} ms`).join(", ")}`,
   );
   checks.expect(
-    `${kind}: a new server answers its first read within 1 s`,
-    Math.min(...times) < COLD_MS_MAX,
+    `${kind}: a new server answers its first read within 1 s, half of the time or more`,
+    median(times) <= COLD_MS_MAX,
     true,
   );
 }
