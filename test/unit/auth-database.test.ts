@@ -73,6 +73,7 @@ describe("AuthDatabase", () => {
       if (version === 0) return;
       using accounts = new SqliteAccounts({ database, clock: systemClock, random: systemRandom });
       expect(accounts.authenticate("of-an-older-version").account).toBe("ada");
+      expect(accounts.roleInOrganization("1", "ada")).toBe("owner");
       new SqliteAudit({ database, clock: systemClock }).record({
         principal: NOBODY,
         address: "",

@@ -42,6 +42,11 @@ export interface CreateProject {
   readonly salt?: string;
 }
 
+export interface CreatedProject extends ProjectInfo {
+  /** False: it was there. Absent where the forge does not say, as over a network. */
+  readonly isNew?: boolean;
+}
+
 export interface UpdateProject {
   /** A rename leaves a redirect under the old name. */
   readonly name?: string;
@@ -395,7 +400,7 @@ export interface Forge extends AsyncDisposable {
   getOrganization(name: string, options?: CallOptions): Promise<OrganizationInfo>;
   listOrganizations(request: PageRequest, options?: CallOptions): Promise<Page<OrganizationInfo>>;
 
-  createProject(request: CreateProject, options?: CallOptions): Promise<ProjectInfo>;
+  createProject(request: CreateProject, options?: CallOptions): Promise<CreatedProject>;
   /** By `org/project` (following redirects) or by id. */
   getProject(nameOrId: string, options?: CallOptions): Promise<ProjectInfo>;
   listProjects(request: PageRequest & { readonly org?: string }, options?: CallOptions): Promise<ProjectPage>;

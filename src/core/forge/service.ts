@@ -109,7 +109,7 @@ export class ForgeService implements api.Forge {
     return organizations.listOrganizations(this.#context, request, options);
   }
 
-  createProject(request: api.CreateProject, options?: api.CallOptions): Promise<api.ProjectInfo> {
+  createProject(request: api.CreateProject, options?: api.CallOptions): Promise<api.CreatedProject> {
     return projects.createProject(this.#context, request, options);
   }
   getProject(nameOrId: string, options?: api.CallOptions): Promise<api.ProjectInfo> {

@@ -9,6 +9,7 @@
  * | `signed-in-write` | any user, with a token of scope `write` or `admin` that is not for one project only |
  * | `account` | any user, with a token of scope `admin` that is not for one project only: its own account's settings |
  * | `site-admin` | an administrator of the site, with such a token |
+ * | `site-read` | an administrator of the site, whatever the token's scope, with one that is not for one project only |
  * | `project-read` | who may read the project; anybody where it is public |
  * | `project-write`, `project-own` | who has that role in the project or its organization |
  * | `organization-read` | members, and whoever sees one of its projects |
@@ -20,6 +21,7 @@ export type Access =
   | "signed-in-write"
   | "account"
   | "site-admin"
+  | "site-read"
   | "project-read"
   | "project-write"
   | "project-own"

@@ -64,6 +64,20 @@ export interface CreateUser {
   /** Absent: signs in with tokens only. */
   readonly password?: string;
   readonly isSiteAdmin?: boolean;
+  /**
+   * False: nobody could look whether a forge has an organization of that name. The user owns it once it has made it;
+   * others, from the start.
+   */
+  readonly ownsName?: boolean;
+}
+
+/** Of a project whose owner was not written yet. */
+export interface Creation {
+  readonly project: ProjectId;
+  readonly name: string;
+  readonly user: UserId;
+  /** Unix milliseconds, before anything of the project was there. */
+  readonly startedAtMs: number;
 }
 
 /** What an administrator changes of a user; what is absent stays. */
@@ -113,7 +127,7 @@ export interface Accounts {
   revokeToken(id: string): boolean;
   revokeFamily(family: string): void;
 
-  /** The greater of the role in the project and the one in its organization (a user owns the one of its name). */
+  /** The greater of the role in the project and the one in its organization. */
   roleIn(user: UserId, project: ProjectId, organization: string): Role | undefined;
   roleInOrganization(user: UserId, organization: string): Role | undefined;
   /** Calls `listener` after roles have changed, whoever changed them. Returns what ends it. */
@@ -123,8 +137,22 @@ export interface Accounts {
   /** Undefined takes the role away. Errors: `usage` when the last owner of an organization would go. */
   setProjectRole(project: ProjectId, user: UserId, role: Role | undefined): void;
   setOrganizationRole(organization: string, user: UserId, role: Role | undefined): void;
+  /**
+   * Makes a user the owner of an organization that is to be made. False, and nothing is changed, where the name is
+   * taken as of `isNameTaken`.
+   */
+  claimOrganization(organization: string, user: UserId): boolean;
   /** Takes back the role of a user who was to own a new organization that came to be another's. */
   releaseOrganization(organization: string, user: UserId): void;
-  /** True when some user or member owns this name: nobody else may make an organization of it. */
-  isNameTaken(organization: string): boolean;
+  /** True when a user, or a member, other than `user` has this name: only they may make an organization of it. */
+  isNameTaken(organization: string, user?: UserId): boolean;
+
+  /**
+   * Before a project that is not there is made: who makes it. False where another one is making it, or has a role in
+   * it and the user does not own it. Repeated by the same user, it begins again.
+   */
+  startCreation(project: ProjectId, name: string, user: UserId): boolean;
+  findCreation(project: ProjectId): Creation | undefined;
+  /** `isMade`: its user owns the project from here on. Otherwise it is only forgotten. */
+  endCreation(project: ProjectId, user: UserId, isMade: boolean): void;
 }

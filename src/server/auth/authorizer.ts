@@ -3,7 +3,9 @@
  * read the request, and handlers reach a project or an organization only through `project` and `organization`.
  *
  * A project that the caller may not see and one that is not there get the same error, at the same time after the
- * question: what looking them up takes differs, so every such answer waits for the next multiple of HIDING_MS.
+ * question. What is remembered answers only callers who may see it. For others the store is asked for the same number
+ * of objects, one after the other, whether or not they are there; the answer then waits until as long has passed as for
+ * the slowest such answer of late, to a multiple of HIDING_MS: a store may take longer for what it has.
  */
 import type { Clock } from "../../core/base/clock.ts";
 import { isMicError, MicError } from "../../core/base/errors.ts";
@@ -15,18 +17,45 @@ import type { Accounts } from "./accounts.ts";
 import type { Principal, Role, Scope } from "./principal.ts";
 
 export const HIDING_MS = 25;
-/** How long another server's change of a project's name or visibility may go unseen. */
-const INFO_MS = 1_000;
+const SLOWEST_MS = 60_000;
+/** Of one that the store kept waiting: nobody else waits longer for it. */
+const SLOWEST_TAKEN_MS = 2_000;
+/** How long another server's change of a project's name or visibility may go unseen by new calls; by running ones, twice. */
+export const INFO_MS = 1_000;
 const REMEMBERED_MAX = 10_000;
 /** Pages that one call for a list reads to find what the caller may see. */
 const PAGES_MAX = 20;
 const PAGE_ITEMS_MAX = 1_000;
+/** Projects that are looked at together to find one that the caller sees. */
+const SEEN_TOGETHER = 100;
 const ID = /^[0-9a-f]{32}$/;
+/** Asked for in the place of a project that is not there. */
+const NO_PROJECT = "0".repeat(32) as ProjectId;
 
 const RANK: Readonly<Record<Role, number>> = { read: 1, write: 2, owner: 3 };
 const SCOPE_RANK: Readonly<Record<Scope, number>> = { read: 1, write: 2, admin: 3 };
 /** Of a role, by the end of the access's name. */
 const NEED: Readonly<Record<string, number>> = { read: 1, write: 2, own: 3 };
+
+/** Of the token, for those who have signed in. */
+const NEEDED_SCOPE: Readonly<
+  Record<Exclude<Access, "anyone" | "project-read" | "organization-read">, Scope>
+> = {
+  "signed-in": "read",
+  "signed-in-write": "write",
+  account: "admin",
+  "site-admin": "admin",
+  "site-read": "read",
+  "project-write": "write",
+  "project-own": "admin",
+  "organization-own": "admin",
+};
+const NOT_FOR_ONE_PROJECT: ReadonlySet<Access> = new Set([
+  "signed-in-write",
+  "account",
+  "site-admin",
+  "site-read",
+]);
 
 interface Remembered {
   readonly info: ProjectInfo;
@@ -46,6 +75,11 @@ export class Authorizer {
   readonly #ids = new Map<string, ProjectId>();
   readonly #infos = new Map<ProjectId, Remembered>();
   readonly #listeners = new Set<() => void>();
+  /** Lookups for calls that are running: one for all of a project's. */
+  readonly #looking = new Map<ProjectId, Promise<ProjectInfo | undefined>>();
+  #isGoingRound = false;
+  /** Lookups of what the caller may not see, or is not there. */
+  readonly #slowest = new Slowest();
 
   constructor({ forge, accounts, clock }: AuthorizerOptions) {
     this.#forge = forge;
@@ -54,10 +88,23 @@ export class Authorizer {
     accounts.onRolesChanged(() => this.#changed());
   }
 
-  /** Calls `listener` whenever somebody may have come to be allowed less. Returns what ends it. */
+  /**
+   * Calls `listener` whenever somebody may have come to be allowed less: after every change that is known here, and
+   * each INFO_MS for what others changed in the store. Returns what ends it.
+   */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
+    if (!this.#isGoingRound) void this.#goRound();
     return () => void this.#listeners.delete(listener);
+  }
+
+  async #goRound(): Promise<void> {
+    this.#isGoingRound = true;
+    while (this.#listeners.size > 0) {
+      await this.#clock.sleep(INFO_MS);
+      this.#changed();
+    }
+    this.#isGoingRound = false;
   }
 
   /**
@@ -67,29 +114,15 @@ export class Authorizer {
   admit(principal: Principal, access: Access): void {
     if (access === "anyone" || access === "project-read" || access === "organization-read") return;
     if (principal.userId === undefined) throw signInFirst();
-    const scope = SCOPE_RANK[principal.scope];
-    switch (access) {
-      case "signed-in":
-        return;
-      case "signed-in-write":
-      case "account":
-      case "site-admin":
-        if (scope < (access === "signed-in-write" ? SCOPE_RANK.write : SCOPE_RANK.admin)) {
-          throw scopeTooSmall(principal, access === "signed-in-write" ? "write" : "admin");
-        }
-        if (principal.onlyProject !== undefined) {
-          throw new MicError("forbidden", "the token is for one project only", {
-            hint: "use another token, or sign in: mic auth login",
-          });
-        }
-        if (access === "site-admin" && !principal.isSiteAdmin) {
-          throw new MicError("forbidden", "only administrators of the site may do this");
-        }
-        return;
-      default: {
-        const need = needOf(access);
-        if (scope < need) throw scopeTooSmall(principal, need === 2 ? "write" : "admin");
-      }
+    const needed = NEEDED_SCOPE[access];
+    if (SCOPE_RANK[principal.scope] < SCOPE_RANK[needed]) throw scopeTooSmall(principal, needed);
+    if (NOT_FOR_ONE_PROJECT.has(access) && principal.onlyProject !== undefined) {
+      throw new MicError("forbidden", "the token is for one project only", {
+        hint: "use another token, or sign in: mic auth login",
+      });
+    }
+    if ((access === "site-admin" || access === "site-read") && !principal.isSiteAdmin) {
+      throw new MicError("forbidden", "only administrators of the site may do this");
     }
   }
 
@@ -111,6 +144,31 @@ export class Authorizer {
     return this.#decide(principal, need, text, signal);
   }
 
+  /**
+   * Whether `project` would refuse now, for a call that is running; undefined where it would not. Nobody learns when
+   * this is answered: the lookups of all who ask at once are one. Errors: those of the store.
+   */
+  async refusal(principal: Principal, access: Access, project: ProjectId): Promise<MicError | undefined> {
+    const need = needOf(access);
+    if (this.#knownRank(principal, project) >= need) return undefined;
+    let looking = this.#looking.get(project);
+    if (looking === undefined) {
+      const own = this.#read(project, undefined).finally(() => {
+        if (this.#looking.get(project) === own) this.#looking.delete(project);
+      });
+      this.#looking.set(project, own);
+      looking = own;
+    }
+    const info = await looking;
+    const rank = this.#rankIn(principal, info);
+    return rank >= need ? undefined : refused(principal, project, info, rank);
+  }
+
+  /** Whether `project` would give its id. */
+  may(principal: Principal, access: Access, info: ProjectInfo): boolean {
+    return this.#rankIn(principal, info) >= needOf(access);
+  }
+
   /** Errors: as of `project`. */
   async organization(principal: Principal, access: Access, name: string): Promise<string> {
     parseOrgName(name);
@@ -127,17 +185,20 @@ export class Authorizer {
   }
 
   /**
-   * Refuses a caller who may not make the project or organization `name`. True when its organization is to be made
-   * as well. Errors: `forbidden`, `already-exists`.
+   * Refuses a caller who may not make the project or organization `name`. True when its organization is nobody's and
+   * is not there: it is to be claimed, and made, as well. Errors: those of `admit`, `forbidden`, `already-exists`.
    */
   async create(principal: Principal, name: string): Promise<boolean> {
-    const org = name.includes("/") ? parseProjectName(name).org : parseOrgName(name);
-    if (this.#organizationRank(principal, org) >= NEED["write"]!) {
-      return name.includes("/") && !(await this.#organizationExists(org));
+    this.admit(principal, "signed-in-write");
+    const isProject = name.includes("/");
+    const org = isProject ? parseProjectName(name).org : parseOrgName(name);
+    const isTaken = this.#accounts.isNameTaken(org, principal.userId);
+    // Whoever may write in an organization that has no record yet is still not the one to make it.
+    if (this.#organizationRank(principal, org) >= NEED[isProject ? "write" : "own"]!) {
+      return !isTaken && !(await this.#organizationExists(org));
     }
-    const exists = this.#accounts.isNameTaken(org) || (await this.#organizationExists(org));
-    if (!exists) return true;
-    if (!name.includes("/")) {
+    if (!isTaken && !(await this.#organizationExists(org))) return true;
+    if (!isProject) {
       throw new MicError("already-exists", `the name ${org} is taken`, { hint: "choose another one" });
     }
     throw new MicError("forbidden", `you may not create projects in ${org}`, {
@@ -164,7 +225,7 @@ export class Authorizer {
   }
 
   seesProject(principal: Principal, info: ProjectInfo): boolean {
-    return info.visibility === "public" || this.#rank(principal, info.id, orgOf(info)) > 0;
+    return this.#rankIn(principal, info) > 0;
   }
 
   async seesOrganization(principal: Principal, name: string): Promise<boolean> {
@@ -174,6 +235,7 @@ export class Authorizer {
   /** Its name or visibility was changed here. */
   forget(project: ProjectId): void {
     this.#infos.delete(project);
+    this.#looking.delete(project);
     this.#changed();
   }
 
@@ -187,29 +249,29 @@ export class Authorizer {
     text: string,
     signal: AbortSignal | undefined,
   ): Promise<ProjectId> {
-    if (!ID.test(text)) {
+    const isId = ID.test(text);
+    if (!isId) {
       if (text.includes("/")) parseProjectName(text);
       else parseProjectId(text);
     }
-    const startedMs = this.#clock.nowMs();
-    const info = await this.#find(text, signal);
-    const rank = info === undefined ? 0 : this.#rank(principal, info.id, orgOf(info));
-    if (info !== undefined) {
-      if (rank >= need || (need === NEED["read"] && info.visibility === "public")) return info.id;
-      if (rank > 0 || info.visibility === "public") {
-        if (principal.userId === undefined) throw signInFirst();
-        throw roleTooSmall(text);
-      }
+    const known = this.#known((isId ? text : this.#ids.get(text)) as ProjectId);
+    if (known !== undefined) {
+      const rank = this.#rankIn(principal, known);
+      if (rank >= need) return known.id;
+      if (rank > 0) throw refused(principal, text, known, rank);
     }
-    await this.#hide(startedMs);
-    if (principal.userId === undefined) throw signInFirst();
-    throw noSuchProject(text);
+    const startedMs = this.#clock.nowMs();
+    const info = await this.#read(text, signal);
+    const rank = this.#rankIn(principal, info);
+    if (info !== undefined && rank >= need) return info.id;
+    // A name takes one request and what it names another one.
+    if (info === undefined && !isId) await this.#read(NO_PROJECT, signal);
+    if (rank === 0) await this.#hide(startedMs);
+    throw refused(principal, text, info, rank);
   }
 
-  async #find(text: string, signal: AbortSignal | undefined): Promise<ProjectInfo | undefined> {
-    const known = this.#infos.get((ID.test(text) ? text : this.#ids.get(text)) as ProjectId);
+  async #read(text: string, signal: AbortSignal | undefined): Promise<ProjectInfo | undefined> {
     const nowMs = this.#clock.nowMs();
-    if (known !== undefined && Math.abs(nowMs - known.atMs) < INFO_MS) return known.info;
     try {
       const info = await this.#forge.getProject(text, signal === undefined ? {} : { signal });
       this.#remember(text, info, nowMs);
@@ -218,6 +280,13 @@ export class Authorizer {
       if (isMicError(error, "not-found")) return undefined;
       throw error;
     }
+  }
+
+  /** Not older than INFO_MS. */
+  #known(project: ProjectId | undefined): ProjectInfo | undefined {
+    const known = project === undefined ? undefined : this.#infos.get(project);
+    if (known === undefined || Math.abs(this.#clock.nowMs() - known.atMs) >= INFO_MS) return undefined;
+    return known.info;
   }
 
   /** A name never means another project than the one it meant first. */
@@ -232,10 +301,14 @@ export class Authorizer {
   /** 0: nothing that is known without asking the store. */
   #knownRank(principal: Principal, project: ProjectId): number {
     if (principal.isSiteAdmin && principal.onlyProject === undefined) return SCOPE_RANK[principal.scope];
-    const known = this.#infos.get(project);
-    if (known === undefined || Math.abs(this.#clock.nowMs() - known.atMs) >= INFO_MS) return 0;
-    const rank = this.#rank(principal, project, orgOf(known.info));
-    return rank === 0 && known.info.visibility === "public" ? NEED["read"]! : rank;
+    return this.#rankIn(principal, this.#known(project));
+  }
+
+  /** 0: the caller does not see it, or it is not there. */
+  #rankIn(principal: Principal, info: ProjectInfo | undefined): number {
+    if (info === undefined) return 0;
+    const rank = this.#rank(principal, info.id, orgOf(info));
+    return rank === 0 && info.visibility === "public" ? NEED["read"]! : rank;
   }
 
   #rank(principal: Principal, project: ProjectId, organization: string): number {
@@ -253,9 +326,18 @@ export class Authorizer {
   }
 
   async #seesProjectOf(principal: Principal, org: string): Promise<boolean> {
-    const list = (request: PageRequest): Promise<Page<ProjectInfo>> =>
-      this.#forge.listProjects({ ...request, org });
+    let isEmpty = true;
+    const list = async (request: PageRequest): Promise<Page<ProjectInfo>> => {
+      const page = await this.#forge.listProjects({ ...request, limit: SEEN_TOGETHER, org });
+      if (page.items.length > 0) isEmpty = false;
+      return page;
+    };
     const found = await this.visible({ limit: 1 }, list, (info) => this.seesProject(principal, info));
+    // The names and metas of a listing's projects are read together: it takes as long as one project's.
+    if (isEmpty) {
+      await this.#read(`${org}/${NO_PROJECT}`, undefined);
+      await this.#read(NO_PROJECT, undefined);
+    }
     return found.items.length > 0;
   }
 
@@ -270,9 +352,35 @@ export class Authorizer {
   }
 
   async #hide(startedMs: number): Promise<void> {
-    const passedMs = Math.max(0, this.#clock.nowMs() - startedMs);
-    await this.#clock.sleep(HIDING_MS - (passedMs % HIDING_MS));
+    const nowMs = this.#clock.nowMs();
+    const passedMs = Math.max(0, nowMs - startedMs);
+    const untilMs = Math.max(passedMs, this.#slowest.with(passedMs, nowMs));
+    await this.#clock.sleep((Math.floor(untilMs / HIDING_MS) + 1) * HIDING_MS - passedMs);
   }
+}
+
+/** The longest of what was measured in this and the last SLOWEST_MS. */
+class Slowest {
+  #sinceMs = 0;
+  #now = 0;
+  #before = 0;
+
+  with(durationMs: number, nowMs: number): number {
+    const rounds = Math.floor(Math.abs(nowMs - this.#sinceMs) / SLOWEST_MS);
+    if (rounds > 0) {
+      this.#before = rounds === 1 ? this.#now : 0;
+      this.#now = 0;
+      this.#sinceMs = nowMs;
+    }
+    this.#now = Math.max(this.#now, Math.min(durationMs, SLOWEST_TAKEN_MS));
+    return Math.max(this.#now, this.#before);
+  }
+}
+
+/** `rank`: of the caller, too small, in a project that may not be there. */
+function refused(principal: Principal, text: string, info: ProjectInfo | undefined, rank: number): MicError {
+  if (principal.userId === undefined) return signInFirst();
+  return info === undefined || rank === 0 ? noSuchProject(text) : roleTooSmall(text);
 }
 
 function needOf(access: Access): number {

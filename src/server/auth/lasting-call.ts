@@ -35,15 +35,17 @@ export class LastingCall implements Disposable {
     const { context, principal, access } = this.#call;
     const project = this.#call.project();
     if (project === undefined) return;
+    let refusal: MicError | undefined;
     try {
-      await context.authorizer.project(principal, access, project);
+      refusal = await context.authorizer.refusal(principal, access, project);
     } catch (error) {
       // A store that does not answer takes nothing away; whatever else goes wrong must not let the call go on.
       if (isMicError(error) && error.kind === "retry") return;
-      this.#end(
-        isMicError(error) ? error : new MicError("internal", "bug: asking again failed", { cause: error }),
-      );
+      refusal = isMicError(error)
+        ? error
+        : new MicError("internal", "bug: asking again failed", { cause: error });
     }
+    if (refusal !== undefined) this.#end(refusal);
   }
 
   #end(reason: MicError): void {

@@ -1,17 +1,20 @@
 /**
- * Roles in projects and organizations. A user owns the organization of its own name without a row. What was asked is
+ * Roles in projects and organizations, and how those of new ones come into being. The name of a user is an
+ * organization's that nobody else can make, and that it owns for good once it has the role. What was asked is
  * remembered until `forget`, which `SqliteAccounts` calls when any role or user changed.
  */
 import { MicError } from "../../core/base/errors.ts";
 import type { ProjectId } from "../../core/base/ids.ts";
 import { parseOrgName } from "../../core/base/project-name.ts";
-import type { Member } from "./accounts.ts";
+import type { Creation, Member } from "./accounts.ts";
 import type { AuthDatabase } from "./database/auth-database.ts";
 import type { Role, UserId } from "./principal.ts";
 import { noSuchUser, toUser, USER_COLUMNS, type UserRow } from "./users.ts";
 
 const RANK: Readonly<Record<Role, number>> = { read: 1, write: 2, owner: 3 };
 const REMEMBERED_MAX = 50_000;
+/** Whoever has not asked again by then never will. */
+const CREATION_KEPT_MS = 86_400_000;
 
 type MemberRow = UserRow & { readonly role: Role };
 
@@ -36,12 +39,9 @@ export class Members {
   roleInOrganization(user: UserId, organization: string): Role | undefined {
     return this.#remembered(`${user}/${organization}`, () => {
       const row = this.#database
-        .prepare(
-          `SELECT u.name, (SELECT role FROM members m WHERE m.organization = ? AND m.user_id = u.id) AS role
-           FROM users u WHERE u.id = ?`,
-        )
-        .get(organization, user) as { readonly name: string; readonly role: Role | null } | undefined;
-      return row?.name === organization ? "owner" : (row?.role ?? undefined);
+        .prepare("SELECT role FROM members WHERE organization = ? AND user_id = ?")
+        .get(organization, user) as { readonly role: Role } | undefined;
+      return row?.role;
     });
   }
 
@@ -56,17 +56,14 @@ export class Members {
     return rows.map(toMember);
   }
 
-  /** By name, the user who owns it by its name among them. */
+  /** By name. */
   listOrganization(organization: string): readonly Member[] {
     const rows = this.#database
       .prepare(
-        `SELECT ${USER_COLUMNS}, iif(u.name = @organization, 'owner', m.role) AS role
-         FROM users u LEFT JOIN members m ON m.user_id = u.id AND m.organization = @organization
-         WHERE u.name = @organization
-           OR u.id IN (SELECT user_id FROM members WHERE organization = @organization)
-         ORDER BY u.name`,
+        `SELECT ${USER_COLUMNS}, m.role FROM members m JOIN users u ON u.id = m.user_id
+         WHERE m.organization = ? ORDER BY u.name`,
       )
-      .all({ organization }) as MemberRow[];
+      .all(organization) as MemberRow[];
     return rows.map(toMember);
   }
 
@@ -108,6 +105,15 @@ export class Members {
     });
   }
 
+  /** Errors: `not-found` for the user, `usage`. */
+  claimOrganization(organization: string, user: UserId, nowMs: number): boolean {
+    return this.#database.write(() => {
+      if (this.isNameTaken(organization, user)) return false;
+      this.setOrganization(organization, user, "owner", nowMs);
+      return true;
+    });
+  }
+
   releaseOrganization(organization: string, user: UserId): void {
     this.#database.write(() => {
       this.#database
@@ -116,13 +122,56 @@ export class Members {
     });
   }
 
-  isNameTaken(organization: string): boolean {
+  isNameTaken(organization: string, user: UserId | undefined): boolean {
     const row = this.#database
       .prepare(
-        "SELECT EXISTS (SELECT 1 FROM users WHERE name = @name) OR EXISTS (SELECT 1 FROM members WHERE organization = @name) AS taken",
+        `SELECT EXISTS (SELECT 1 FROM users WHERE name = @organization AND id <> @user)
+           OR EXISTS (SELECT 1 FROM members WHERE organization = @organization AND user_id <> @user) AS taken`,
       )
-      .get({ name: organization }) as { readonly taken: number };
+      .get({ organization, user: user ?? "" }) as { readonly taken: number };
     return row.taken === 1;
+  }
+
+  /** Errors: `not-found` for the user. */
+  startCreation(project: ProjectId, name: string, user: UserId, nowMs: number): boolean {
+    return this.#database.write(() => {
+      this.#nameOf(user);
+      const others = this.#database
+        .prepare(
+          `SELECT 1 FROM creations WHERE project_id = @project AND user_id <> @user
+           UNION ALL SELECT 1 FROM permissions WHERE project_id = @project AND NOT EXISTS (
+             SELECT 1 FROM permissions WHERE project_id = @project AND user_id = @user AND role = 'owner')`,
+        )
+        .get({ project, user });
+      if (others !== undefined) return false;
+      this.#database.prepare("DELETE FROM creations WHERE started_at < ?").run(nowMs - CREATION_KEPT_MS);
+      this.#database
+        .prepare(
+          `INSERT INTO creations (project_id, name, user_id, started_at) VALUES (?, ?, ?, ?)
+           ON CONFLICT DO UPDATE SET name = excluded.name, started_at = excluded.started_at`,
+        )
+        .run(project, name, user, Math.floor(nowMs));
+      return true;
+    });
+  }
+
+  findCreation(project: ProjectId): Creation | undefined {
+    const row = this.#database
+      .prepare("SELECT name, user_id, started_at FROM creations WHERE project_id = ?")
+      .get(project) as
+      | { readonly name: string; readonly user_id: UserId; readonly started_at: number }
+      | undefined;
+    if (row === undefined) return undefined;
+    return { project, name: row.name, user: row.user_id, startedAtMs: row.started_at };
+  }
+
+  endCreation(project: ProjectId, user: UserId, isMade: boolean, nowMs: number): void {
+    this.#database.write(() => {
+      const { changes } = this.#database
+        .prepare("DELETE FROM creations WHERE project_id = ? AND user_id = ?")
+        .run(project, user);
+      if (isMade && changes > 0) this.setProject(project, user, "owner", nowMs);
+    });
   }
 
   #projectRole(user: UserId, project: ProjectId): Role | undefined {
@@ -139,9 +188,9 @@ export class Members {
     }
     const owners = this.#database
       .prepare(
-        `SELECT u.id FROM users u LEFT JOIN members m ON m.user_id = u.id AND m.organization = @organization
-         WHERE m.role = 'owner' AND (u.disabled_at IS NULL OR u.id = @user)
-           OR u.name = @organization AND u.disabled_at IS NULL`,
+        `SELECT u.id FROM members m JOIN users u ON u.id = m.user_id
+         WHERE m.organization = @organization AND m.role = 'owner'
+           AND (u.disabled_at IS NULL OR u.id = @user)`,
       )
       .all({ organization, user }) as { readonly id: string }[];
     if (owners.length !== 1 || owners[0]!.id !== user) return;

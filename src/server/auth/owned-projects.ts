@@ -1,11 +1,13 @@
 /**
  * Projects and organizations as one caller may see and change them: what REST and gRPC have in common beyond asking
- * the `Authorizer`. Whoever makes one owns it.
+ * the `Authorizer`. Whoever makes one owns it; whoever finds it made gets no role, and an answer only where it may do
+ * everything with it anyway.
  */
-import { isMicError } from "../../core/base/errors.ts";
-import type { ProjectId } from "../../core/base/ids.ts";
+import { isMicError, MicError } from "../../core/base/errors.ts";
+import { type ProjectId, parseProjectId } from "../../core/base/ids.ts";
 import { parseProjectName } from "../../core/base/project-name.ts";
 import type {
+  CreatedProject,
   CreateOrganization,
   CreateProject,
   Forge,
@@ -15,10 +17,17 @@ import type {
   ProjectInfo,
   UpdateProject,
 } from "../../core/forge/forge.ts";
+import { idTaken } from "../../core/forge/projects/projects.ts";
 import type { Accounts } from "./accounts.ts";
 import type { Audit } from "./audit.ts";
 import type { Authorizer } from "./authorizer.ts";
 import type { Principal } from "./principal.ts";
+
+/**
+ * Between the note that a creation begins and the project's own time of creation, at most: a project that is younger
+ * was made by somebody else.
+ */
+const CREATION_MS_MAX = 600_000;
 
 /** Who asks, and until when. */
 export interface Asking {
@@ -40,7 +49,7 @@ export class OwnedProjects {
   readonly #accounts: Accounts;
   readonly #authorizer: Authorizer;
   readonly #audit: Audit;
-  /** Names that are being taken: one call at a time for each. */
+  /** Names and project ids that are being taken: one call at a time for each. */
   readonly #taking = new Map<string, Promise<unknown>>();
 
   constructor({ forge, accounts, authorizer, audit }: OwnedProjectsOptions) {
@@ -52,8 +61,9 @@ export class OwnedProjects {
 
   async createOrganization(request: CreateOrganization, asking: Asking): Promise<OrganizationInfo> {
     const made = await this.#inTurn(request.name, async () => {
-      await this.#authorizer.create(asking.principal, request.name);
-      return await this.#takeName(request, asking);
+      const isFree = await this.#authorizer.create(asking.principal, request.name);
+      if (isFree) return await this.#takeName(request, asking);
+      return await this.#forge.createOrganization(request, optionsOf(asking.signal));
     });
     this.#record(asking, "organization.created", `organization:${made.name}`);
     return made;
@@ -76,21 +86,68 @@ export class OwnedProjects {
     );
   }
 
-  /** Makes the organization too where it is missing. */
+  /**
+   * Makes the organization too where it is nobody's. Errors: `already-exists`, in the same words for every project
+   * that has the id and that the caller may not do everything with.
+   */
   async createProject(request: CreateProject, asking: Asking): Promise<ProjectInfo> {
-    const { principal, signal } = asking;
-    const { org } = parseProjectName(request.name);
-    await this.#inTurn(org, async () => {
-      const isNew = await this.#authorizer.create(principal, request.name);
-      if (isNew) await this.#takeName({ name: org }, asking);
+    const { principal } = asking;
+    const id = parseProjectId(request.id);
+    await this.#authorizer.create(principal, request.name);
+    return await this.#inTurn(`project:${id}`, async () => {
+      const found = await this.#find(id, asking);
+      if (found === undefined) return await this.#make(request, asking);
+      if (found.name !== request.name) throw idTaken(id);
+      if (this.#isOwnCreation(found, asking)) return await this.#make(request, asking, { isBegun: true });
+      if (!this.#authorizer.may(principal, "project-own", found)) throw idTaken(id);
+      // One that was stopped before its name led to it is finished.
+      return await this.#forge.createProject(request, optionsOf(asking.signal));
     });
-    const made = await this.#forge.createProject(request, optionsOf(signal));
-    const { userId } = principal;
-    if (userId !== undefined && this.#accounts.roleIn(userId, made.id, org) !== "owner") {
-      this.#accounts.setProjectRole(made.id, userId, "owner");
+  }
+
+  /** `isBegun`: it is there, and this caller made it. */
+  async #make(request: CreateProject, asking: Asking, { isBegun = false } = {}): Promise<ProjectInfo> {
+    const { principal, signal } = asking;
+    const { id, name } = request;
+    await this.#takeOrganizationOf(name, asking);
+    const user = userOf(principal);
+    // Before anything is there: else nobody could tell later who made it.
+    if (!isBegun && !this.#accounts.startCreation(id, name, user)) throw idTaken(id);
+    let made: CreatedProject;
+    try {
+      made = await this.#forge.createProject(request, optionsOf(signal));
+    } catch (error) {
+      if (isMicError(error) && error.kind === "input") this.#accounts.endCreation(id, user, false);
+      throw error;
     }
-    this.#record(asking, "project.created", `project:${made.id}`, { name: made.name });
+    const isOwn = isBegun || made.isNew === true;
+    const ownsAll = this.#accounts.roleInOrganization(user, parseProjectName(name).org) === "owner";
+    this.#accounts.endCreation(id, user, isOwn && !ownsAll);
+    if (!isOwn && !this.#authorizer.may(principal, "project-own", made)) throw idTaken(id);
+    if (isOwn) this.#record(asking, "project.created", `project:${id}`, { name });
     return made;
+  }
+
+  /** The server ended, or had no answer, between the project and the role of who made it. */
+  #isOwnCreation({ id, name, createdAtMs }: ProjectInfo, { principal }: Asking): boolean {
+    const creation = this.#accounts.findCreation(id);
+    return (
+      creation !== undefined &&
+      creation.user === principal.userId &&
+      creation.name === name &&
+      creation.startedAtMs <= createdAtMs &&
+      createdAtMs - creation.startedAtMs <= CREATION_MS_MAX
+    );
+  }
+
+  /** Not found: one that was deleted, too. */
+  async #find(id: ProjectId, { signal }: Asking): Promise<ProjectInfo | undefined> {
+    try {
+      return await this.#forge.getProject(id, optionsOf(signal));
+    } catch (error) {
+      if (isMicError(error, "not-found")) return undefined;
+      throw error;
+    }
   }
 
   async listProjects(
@@ -108,16 +165,11 @@ export class OwnedProjects {
 
   /** `project`: one that the caller owns. Errors: those of creating one, for a name in another organization. */
   async updateProject(project: ProjectId, request: UpdateProject, asking: Asking): Promise<ProjectInfo> {
-    const { principal, signal } = asking;
+    const { signal } = asking;
     if (request.name !== undefined) {
       const { org } = parseProjectName(request.name);
       const before = await this.#forge.getProject(project, optionsOf(signal));
-      if (parseProjectName(before.name).org !== org) {
-        await this.#inTurn(org, async () => {
-          const isNew = await this.#authorizer.create(principal, request.name!);
-          if (isNew) await this.#takeName({ name: org }, asking);
-        });
-      }
+      if (parseProjectName(before.name).org !== org) await this.#takeOrganizationOf(request.name, asking);
     }
     const updated = await this.#forge.updateProject(project, request, optionsOf(signal));
     this.#authorizer.forget(project);
@@ -132,21 +184,30 @@ export class OwnedProjects {
     this.#record(asking, "project.deleted", `project:${project}`);
   }
 
+  /** For a project that is to have this name. Errors: those of `Authorizer.create`. */
+  async #takeOrganizationOf(name: string, asking: Asking): Promise<void> {
+    const { org } = parseProjectName(name);
+    await this.#inTurn(org, async () => {
+      const isFree = await this.#authorizer.create(asking.principal, name);
+      if (isFree) await this.#takeName({ name: org }, asking);
+    });
+  }
+
   /**
-   * The role is written first: a crash leaves a name that is kept for its user, never an organization without an
-   * owner. Who was first is for the forge to say.
+   * The role is written first, as long as nobody else has the name: a crash leaves a name that is kept for its user,
+   * never an organization without an owner. Who was first is for the forge to say.
    */
   async #takeName(request: CreateOrganization, { principal, signal }: Asking): Promise<OrganizationInfo> {
-    const { userId } = principal;
-    const isOwner =
-      userId === undefined || this.#accounts.roleInOrganization(userId, request.name) === "owner";
-    if (!isOwner) this.#accounts.setOrganizationRole(request.name, userId, "owner");
+    const { name } = request;
+    const user = userOf(principal);
+    const wasOwner = this.#accounts.roleInOrganization(user, name) === "owner";
+    if (!this.#accounts.claimOrganization(name, user)) {
+      throw new MicError("already-exists", `the name ${name} is taken`, { hint: "choose another one" });
+    }
     try {
       return await this.#forge.createOrganization(request, optionsOf(signal));
     } catch (error) {
-      if (!isOwner && isMicError(error, "already-exists")) {
-        this.#accounts.releaseOrganization(request.name, userId);
-      }
+      if (!wasOwner && isMicError(error, "already-exists")) this.#accounts.releaseOrganization(name, user);
       throw error;
     }
   }
@@ -171,6 +232,12 @@ export class OwnedProjects {
   ): void {
     this.#audit.record({ principal, address, action, target, ...(detail === undefined ? {} : { detail }) });
   }
+}
+
+/** `admit` lets nobody pass who has not signed in. */
+function userOf({ userId }: Principal): string {
+  if (userId === undefined) throw new MicError("internal", "bug: nobody makes anything");
+  return userId;
 }
 
 function optionsOf(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {

@@ -12,6 +12,7 @@ import type {
   Accounts,
   ChangeUser,
   CreateUser,
+  Creation,
   Member,
   NewToken,
   Token,
@@ -103,7 +104,12 @@ export class SqliteAccounts implements Accounts, Disposable {
     this.#users.check(request);
     if (password !== undefined) checkNewPassword(password, request);
     const passwordHash = password === undefined ? undefined : await this.#passwords.hash(password);
-    return this.#users.insert(request, passwordHash, this.#clock.nowMs());
+    const nowMs = this.#clock.nowMs();
+    return this.#database.write(() => {
+      const user = this.#users.insert(request, passwordHash, nowMs);
+      if (request.ownsName !== false) this.#members.claimOrganization(user.name, user.id, nowMs);
+      return user;
+    });
   }
 
   findUser(what: string): User | undefined {
@@ -132,10 +138,7 @@ export class SqliteAccounts implements Accounts, Disposable {
     await this.changeUser(user, { password });
   }
 
-  async changeUser(
-    user: UserId,
-    { disabled, siteAdmin, password, revokeTokens }: ChangeUser,
-  ): Promise<void> {
+  async changeUser(user: UserId, { disabled, siteAdmin, password, revokeTokens }: ChangeUser): Promise<void> {
     const row = this.#users.byId(user);
     if (row === undefined) throw noSuchUser(user);
     if (password !== undefined) {
@@ -232,12 +235,28 @@ export class SqliteAccounts implements Accounts, Disposable {
     this.#members.setOrganization(organization, user, role, this.#clock.nowMs());
   }
 
+  claimOrganization(organization: string, user: UserId): boolean {
+    return this.#members.claimOrganization(organization, user, this.#clock.nowMs());
+  }
+
   releaseOrganization(organization: string, user: UserId): void {
     this.#members.releaseOrganization(organization, user);
   }
 
-  isNameTaken(organization: string): boolean {
-    return this.#members.isNameTaken(organization);
+  isNameTaken(organization: string, user?: UserId): boolean {
+    return this.#members.isNameTaken(organization, user);
+  }
+
+  startCreation(project: ProjectId, name: string, user: UserId): boolean {
+    return this.#members.startCreation(project, name, user, this.#clock.nowMs());
+  }
+
+  findCreation(project: ProjectId): Creation | undefined {
+    return this.#members.findCreation(project);
+  }
+
+  endCreation(project: ProjectId, user: UserId, isMade: boolean): void {
+    this.#members.endCreation(project, user, isMade, this.#clock.nowMs());
   }
 
   /** What the timer does: ends what has expired or was revoked elsewhere, and writes what is due. */

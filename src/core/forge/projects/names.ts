@@ -32,7 +32,7 @@ export async function claimName(
 ): Promise<void> {
   await changeName(context, name, signal, (current) => {
     if (current === undefined) return { name, project, state: "current" };
-    if (current.project !== project || current.state === "tombstone") throw nameTaken(name, current);
+    if (current.project !== project || current.state === "tombstone") throw nameTaken(name);
     return current.state === "current" ? current : { ...current, state: "current" };
   });
 }
@@ -52,10 +52,10 @@ export async function retireName(
   });
 }
 
-export function nameTaken(name: string, record: NameRecord): MicError {
-  const why = record.state === "tombstone" ? "belonged to a deleted project" : "is taken by another project";
-  return new MicError("already-exists", `the name ${name} ${why}`, {
-    hint: "choose another name",
+/** It says no more than that: who asks may not see the project that has or had the name. */
+export function nameTaken(name: string): MicError {
+  return new MicError("already-exists", `the name ${name} is taken`, {
+    hint: "choose another name; former ones, and those of deleted projects, stay taken",
     data: { project: name },
   });
 }

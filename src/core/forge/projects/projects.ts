@@ -11,6 +11,7 @@ import { metaKey, NAMES_PREFIX } from "../../objects/keys.ts";
 import type { ForgeContext } from "../context.ts";
 import type {
   CallOptions,
+  CreatedProject,
   CreateProject,
   PageRequest,
   ProjectInfo,
@@ -29,14 +30,15 @@ const SALT_BYTES = 8;
 const SALT = /^[0-9a-f]{16}$/;
 
 /**
- * Errors: `usage` for an invalid name or salt, `already-exists` when the name or id belongs to another
- * project. The same call again, with the same id, returns the project.
+ * Errors: `usage` for an invalid name or salt, `already-exists` when the name or id is or was another project's, in
+ * words that tell nothing of that one. The same call again, with the same id, returns the project as long as it has
+ * that name.
  */
 export async function createProject(
   context: ForgeContext,
   request: CreateProject,
   options: CallOptions = {},
-): Promise<ProjectInfo> {
+): Promise<CreatedProject> {
   const { signal } = options;
   const id = parseProjectId(request.id);
   const name = formatProjectName(parseProjectName(request.name));
@@ -44,28 +46,50 @@ export async function createProject(
   if (request.salt !== undefined && !SALT.test(request.salt)) {
     throw new MicError("usage", `${JSON.stringify(request.salt)} is not a salt (16 lowercase hex digits)`);
   }
-  const taken = await readName(context, name, signal);
+  const [known, taken] = await Promise.all([findMeta(context, id, signal), readName(context, name, signal)]);
+  if (known !== undefined && !isHere(known, name)) throw idTaken(id);
   if (taken !== undefined) {
-    if (taken.project !== id || taken.state === "tombstone") throw nameTaken(name, taken);
-    return toInfo(await readMeta(context, id, signal));
+    if (taken.project !== id || taken.state === "tombstone") throw nameTaken(name);
+    if (known === undefined) throw projectNotFound(name);
+    return { ...toInfo(known), isNew: false };
   }
   const salt = request.salt ?? Buffer.from(context.random.bytes(SALT_BYTES)).toString("hex");
   const head = await context.project(id).create({ salt });
+  let made: ProjectMeta | undefined;
   const meta = await changeMeta(context, id, signal, (current) => {
     if (current !== undefined) return current;
     const createdAtMs = unixMs(context);
     const visibility = request.visibility ?? "private";
     const fresh = { id, name, description, visibility, salt: head.salt, createdAtMs };
-    return { ...fresh, deletedAtMs: 0, revision: 1, formerNames: [] };
+    made = { ...fresh, deletedAtMs: 0, revision: 1, formerNames: [] };
+    return made;
   });
-  if (meta.deletedAtMs !== 0 || meta.name !== name) {
-    throw new MicError("already-exists", `the project id ${id} belongs to ${meta.name}`, {
-      hint: "mint a new id",
-    });
-  }
+  if (!isHere(meta, name)) throw idTaken(id);
   await ensureOrganization(context, parseProjectName(name).org, signal);
   await claimName(context, name, id, signal);
-  return toInfo(meta);
+  return { ...toInfo(meta), isNew: isSame(meta, made) };
+}
+
+/** One text for every id that is or was another project's: whoever brings it learns nothing else. */
+export function idTaken(id: ProjectId): MicError {
+  return new MicError("already-exists", `the project id ${id} is taken`, {
+    hint: "it is or was another project's; where that one is this one, ask its owners for a role in it",
+  });
+}
+
+function isHere(meta: ProjectMeta, name: string): boolean {
+  return meta.deletedAtMs === 0 && meta.name === name;
+}
+
+/** A swap without a definite answer may have been applied: then what is found is what this call sent. */
+function isSame(meta: ProjectMeta, made: ProjectMeta | undefined): boolean {
+  return (
+    made !== undefined &&
+    meta.createdAtMs === made.createdAtMs &&
+    meta.salt === made.salt &&
+    meta.description === made.description &&
+    meta.visibility === made.visibility
+  );
 }
 
 /** By `org/project`, former names included, or by id. `not-found` also for a deleted one. */
@@ -164,11 +188,20 @@ export async function readMeta(
   project: ProjectId,
   signal?: AbortSignal,
 ): Promise<ProjectMeta> {
-  const stored = await context.store.get(metaKey(project), signal === undefined ? {} : { signal });
-  if (stored === undefined) throw projectNotFound(project);
-  const meta = decodeMetaOf(project, stored.bytes);
+  const meta = await findMeta(context, project, signal);
+  if (meta === undefined) throw projectNotFound(project);
   if (meta.deletedAtMs !== 0) throw projectNotFound(meta.name);
   return meta;
+}
+
+/** Of one that was deleted, too. Errors: `corrupt`. */
+async function findMeta(
+  context: ForgeContext,
+  project: ProjectId,
+  signal: AbortSignal | undefined,
+): Promise<ProjectMeta | undefined> {
+  const stored = await context.store.get(metaKey(project), signal === undefined ? {} : { signal });
+  return stored === undefined ? undefined : decodeMetaOf(project, stored.bytes);
 }
 
 export function decodeMetaOf(project: ProjectId, bytes: Uint8Array): ProjectMeta {

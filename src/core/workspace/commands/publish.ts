@@ -89,7 +89,8 @@ async function createThere(
   try {
     return await target.createProject({ id, salt, name, description, visibility }, options);
   } catch (error) {
-    if (!isMicError(error, "already-exists")) throw error;
+    // Only where the name is in the way another one helps; the id stays the project's.
+    if (!isMicError(error, "already-exists") || error.data["project"] === undefined) throw error;
     throw new MicError("already-exists", error.message, {
       hint: "publishing makes the project there itself; choose another name for it with --as",
       cause: error,
