@@ -4,7 +4,7 @@ import { isMicError } from "../../src/core/base/errors.ts";
 import { hashObject } from "../../src/core/base/hash.ts";
 import { objectIdToBytes, type Position, type ProjectId } from "../../src/core/base/ids.ts";
 import { encodeHints } from "../../src/core/codec/hints.ts";
-import { encodePack } from "../../src/core/codec/pack.ts";
+import { encodePack, PACK_TRAILER_BYTES } from "../../src/core/codec/pack.ts";
 import type { ObjectRef } from "../../src/core/objects/frame.ts";
 import { packKey } from "../../src/core/objects/keys.ts";
 import { PackNodeSource } from "../../src/core/objects/node-source.ts";
@@ -13,6 +13,7 @@ import { MissingPackError, PackCache, WHOLE_PACK_BYTES_MAX } from "../../src/cor
 import type { PackEntry } from "../../src/core/objects/pack-directory.ts";
 import { CountingStore } from "../../src/core/store/counting-store.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
+import type { ReadOptions } from "../../src/core/store/object-store.ts";
 import {
   framesOf,
   plainObject,
@@ -74,6 +75,32 @@ describe("ObjectReader.read()", () => {
     await reader.read({ id: objects[21]!.id, hint: 4 });
     expect(store.reads).toBe(2);
     expect(store.counts.bytesRead).toBe(entry.indexLength + 20_000);
+  });
+
+  test("reads the end of a large pack again, past every cache, whichever of its last bytes was damaged", async () => {
+    const { memory, directory } = setUp();
+    const objects = blobs(40, 10_000);
+    const entry = await storePack(memory, directory, framesOf(objects, 20_000), 4);
+    for (let fromEnd = 1; fromEnd <= PACK_TRAILER_BYTES; fromEnd++) {
+      let damaged = 0;
+      const store = new Proxy(memory, {
+        get(inner, name) {
+          if (name !== "get") return Reflect.get(inner, name) as unknown;
+          return async (key: string, options: ReadOptions) => {
+            const found = (await inner.get(key, options))!;
+            const { offset, length } = options.range!;
+            if (options.fresh === true || offset + length < entry.size) return found;
+            damaged++;
+            found.bytes[length - fromEnd]! ^= 2;
+            return found;
+          };
+        },
+      });
+      const cache = new PackCache({ store, project: TEST_PROJECT, budgetBytes: 1 << 20 });
+      const read = await contentOf(new ObjectReader(cache, directory), { id: objects[3]!.id, hint: 4 });
+      expect(read).toEqual(objects[3]!.content);
+      expect(damaged).toBe(1);
+    }
   });
 
   test("looks into the packs of the hint before any other", async () => {

@@ -10,6 +10,7 @@ import type { PackId, ProjectId } from "../base/ids.ts";
 import { openPackIndex, packIdOf } from "../codec/pack.ts";
 import type { PackIndex } from "../codec/pack-index.ts";
 import type { ObjectStore } from "../store/object-store.ts";
+import { mayBeDamage } from "../store/read-verified.ts";
 import { packKey } from "./keys.ts";
 import type { PackEntry } from "./pack-directory.ts";
 import { checkFrameBytes, expandFrame, type ObjectContent, sliceObject } from "./read-frame.ts";
@@ -262,7 +263,7 @@ export class PackCache {
     try {
       return this.#openTail(entry, tail);
     } catch (error) {
-      if (!isMicError(error, "corrupt")) throw error;
+      if (!mayBeDamage(error)) throw error;
       return this.#openTail(entry, await this.#readTail(entry, true));
     }
   }

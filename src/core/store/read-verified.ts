@@ -2,9 +2,14 @@
 import { isMicError } from "../base/errors.ts";
 import type { ObjectStore, ReadOptions, StoredObject } from "./object-store.ts";
 
+/** Whether what was read may be damaged: a bit of a version makes it one that nobody knows. */
+export function mayBeDamage(error: unknown): boolean {
+  return isMicError(error, "corrupt") || isMicError(error, "unsupported");
+}
+
 /**
- * `open` decodes and verifies, and throws `corrupt` for what it does not believe. `undefined` when there is no such
- * key. Errors: those of the store, and of `open` for the store's own answer.
+ * `open` decodes and verifies, and throws what `mayBeDamage` for what it does not believe. `undefined` when there is no
+ * such key. Errors: those of the store, and of `open` for the store's own answer.
  */
 export async function readVerified<T>(
   store: ObjectStore,
@@ -17,7 +22,7 @@ export async function readVerified<T>(
   try {
     return open(stored);
   } catch (error) {
-    if (!isMicError(error, "corrupt")) throw error;
+    if (!mayBeDamage(error)) throw error;
     const again = await store.get(key, { ...options, fresh: true });
     return again === undefined ? undefined : open(again);
   }
