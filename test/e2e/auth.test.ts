@@ -4,9 +4,13 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { beforeAll, describe, expect, test } from "vitest";
+import { systemClock, systemRandom } from "../../src/core/base/system.ts";
+import { AuthDatabase } from "../../src/server/auth/database/auth-database.ts";
+import { SqliteAccounts } from "../../src/server/auth/sqlite-accounts.ts";
 import { Visitor } from "../support/auth-server.ts";
 import { Served } from "./served.ts";
 import { type JsonDocument, type RunOptions, World } from "./support.ts";
+import { hasTmux, Terminal } from "./terminal.ts";
 
 const OWNER_TOKEN = "token-of-the-end-to-end-tests";
 const ID = /^[0-9a-f]{32}$/;
@@ -47,6 +51,20 @@ const asAccount = { MIC_AUTHOR: undefined };
 
 function run(args: readonly string[], options: RunOptions = {}) {
   return world.json(args, { ...options, env: { ...asAccount, ...options.env } });
+}
+
+let bobsPassword = "a long enough one";
+const ofBob = () => ({ MIC_HOME: world.path("bobs") });
+
+/** With a token: nothing waits for it. */
+function signInAsBob(): void {
+  using database = new AuthDatabase({ file: world.path("forge", "auth", "accounts.db") });
+  using accounts = new SqliteAccounts({ database, clock: systemClock, random: systemRandom });
+  const { id: user } = accounts.findUser("bob")!;
+  const request = { user, kind: "personal", name: "bobs", scope: "admin" } as const;
+  const { secret } = accounts.createToken(request);
+  const login = ["auth", "login", "--server", served.url, "--token", "-"];
+  expect(run(login, { env: ofBob(), input: secret })).toMatchObject({ document: { account: "bob" } });
 }
 
 interface Login {
@@ -241,13 +259,18 @@ describe("signed in", () => {
       code: 0,
       document: { in: "ada/notes", user: "bob", role: "read" },
     });
-    expect(run(["project", "member", "list", "--project", "ada/notes"]).document.members).toEqual([
-      { user: "bob", role: "read" },
-    ]);
     expect(run(["org", "member", "add", "ada", "bob"]).document).toMatchObject({
       user: "bob",
       role: "write",
     });
+    expect(run(["project", "member", "list", "--project", "ada/notes"]).document.members).toEqual([
+      { user: "ada", role: "owner", through: "ada" },
+      { user: "bob", role: "read" },
+      { user: "bob", role: "write", through: "ada" },
+    ]);
+    expect(world.ok(["project", "member", "list", "--project", "ada/notes"])).toBe(
+      "ada  owner  through ada\nbob  read\nbob  write  through ada\n",
+    );
     expect(run(["org", "member", "remove", "ada", "bob"]).code).toBe(0);
     expect(run(["project", "member", "remove", "bob"], { in: "work" }).code).toBe(0);
     expect(run(["project", "member", "remove", "bob"], { in: "work" })).toMatchObject({ code: 1 });
@@ -261,25 +284,129 @@ describe("signed in", () => {
     // On the server's machine, while it runs.
     const reset = run(["admin", "user", "reset-password", "bob@nowhere", "--data", "forge"]);
     expect(reset).toMatchObject({ code: 1, document: { error: { code: "not-found" } } });
-    expect(run(["admin", "user", "reset-password", "bob", "--data", "forge"]).document.password).toHaveLength(
-      22,
-    );
+    bobsPassword = run(["admin", "user", "reset-password", "bob", "--data", "forge"]).document.password;
+    expect(bobsPassword).toHaveLength(22);
     expect(run(["admin", "user", "list", "--data", "nowhere"])).toMatchObject({
       code: 1,
       document: { error: { code: "not-found" } },
     });
   });
 
+  test("makes an administrator of one, and takes it back", () => {
+    expect(run(["admin", "user", "promote", "bob"]).document).toMatchObject({ name: "bob", siteAdmin: true });
+    expect(run(["admin", "user", "demote", "bob"]).document).toMatchObject({ siteAdmin: false });
+    expect(run(["admin", "user", "promote", "bob", "--data", "forge"]).document.siteAdmin).toBe(true);
+    expect(run(["admin", "user", "demote", "bob", "--data", "forge"]).document.siteAdmin).toBe(false);
+  });
+
+  test("a password is changed by its user", async () => {
+    signInAsBob();
+    const change = (input: string) => run(["auth", "password", "--password-stdin"], { env: ofBob(), input });
+    expect(change("not this one\nanother long one\n")).toMatchObject({
+      code: 4,
+      document: { error: { code: "forbidden" } },
+    });
+    expect(change(`${bobsPassword}\n`)).toMatchObject({ code: 2 });
+    expect(change(`${bobsPassword}\nshort\n`)).toMatchObject({ code: 2 });
+    expect(run(["auth", "password"], { env: ofBob() })).toMatchObject({ code: 2 });
+    expect(change(`${bobsPassword}\nanother long one\n`)).toMatchObject({
+      code: 0,
+      document: { server: served.url, account: "bob", changed: true },
+    });
+    bobsPassword = "another long one";
+    const browser = new Visitor(served.url);
+    expect((await browser.logIn("bob", bobsPassword)).status).toBe(303);
+  });
+
+  test.skipIf(!hasTmux)("it is asked for on a terminal, unseen, and twice", async () => {
+    const command = `MIC_HOME="${world.path("bobs")}" "${world.binary}" auth password`;
+    const size = { columns: 80, rows: 24 };
+    {
+      using terminal = new Terminal(world, ".", command, size);
+      await terminal.waitFor("current password:");
+      terminal.press(bobsPassword, "Enter");
+      await terminal.waitFor("new password:");
+      terminal.press("a third good one", "Enter");
+      await terminal.waitFor("the same again:");
+      terminal.press("a third wrong one", "Enter");
+      await terminal.waitFor("not the same twice");
+      expect(await terminal.waitFor("exit code 2")).not.toContain("third");
+    }
+    {
+      using terminal = new Terminal(world, ".", command, size);
+      await terminal.waitFor("current password:");
+      terminal.press("C-c");
+      await terminal.waitFor("exit code 130");
+    }
+    using terminal = new Terminal(world, ".", command, size);
+    await terminal.waitFor("current password:");
+    terminal.press(`${bobsPassword}xy`, "BSpace", "BSpace", "Enter");
+    await terminal.waitFor("new password:");
+    terminal.press("a third good one", "Enter");
+    await terminal.waitFor("the same again:");
+    terminal.press("a third good one", "Enter");
+    await terminal.waitFor("exit code 0");
+  });
+
+  test("an administrator ends the tokens of somebody else", () => {
+    const make = (name: string) =>
+      run(["auth", "token", "create", name, "--scope", "read"], { env: ofBob() }).document;
+    const isValid = ({ secret }: JsonDocument): boolean =>
+      run(["auth", "status"], {
+        env: { MIC_HOME: world.path("script"), MIC_TOKEN: secret, MIC_SERVER: served.url },
+      }).code === 0;
+    const names = (...args: string[]) =>
+      run(["admin", "token", "list", "--user", "bob", ...args]).document.tokens.map(
+        ({ name }: JsonDocument) => name,
+      );
+    const [one, two, three] = [make("one"), make("two"), make("three")];
+    expect(names().toSorted()).toEqual(["bobs", "one", "three", "two"]);
+    expect(names("--data", "forge").toSorted()).toEqual(["bobs", "one", "three", "two"]);
+    expect(run(["admin", "token", "revoke", one.id, "--user", "ada"])).toMatchObject({ code: 1 });
+    expect(run(["admin", "token", "revoke", one.id, "--user", "bob"])).toMatchObject({
+      code: 0,
+      document: { id: one.id, revoked: true },
+    });
+    expect(run(["admin", "token", "revoke", two.id, "--user", "bob", "--data", "forge"]).code).toBe(0);
+    expect([isValid(one), isValid(two), isValid(three)]).toEqual([false, false, true]);
+    expect(run(["admin", "token", "revoke", "--user", "bob"])).toMatchObject({ code: 2 });
+    // A new password leaves what is made for scripts, unless it is told otherwise.
+    run(["admin", "user", "reset-password", "bob"]);
+    expect(isValid(three)).toBe(true);
+    expect(run(["admin", "user", "reset-password", "bob", "--revoke-tokens"]).code).toBe(0);
+    expect(isValid(three)).toBe(false);
+    expect(run(["admin", "token", "revoke", "--all", "--user", "bob"])).toMatchObject({
+      document: { user: "bob", revoked: true },
+    });
+    expect(names()).toEqual([]);
+    run(["admin", "user", "enable", "bob"]);
+  });
+
   test("and looks at who did what", () => {
     const entries = (args: readonly string[]): JsonDocument[] =>
       world
         .ok(["admin", "audit", "--json", ...args])
-        .trim()
         .split("\n")
+        .filter((line) => line !== "")
         .map((line) => JSON.parse(line));
-    expect(entries(["--target", "user:bob", "-n", "2"])).toMatchObject([
-      { action: "password.reset", account: "", address: "local" },
+    // Whoever the author is said to be.
+    const landings = [
+      { account: "ada", detail: { position: 2, author: "Bob <bob@example.org>" } },
+      { account: "ada", detail: { position: 1, author: "ada <ada@example.org>" } },
+    ];
+    expect(entries(["--action", "landing."])).toMatchObject(landings);
+    expect(entries(["--action", "landing.", "--data", "forge", "-n", "1"])).toMatchObject([landings[0]]);
+    expect(entries(["--since", "1h", "--until", "2100-01-01", "-n", "3"])).toHaveLength(3);
+    expect(entries(["--until", "1h"])).toEqual([]);
+    expect(run(["admin", "audit", "--since", "yesterday"])).toMatchObject({ code: 2 });
+    const prune = ["admin", "audit", "prune", "--before", "1h"];
+    expect(run([...prune, "--yes"])).toMatchObject({ code: 2 });
+    expect(run([...prune, "--data", "forge"])).toMatchObject({ code: 2 });
+    expect(run([...prune, "--data", "forge", "--yes"])).toMatchObject({ code: 0, document: { removed: 0 } });
+    expect(entries(["--action", "audit."])).toMatchObject([{ address: "local", detail: { removed: 0 } }]);
+    expect(entries(["--target", "user:bob", "--action", "user.", "-n", "2"])).toMatchObject([
       { action: "user.enabled", account: "ada", address: "127.0.0.1", token: expect.stringMatching(ID) },
+      { action: "user.demoted", account: "", address: "local" },
     ]);
     expect(entries(["--account", "ada", "--action", "token.created"])).toMatchObject([
       { detail: { name: "ci" } },

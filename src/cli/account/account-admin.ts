@@ -1,8 +1,8 @@
 /**
- * Users and the audit log, for administrators: over a server (./account-client.ts), or in the data directory of one
+ * Users, their tokens and the audit log, for administrators: over a server (./account-client.ts), or in the data directory of one
  * (the server's own program), for the first start and for who is locked out.
  */
-import type { AuditDocument, PageOf, UserDocument } from "./documents.ts";
+import type { AuditDocument, PageOf, TokenDocument, UserDocument } from "./documents.ts";
 
 export interface NewUser {
   readonly name: string;
@@ -16,12 +16,17 @@ export interface UserChange {
   readonly disabled?: boolean;
   readonly siteAdmin?: boolean;
   readonly password?: string;
+  /** All of them, those made for scripts too. */
+  readonly revokeTokens?: true;
 }
 
 export interface AuditFilter {
   readonly account?: string;
   readonly action?: string;
   readonly target?: string;
+  /** RFC 3339; `until` is not included. */
+  readonly since?: string;
+  readonly until?: string;
   /** Newest first; `next` of the page before. */
   readonly before?: string;
   readonly limit: number;
@@ -35,7 +40,16 @@ export interface AccountAdmin extends AsyncDisposable {
   listUsers(after: string | undefined): Promise<PageOf<UserDocument>>;
   /** `user`: name, address or id. */
   updateUser(user: string, change: UserChange): Promise<UserDocument>;
+  listUserTokens(user: string): Promise<PageOf<TokenDocument>>;
+  /** `id`: one of that user's. */
+  revokeUserToken(user: string, id: string): Promise<void>;
   listAudit(filter: AuditFilter): Promise<PageOf<AuditDocument>>;
+}
+
+/** With the directory at hand more can be done than any token allows. */
+export interface LocalAccountAdmin extends AccountAdmin {
+  /** Removes from the audit log what was written before a time in RFC 3339; returns how many entries. */
+  pruneAudit(before: string): Promise<number>;
 }
 
 /** What the composition root brings in for `--data`. */
@@ -44,5 +58,5 @@ export interface OfflineAccounts {
   openAccountAdmin(options: {
     readonly dataDirectory: string;
     readonly create: boolean;
-  }): Promise<AccountAdmin>;
+  }): Promise<LocalAccountAdmin>;
 }

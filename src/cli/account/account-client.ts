@@ -74,6 +74,14 @@ export class AccountClient implements AccountAdmin {
     await this.#call("DELETE", `${ACCOUNT}/tokens/${encodeURIComponent(id)}`);
   }
 
+  /** `current`: undefined where the account has no password. */
+  async setPassword(current: string | undefined, password: string): Promise<void> {
+    await this.#call("POST", `${ACCOUNT}/password`, {
+      ...(current === undefined ? {} : { current }),
+      password,
+    });
+  }
+
   async createUser(user: NewUser): Promise<UserDocument> {
     return readUser(await this.#call("POST", USERS, user));
   }
@@ -86,12 +94,22 @@ export class AccountClient implements AccountAdmin {
     return readUser(await this.#call("PATCH", `${USERS}/${encodeURIComponent(user)}`, change));
   }
 
+  async listUserTokens(user: string): Promise<PageOf<TokenDocument>> {
+    return readPage(await this.#call("GET", `${USERS}/${encodeURIComponent(user)}/tokens`), readToken);
+  }
+
+  async revokeUserToken(user: string, id: string): Promise<void> {
+    await this.#call("DELETE", `${USERS}/${encodeURIComponent(user)}/tokens/${encodeURIComponent(id)}`);
+  }
+
   async listAudit(filter: AuditFilter): Promise<PageOf<AuditDocument>> {
     return readPage(await this.#call("GET", `/api/mic/audit${query({ ...filter })}`), readAuditEntry);
   }
 
+  /** Of a project also those of its organization, where the server says them. */
   async listMembers(of: MembersOf): Promise<PageOf<MemberDocument>> {
-    return readPage(await this.#call("GET", membersPath(of)), readMember);
+    const inherited = of.kind === "project" ? "?inherited=true" : "";
+    return readPage(await this.#call("GET", membersPath(of) + inherited), readMember);
   }
 
   /** Also changes the role of one who is a member. */

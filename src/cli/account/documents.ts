@@ -34,15 +34,21 @@ export interface AccountDocument {
   readonly name: string;
   readonly email: string | null;
   readonly siteAdmin: boolean;
+  readonly hasPassword: boolean;
   readonly token: TokenDocument | undefined;
 }
 
 export interface MemberDocument {
   readonly user: string;
   readonly role: string;
+  /** The organization that the role is in; absent for the project's own. */
+  readonly through?: string;
 }
 
 export interface AuditDocument {
+  /** `accounts` or `landings`; null of an older server. */
+  readonly log: string | null;
+  /** In its log. */
   readonly id: number | string;
   readonly at: string;
   readonly account: string;
@@ -101,6 +107,7 @@ export function readAccount(value: unknown): AccountDocument {
     name,
     email,
     siteAdmin,
+    hasPassword: account["hasPassword"] === true,
     token: token === undefined || token === null ? undefined : readToken(token),
   };
 }
@@ -108,7 +115,12 @@ export function readAccount(value: unknown): AccountDocument {
 /** Errors: `corrupt`. */
 export function readMember(value: unknown): MemberDocument {
   const member = members(value, "a member");
-  return { user: requiredText(member, "user"), role: requiredText(member, "role") };
+  const through = text(member, "through");
+  return {
+    user: requiredText(member, "user"),
+    role: requiredText(member, "role"),
+    ...(through === null ? {} : { through }),
+  };
 }
 
 /** Errors: `corrupt`. */
@@ -116,6 +128,7 @@ export function readAuditEntry(value: unknown): AuditDocument {
   const entry = members(value, "an audit entry");
   const { id, detail } = entry;
   return {
+    log: text(entry, "log"),
     id: typeof id === "number" ? id : requiredText(entry, "id"),
     at: requiredText(entry, "at"),
     account: text(entry, "account") ?? "",

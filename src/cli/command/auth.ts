@@ -2,6 +2,7 @@
 import { type DefineCommand, examples } from "../command-definition.ts";
 import { defineLogin } from "./auth/login.ts";
 import { defineLogout } from "./auth/logout.ts";
+import { definePassword } from "./auth/password.ts";
 import { defineStatus } from "./auth/status.ts";
 import { defineToken } from "./auth/token.ts";
 
@@ -10,6 +11,7 @@ export const define: DefineCommand = (command, bind) => {
   defineStatus(command, bind);
   defineLogout(command, bind);
   defineToken(command, bind);
+  definePassword(command, bind);
   command.addHelpText(
     "after",
     [
@@ -18,6 +20,7 @@ export const define: DefineCommand = (command, bind) => {
         ["mic auth login --server http://127.0.0.1:7420 --token -", "a token, from stdin"],
         "mic auth status",
         ["mic auth token create ci --scope write --expires 30d", "for scripts"],
+        ["mic auth password", "with a sign-in of scope admin"],
       ),
       "",
       "For scripts: MIC_TOKEN is a token, and MIC_SERVER the server that it is for; it",

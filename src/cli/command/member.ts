@@ -32,7 +32,7 @@ export function defineProjectMember(project: Command, bind: Bind): void {
   const command = project.command("member").description("who may read, write and own a project");
   command
     .command("list")
-    .description("list the project's own members; those of its organization are not repeated")
+    .description("list who has a role, in the project itself or through its organization")
     .option(...PROJECT_OPTION)
     .action(
       bind(async (invocation, options: ProjectOptions) =>
@@ -107,7 +107,12 @@ async function list({ output }: Invocation, { client, of }: Place): Promise<void
   const { items } = await client.listMembers(of);
   const width = Math.max(0, ...items.map(({ user }) => user.length));
   output.answer({ members: items }, () =>
-    items.map(({ user, role }) => `${padEnd(escapeLine(user), width)}  ${escapeLine(role)}`).join("\n"),
+    items
+      .map(({ user, role, through }) => {
+        const from = through === undefined ? "" : `  through ${through}`;
+        return `${padEnd(escapeLine(user), width)}  ${padEnd(escapeLine(role), 5)}${escapeLine(from)}`.trimEnd();
+      })
+      .join("\n"),
   );
   if (items.length === 0) output.note("no members");
 }

@@ -5,9 +5,10 @@
  */
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { MicError } from "../../core/base/errors.ts";
+import { isMicError, MicError } from "../../core/base/errors.ts";
 import { systemClock, systemRandom } from "../../core/base/system.ts";
-import type { CreateUser, User } from "./accounts.ts";
+import { isForgeDirectory, openDirectoryForge } from "../../core/forge/forge-directory.ts";
+import type { ChangeUser, CreateUser, Token, User } from "./accounts.ts";
 import { AuthDatabase } from "./database/auth-database.ts";
 import { accountsFile } from "./owner-token.ts";
 import { NOBODY } from "./principal.ts";
@@ -33,6 +34,9 @@ export interface OfflineAuditFilter {
   readonly account?: string;
   readonly action?: string;
   readonly target?: string;
+  /** RFC 3339. */
+  readonly since?: string;
+  readonly until?: string;
   readonly before?: string;
   readonly limit: number;
 }
@@ -68,10 +72,16 @@ export class OfflineAccountAdmin implements AsyncDisposable {
     this.#audit = new SqliteAudit({ database, clock: systemClock, landings: this.#landings });
   }
 
-  async createUser(request: Omit<CreateUser, "isSiteAdmin"> & { readonly siteAdmin?: boolean }) {
+  /**
+   * A user owns the organization of its name: where the store is in the directory, there must be none. Where it is in
+   * a bucket nobody can tell here, and the user owns it once it has made it. Errors: `already-exists`, `usage`.
+   */
+  async createUser(request: Omit<CreateUser, "isSiteAdmin" | "ownsName"> & { readonly siteAdmin?: boolean }) {
     refuseCopy(path.dirname(this.#database.file));
     const { siteAdmin, ...user } = request;
-    const created = await this.#accounts.createUser({ ...user, isSiteAdmin: siteAdmin === true });
+    const ownsName = isForgeDirectory(this.where);
+    if (ownsName) await refuseOrganization(this.where, user.name);
+    const created = await this.#accounts.createUser({ ...user, isSiteAdmin: siteAdmin === true, ownsName });
     this.#record("user.created", created);
     return documentOf(created);
   }
@@ -85,26 +95,73 @@ export class OfflineAccountAdmin implements AsyncDisposable {
   /** Errors: `not-found`, `usage`. */
   async updateUser(
     what: string,
-    change: { readonly disabled?: boolean; readonly siteAdmin?: boolean; readonly password?: string },
+    change: Pick<ChangeUser, "revokeTokens"> & {
+      readonly disabled?: boolean;
+      readonly siteAdmin?: boolean;
+      readonly password?: string;
+    },
   ): Promise<UserDocument> {
     refuseCopy(path.dirname(this.#database.file));
-    const user = this.#accounts.findUser(what);
-    if (user === undefined) {
-      throw new MicError("not-found", `there is no user ${JSON.stringify(what.slice(0, 200))}`, {
-        hint: "see `mic admin user list`",
-      });
-    }
-    const { disabled, siteAdmin, password } = change;
-    await this.#accounts.changeUser(user.id, { disabled, siteAdmin, password });
+    const user = this.#existingUser(what);
+    await this.#accounts.changeUser(user.id, change);
+    const { disabled, siteAdmin, password, revokeTokens } = change;
+    if (revokeTokens === true) this.#record("tokens.revoked", user);
     if (password !== undefined) this.#record("password.reset", user);
     if (siteAdmin !== undefined) this.#record(siteAdmin ? "user.promoted" : "user.demoted", user);
     if (disabled !== undefined) this.#record(disabled ? "user.disabled" : "user.enabled", user);
     return documentOf(this.#accounts.findUser(user.id)!);
   }
 
-  async listAudit({ before, limit, ...filter }: OfflineAuditFilter) {
-    const page = before === undefined ? {} : { before };
-    const { records, next } = this.#audit.list({ ...filter, ...page, limit });
+  /** Errors: `not-found`. */
+  async listUserTokens(what: string) {
+    const items = this.#accounts.listTokens(this.#existingUser(what).id).map(tokenDocument);
+    return { items, next: undefined };
+  }
+
+  /** Errors: `not-found`. */
+  async revokeUserToken(what: string, id: string): Promise<void> {
+    refuseCopy(path.dirname(this.#database.file));
+    const user = this.#existingUser(what);
+    const token = this.#accounts.getToken(id);
+    if (token === undefined || token.user !== user.id) {
+      throw new MicError("not-found", `${user.name} has no token ${JSON.stringify(id.slice(0, 100))}`, {
+        hint: `see: mic admin token list --user ${user.name}`,
+      });
+    }
+    this.#accounts.revokeToken(id);
+    const detail = { name: token.name, user: user.name };
+    this.#audit.record({
+      principal: NOBODY,
+      address: ADDRESS,
+      action: "token.revoked",
+      target: `token:${id}`,
+      detail,
+    });
+  }
+
+  /** `before`: RFC 3339. Returns how many records were removed. */
+  async pruneAudit(before: string): Promise<number> {
+    refuseCopy(path.dirname(this.#database.file));
+    const removed = this.#audit.prune(Date.parse(before));
+    const detail = { before, removed };
+    this.#audit.record({
+      principal: NOBODY,
+      address: ADDRESS,
+      action: "audit.pruned",
+      target: "audit",
+      detail,
+    });
+    return removed;
+  }
+
+  async listAudit({ before, since, until, limit, ...filter }: OfflineAuditFilter) {
+    const { records, next } = this.#audit.list({
+      ...filter,
+      ...(before === undefined ? {} : { before }),
+      ...(since === undefined ? {} : { sinceMs: Date.parse(since) }),
+      ...(until === undefined ? {} : { untilMs: Date.parse(until) }),
+      limit,
+    });
     const items = records.map(({ log, id, atMs, account, tokenId, address, action, target, detail }) => ({
       log,
       id,
@@ -119,6 +176,14 @@ export class OfflineAccountAdmin implements AsyncDisposable {
     return { items, next };
   }
 
+  #existingUser(what: string): User {
+    const user = this.#accounts.findUser(what);
+    if (user !== undefined) return user;
+    throw new MicError("not-found", `there is no user ${JSON.stringify(what.slice(0, 200))}`, {
+      hint: "see `mic admin user list`",
+    });
+  }
+
   #record(action: string, { name }: User): void {
     this.#audit.record({ principal: NOBODY, address: ADDRESS, action, target: `user:${name}` });
   }
@@ -128,6 +193,36 @@ export class OfflineAccountAdmin implements AsyncDisposable {
     this.#landings?.[Symbol.dispose]();
     this.#database[Symbol.dispose]();
   }
+}
+
+function tokenDocument(token: Token) {
+  const { id, kind, name, scope, onlyProject, createdAtMs, expiresAtMs, lastUsedAtMs } = token;
+  return {
+    id,
+    kind,
+    name,
+    scope,
+    project: onlyProject ?? null,
+    createdAt: timeOf(createdAtMs),
+    expiresAt: timeOf(expiresAtMs),
+    lastUsedAt: timeOf(lastUsedAtMs),
+  };
+}
+
+function timeOf(timeMs: number | undefined): string | null {
+  return timeMs === undefined ? null : new Date(timeMs).toISOString();
+}
+
+async function refuseOrganization(directory: string, name: string): Promise<void> {
+  const ports = { clock: systemClock, random: systemRandom };
+  await using forge = await openDirectoryForge(directory, { ...ports, create: false });
+  try {
+    await forge.getOrganization(name);
+  } catch (error) {
+    if (isMicError(error, "not-found")) return;
+    throw error;
+  }
+  throw new MicError("already-exists", `there is an organization ${name}`, { hint: "choose another name" });
 }
 
 function documentOf({ id, name, email, isSiteAdmin, createdAtMs, disabledAtMs }: User): UserDocument {

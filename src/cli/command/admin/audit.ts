@@ -1,17 +1,23 @@
-/** `mic admin audit`: who did what, newest first. */
+/** `mic admin audit`: who did what, newest first; `prune` makes it shorter. */
 import { type Command, InvalidArgumentError } from "commander";
+import { systemClock } from "../../../core/base/system.ts";
 import type { AuditFilter } from "../../account/account-admin.ts";
 import type { AuditDocument } from "../../account/documents.ts";
 import type { Bind } from "../../command-definition.ts";
+import { confirm } from "../../confirm.ts";
 import type { Invocation } from "../../invocation.ts";
 import { formatMinute } from "../../render/time.ts";
 import { escapeLine } from "../../text.ts";
-import { type AdminOptions, DATA_OPTION, openAdmin } from "./open-admin.ts";
+import { parseMoment } from "../../time-options.ts";
+import { type AdminOptions, DATA_OPTION, openAdmin, openLocalAdmin } from "./open-admin.ts";
 
 interface AuditOptions extends AdminOptions {
   readonly account?: string;
   readonly action?: string;
   readonly target?: string;
+  /** RFC 3339. */
+  readonly since?: string;
+  readonly until?: string;
   readonly n: number;
 }
 
@@ -20,21 +26,33 @@ const COUNT_MAX = 1_000_000;
 const PAGE_LIMIT = 100;
 
 export function defineAudit(admin: Command, bind: Bind): void {
-  admin
+  const moment = (text: string): string => parseMoment(text, systemClock.nowMs());
+  const command = admin
     .command("audit")
     .description("who did what, from where, with which token; newest first")
     .option("--account <name>", "only what this user did")
     .option("--action <action>", "only this, e.g. token.created")
     .option("--target <target>", "only what was done to this, e.g. user:ada")
+    .option(
+      "--since <time>",
+      "only from then on: 2026-01-31, 2026-01-31T10:00Z, or 30d for so long ago",
+      moment,
+    )
+    .option("--until <time>", "only what was before", moment)
     .option("-n <count>", "at most so many", parseCount, COUNT_DEFAULT)
     .option(...DATA_OPTION)
     .action(bind(audit));
+  command
+    .command("prune")
+    .description("remove the oldest entries for good; on the server's machine, with --data")
+    .requiredOption("--before <time>", "what was before: 2026-01-31, or 1y for so long ago", moment)
+    .action(bind(prune));
 }
 
 async function audit(invocation: Invocation, options: AuditOptions): Promise<void> {
   const { output } = invocation;
   await using admin = await openAdmin(invocation, options);
-  const { account, action, target } = options;
+  const { account, action, target, since, until } = options;
   output.page();
   let left = options.n;
   let before: string | undefined;
@@ -43,6 +61,8 @@ async function audit(invocation: Invocation, options: AuditOptions): Promise<voi
       ...(account === undefined ? {} : { account }),
       ...(action === undefined ? {} : { action }),
       ...(target === undefined ? {} : { target }),
+      ...(since === undefined ? {} : { since }),
+      ...(until === undefined ? {} : { until }),
       ...(before === undefined ? {} : { before }),
       limit: Math.min(left, PAGE_LIMIT),
     };
@@ -52,6 +72,15 @@ async function audit(invocation: Invocation, options: AuditOptions): Promise<voi
     left -= page.items.length;
     before = page.items.length === 0 ? undefined : page.next;
   } while (before !== undefined && left > 0);
+}
+
+/** No token may do this: who took one over would remove the traces. */
+async function prune(invocation: Invocation, { before }: { readonly before: string }): Promise<void> {
+  // An option of the command above this one is that one's, wherever it stands.
+  await using admin = await openLocalAdmin(invocation, invocation.options as AdminOptions);
+  await confirm(invocation, `what the audit log says of before ${before} goes for good`, "prune");
+  const removed = await admin.pruneAudit(before);
+  invocation.output.answer({ before, removed }, () => `${removed} entries are removed`);
 }
 
 function render({ at, account, address, action, target, token, detail }: AuditDocument): string {

@@ -1,6 +1,6 @@
 /** The accounts that a sub-command of `mic admin` works on. */
 import path from "node:path";
-import type { AccountAdmin } from "../../account/account-admin.ts";
+import type { AccountAdmin, LocalAccountAdmin } from "../../account/account-admin.ts";
 import { usageError } from "../../errors.ts";
 import type { Invocation } from "../../invocation.ts";
 
@@ -20,6 +20,16 @@ export async function openAdmin(
   { create = false }: { readonly create?: boolean } = {},
 ): Promise<AccountAdmin> {
   if (data === undefined) return await invocation.accountClient();
+  return await openLocalAdmin(invocation, { data }, { create });
+}
+
+/** Errors: `usage` without a directory, `not-found`. */
+export async function openLocalAdmin(
+  invocation: Invocation,
+  { data }: AdminOptions,
+  { create = false }: { readonly create?: boolean } = {},
+): Promise<LocalAccountAdmin> {
+  if (data === undefined) throw usageError("this is done on the server's own machine", "give --data DIR");
   if (invocation.options.server !== undefined) throw usageError("--data and --server exclude each other");
   const { loadOfflineAccounts } = invocation.world;
   if (loadOfflineAccounts === undefined) throw usageError("there is no server in this program");

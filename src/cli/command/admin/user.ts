@@ -1,13 +1,17 @@
-/** `mic admin user create|list|disable|enable|reset-password`. */
+/** `mic admin user create|list|disable|enable|promote|demote|reset-password`. */
 import type { Command } from "commander";
 import { systemRandom } from "../../../core/base/system.ts";
 import type { UserChange } from "../../account/account-admin.ts";
 import type { UserDocument } from "../../account/documents.ts";
 import type { Bind } from "../../command-definition.ts";
-import { usageError } from "../../errors.ts";
 import type { Invocation } from "../../invocation.ts";
+import { readPasswordLines } from "../../password-input.ts";
 import { escapeLine, padEnd } from "../../text.ts";
 import { type AdminOptions, DATA_OPTION, openAdmin } from "./open-admin.ts";
+
+interface TokenOptions extends AdminOptions {
+  readonly revokeTokens?: true;
+}
 
 interface PasswordOptions extends AdminOptions {
   readonly passwordStdin?: boolean;
@@ -20,11 +24,11 @@ interface CreateOptions extends PasswordOptions {
   readonly password?: boolean;
 }
 
-const PASSWORD_BYTES_MAX = 1024;
 /** 110 bits. */
 const MADE_PASSWORD_LETTERS = 22;
 /** Nothing that looks like something else. */
 const ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789";
+const REVOKE_TOKENS_OPTION = ["--revoke-tokens", "end the tokens made for scripts too, for good"] as const;
 
 export function defineUser(admin: Command, bind: Bind): void {
   const command = admin.command("user").description("make users, list them, shut them out");
@@ -44,10 +48,11 @@ export function defineUser(admin: Command, bind: Bind): void {
     .action(bind(list));
   command
     .command("disable <user>")
-    .description("end all sign-ins and tokens of a user, at once")
+    .description("shut a user out at once: sign-ins end for good, tokens work again once it is enabled")
+    .option(...REVOKE_TOKENS_OPTION)
     .option(...DATA_OPTION)
     .action(
-      bind((invocation, user: string, options: AdminOptions) => disable(invocation, user, options, true)),
+      bind((invocation, user: string, options: TokenOptions) => disable(invocation, user, options, true)),
     );
   command
     .command("enable <user>")
@@ -56,10 +61,27 @@ export function defineUser(admin: Command, bind: Bind): void {
     .action(
       bind((invocation, user: string, options: AdminOptions) => disable(invocation, user, options, false)),
     );
+  for (const [name, siteAdmin, description] of [
+    ["promote", true, "make a user an administrator of the whole server"],
+    ["demote", false, "make an administrator a user like others; the last one stays"],
+  ] as const) {
+    command
+      .command(`${name} <user>`)
+      .description(description)
+      .option(...DATA_OPTION)
+      .action(
+        bind((invocation, user: string, options: AdminOptions) =>
+          promote(invocation, user, options, siteAdmin),
+        ),
+      );
+  }
   command
     .command("reset-password <user>")
-    .description("set a password; without --password-stdin one is made, and printed once")
+    .description(
+      "set a password and end all sign-ins; without --password-stdin one is made, and printed once",
+    )
     .option("--password-stdin", "read the password from stdin")
+    .option(...REVOKE_TOKENS_OPTION)
     .option(...DATA_OPTION)
     .action(bind(resetPassword));
 }
@@ -107,20 +129,36 @@ async function list(invocation: Invocation, options: AdminOptions): Promise<void
 async function disable(
   invocation: Invocation,
   name: string,
-  options: AdminOptions,
+  options: TokenOptions,
   disabled: boolean,
 ): Promise<void> {
-  const user = await update(invocation, name, options, { disabled });
+  const user = await update(invocation, name, options, { disabled, ...tokensOf(options) });
   const verb = disabled ? "disabled" : "enabled";
   invocation.output.answer(user, () => `${escapeLine(user.name)} is ${verb}`);
 }
 
-async function resetPassword(invocation: Invocation, name: string, options: PasswordOptions): Promise<void> {
+async function promote(
+  invocation: Invocation,
+  name: string,
+  options: AdminOptions,
+  siteAdmin: boolean,
+): Promise<void> {
+  const user = await update(invocation, name, options, { siteAdmin });
+  const what = siteAdmin ? "an administrator" : "no administrator";
+  invocation.output.answer(user, () => `${escapeLine(user.name)} is ${what}`);
+}
+
+async function resetPassword(
+  invocation: Invocation,
+  name: string,
+  options: PasswordOptions & TokenOptions,
+): Promise<void> {
   const given = await readPassword(invocation, options);
   const made = given === undefined ? makePassword() : undefined;
-  const user = await update(invocation, name, options, { password: given ?? made! });
+  const user = await update(invocation, name, options, { password: given ?? made!, ...tokensOf(options) });
+  const ended = options.revokeTokens === true ? "sign-ins and tokens" : "sign-ins";
   invocation.output.answer({ ...user, ...(made === undefined ? {} : { password: made }) }, () =>
-    [`the password of ${escapeLine(user.name)} is set, and ended their sign-ins`, ...tellPassword(made)].join(
+    [`the password of ${escapeLine(user.name)} is set, and ended their ${ended}`, ...tellPassword(made)].join(
       "\n",
     ),
   );
@@ -142,15 +180,12 @@ async function readPassword(
   { passwordStdin }: PasswordOptions,
 ): Promise<string | undefined> {
   if (passwordStdin !== true) return undefined;
-  const bytes = await world.readStdin(PASSWORD_BYTES_MAX + 2);
-  const password = Buffer.from(bytes)
-    .toString("utf8")
-    .replace(/\r?\n$/, "");
-  if (password === "") throw usageError("there is no password on stdin");
-  if (Buffer.byteLength(password) > PASSWORD_BYTES_MAX) {
-    throw usageError(`the password on stdin is longer than ${PASSWORD_BYTES_MAX} bytes`);
-  }
+  const [password] = await readPasswordLines(world, ["password"]);
   return password;
+}
+
+function tokensOf({ revokeTokens }: TokenOptions): Pick<UserChange, "revokeTokens"> {
+  return revokeTokens === true ? { revokeTokens } : {};
 }
 
 function makePassword(): string {

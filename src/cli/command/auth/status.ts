@@ -75,7 +75,13 @@ async function checkServer(invocation: Invocation, server: string): Promise<Serv
       // A server that does not say who one is.
       await using forge = await invocation.openRemote(server, token);
       await forge.listProjects({ limit: 1 }, { signal: invocation.signal });
-      return { name: known.account ?? "", email: null, siteAdmin: false, token: undefined };
+      return {
+        name: known.account ?? "",
+        email: null,
+        siteAdmin: false,
+        hasPassword: false,
+        token: undefined,
+      };
     });
     return {
       server,
