@@ -1,6 +1,6 @@
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { MicError } from "../../src/core/base/errors.ts";
 import { mintProjectId } from "../../src/core/base/random.ts";
 import { systemRandom } from "../../src/core/base/system.ts";
@@ -98,6 +98,71 @@ test("a landing sent again that conflicts by now is dropped and the edits stay",
   await b.land("b");
   expect(await syncWorkspace(spaces.open(a.dir).ws)).toMatchObject({ position: 1, conflicts: ["f"] });
   expect(a.read("f")).toContain("a\n=======\nb\n");
+});
+
+describe("a landing that is on its way and refused when it is sent again", () => {
+  const refusal = () => new MicError("out-of-range", "this machine's clock is 400 s ahead of the store's");
+
+  /** Lands once, with a request that arrives when `arrive` is called; every other is refused. */
+  async function landLate(): Promise<{ a: TestWorkspace; arrive: () => Promise<unknown> }> {
+    let arrive: (() => Promise<unknown>) | undefined;
+    const wrap = (forge: Forge): Forge =>
+      new Proxy(forge, {
+        get(target, key) {
+          const value = Reflect.get(target, key);
+          if (typeof value !== "function" || key !== "land") return value?.bind?.(target) ?? value;
+          return async (...args: Parameters<Forge["land"]>): Promise<LandResult> => {
+            if (arrive !== undefined) throw refusal();
+            arrive = () => target.land(...args);
+            throw new MicError("outcome-unknown", "no answer");
+          };
+        },
+      });
+    const forge = spaces.addRemoteForge("https://forge.test", wrap);
+    await forge.createProject({ id: mintProjectId(systemRandom), name: "acme/app" });
+    const dir = spaces.newDir();
+    const options = { address: "https://forge.test", projectName: "acme/app", dir };
+    await cloneWorkspace(options, spaces.context());
+    const a = spaces.open(dir);
+    a.write({ f: "1\n" });
+    await expect(a.land("first")).rejects.toMatchObject({ code: "outcome-unknown" });
+    return { a, arrive: () => arrive!() };
+  }
+
+  test("is not given up: it is found when it has landed", async () => {
+    const { a, arrive } = await landLate();
+    const refused = syncWorkspace(spaces.open(a.dir).ws);
+    await expect(refused).rejects.toMatchObject({ code: "outcome-unknown", cause: refusal() });
+    await arrive();
+    await syncWorkspace(spaces.open(a.dir).ws);
+    expect(a.position).toBe(1);
+    expect(await a.changes()).toEqual([]);
+  });
+
+  test("is given up when nothing can be on its way any more", async () => {
+    const { a } = await landLate();
+    const pending = join(a.dir, ".mic/pending");
+    const hourAgo = Date.now() / 1000 - 3600;
+    utimesSync(pending, hourAgo + 60, hourAgo + 60);
+    for (let i = 0; i < 2; i++) {
+      await expect(syncWorkspace(spaces.open(a.dir).ws)).rejects.toMatchObject({ code: "outcome-unknown" });
+    }
+    utimesSync(pending, hourAgo - 60, hourAgo - 60);
+    await syncWorkspace(spaces.open(a.dir).ws);
+    expect(spaces.warnings.at(-1)).toMatch(/^the landing .* was given up: this machine's clock/);
+    expect(await a.changes()).toEqual(["add f"]);
+  });
+
+  test("counts from the last time that it was sent without an answer", async () => {
+    const { a } = await landLate();
+    const pending = join(a.dir, ".mic/pending");
+    const hoursAgo = Date.now() / 1000 - 7200;
+    utimesSync(pending, hoursAgo, hoursAgo);
+    const lost = withFaults(["before"], [])(await spaces.openForge("https://forge.test", false));
+    const unanswered = syncWorkspace(spaces.open(a.dir, { openForge: async () => lost }).ws);
+    await expect(unanswered).rejects.toMatchObject({ code: "unreachable" });
+    await expect(syncWorkspace(spaces.open(a.dir).ws)).rejects.toMatchObject({ code: "outcome-unknown" });
+  });
 });
 
 test("others' landings before and after a lost one come in, and nobody's change is reverted", async () => {

@@ -3,7 +3,7 @@
  * that change anything run inside `exclusive`, which takes the lock and first settles what an earlier command
  * left unfinished.
  */
-import { rmSync, statSync } from "node:fs";
+import { rmSync, statSync, utimesSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { ByteReader, ByteWriter } from "../base/bytes.ts";
 import { isMicError, MicError } from "../base/errors.ts";
@@ -28,6 +28,7 @@ import { LocalObjects } from "./content/local-objects.ts";
 import type { WorkspaceContext } from "./context.ts";
 import { readFileIfExistsSync, writeFileAtomic } from "./disk/atomic-file.ts";
 import { acquireWorkspaceLock } from "./disk/lock.ts";
+import { fileSystemTimeMs } from "./disk/stat.ts";
 import type { ScanFindings } from "./index/scan-findings.ts";
 import { type IndexChange, WorkspaceIndex } from "./index/workspace-index.ts";
 import { errorCode, findWorkspaceRoot, INDEX_FILE, metaPath } from "./layout.ts";
@@ -191,6 +192,18 @@ export class Workspace implements AsyncDisposable {
 
   loadPendingContent(): Uint8Array | undefined {
     return readFileIfExistsSync(metaPath(this.root, PENDING_CONTENT_FILE));
+  }
+
+  /** When the pending landing was last sent, and how long ago: by the file system's clock. */
+  pendingSince(): { readonly sinceMs: number; readonly ageMs: number } {
+    const sinceMs = statSync(metaPath(this.root, PENDING_FILE)).mtimeMs;
+    return { sinceMs, ageMs: fileSystemTimeMs(this.root) - sinceMs };
+  }
+
+  /** The pending landing is sent now, or was last sent then. */
+  notePendingSent(atMs = fileSystemTimeMs(this.root)): void {
+    if (!Number.isFinite(atMs)) return;
+    utimesSync(metaPath(this.root, PENDING_FILE), atMs / 1000, atMs / 1000);
   }
 
   clearPending(): void {

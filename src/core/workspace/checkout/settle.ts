@@ -94,38 +94,63 @@ async function settlePending(ws: Workspace): Promise<void> {
   ws.context.warn?.(`the landing ${pending.landingId} landed at @${result.position}`);
 }
 
-/** What will be said of this landing however often it is sent: it is given up, and its files are as they were. */
+/** Said of what is asked for, whoever is asked and when: no attempt had another answer. */
 const HOPELESS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "usage",
   "unsafe-path",
   "too-large",
-  "out-of-range",
-  "unsupported",
-  "corrupt",
   "history-changed",
   "landing-id-reused",
   "different-lineage",
 ]);
 
-/** Undefined when it never can land. */
+/** Said of this attempt: an earlier one may have passed, and be on its way still. */
+const REFUSED_NOW: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "not-found",
+  "out-of-range",
+  "unsupported",
+  "corrupt",
+]);
+
+/**
+ * Nothing that was sent longer ago than this can land any more: agents try for minutes, and a store takes a request
+ * for a quarter of an hour after it was signed.
+ */
+const ON_ITS_WAY_MS_MAX = 3_600_000;
+
+/** Undefined when it never can land: it is given up, and its files are as they were. */
 async function sendAgain(
   ws: Workspace,
   forge: Forge,
   pending: PendingLanding,
 ): Promise<LandResult | undefined> {
+  const { landingId } = pending;
   const content = pending.hasContent ? ws.loadPendingContent() : undefined;
   if (pending.hasContent && content === undefined) {
-    throw new MicError("outcome-unknown", `the content of landing ${pending.landingId} is gone`, {
+    throw new MicError("outcome-unknown", `the content of landing ${landingId} is gone`, {
       hint: "delete .mic/pending to give this landing up",
-      data: { landing: pending.landingId },
+      data: { landing: landingId },
     });
   }
+  const { sinceMs, ageMs } = ws.pendingSince();
+  ws.notePendingSent();
   try {
     return await forge.land(ws.settings.project, requestOf(pending, content), callOptions(ws));
   } catch (error) {
-    if (!isMicError(error) || !HOPELESS.has(error.code)) throw error;
+    if (!isMicError(error)) throw error;
+    const isRefused = REFUSED_NOW.has(error.code);
+    if (!isRefused && !HOPELESS.has(error.code)) throw error;
+    if (isRefused && ageMs < ON_ITS_WAY_MS_MAX) {
+      // This attempt is over: what may be on its way is what was sent before.
+      ws.notePendingSent(sinceMs);
+      throw new MicError("outcome-unknown", `landing ${landingId} may still happen: ${error.message}`, {
+        hint: "run this again; an hour after the landing was first sent it is given up if it is refused then",
+        cause: error,
+        data: { landing: landingId },
+      });
+    }
     ws.clearPending();
-    ws.context.warn?.(`the landing ${pending.landingId} was given up: ${error.message}`);
+    ws.context.warn?.(`the landing ${landingId} was given up: ${error.message}`);
     return undefined;
   }
 }
