@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   existsSync,
   mkdirSync,
@@ -20,6 +21,8 @@ import { SqliteAccounts } from "../../src/server/auth/sqlite-accounts.ts";
 import { backup } from "../../src/server/operations/backup.ts";
 import { diagnose, type Finding } from "../../src/server/operations/doctor.ts";
 import { restoreBackup } from "../../src/server/operations/restore.ts";
+
+const WORK_CHILD = path.join(import.meta.dirname, "../support/work-directory-child.ts");
 
 let directory: string;
 let data: string;
@@ -138,6 +141,55 @@ describe("backup()", () => {
     expect(existsSync(`${tar}.2`)).toBe(false);
   });
 
+  test("takes the place of what one that was killed left", async () => {
+    await using _open = await openData();
+    const left = [path.join(data, ".backup"), `${tar}.partial`];
+    for (const directory of left) {
+      mkdirSync(path.join(directory, "auth"), { recursive: true });
+      for (const name of ["lock", "backup.tar", "auth/accounts.db"]) {
+        writeFileSync(path.join(directory, name), "");
+      }
+    }
+    await makeBackup();
+    expect(readdirSync(directory).sort()).toEqual(["backup.tar", "data"]);
+    expect(readdirSync(data).filter((name) => name.startsWith("."))).toEqual([]);
+    await restoreTo("restored");
+  });
+
+  test("that is killed leaves what the next one removes, and the doctor names", async () => {
+    await using _open = await openData();
+    const child = spawn(process.execPath, [WORK_CHILD, path.join(data, ".backup")], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await once(child.stdout, "data");
+    const findings = (): Promise<readonly Finding[]> => look(data);
+    expect(await findings()).not.toContainEqual(expect.objectContaining({ name: "leftover" }));
+    await expect(makeBackup()).rejects.toMatchObject({ code: "unreachable" });
+    expect(readdirSync(directory)).toEqual(["data"]);
+    child.kill("SIGKILL");
+    await once(child, "close");
+    expect(await findings()).toContainEqual(
+      expect.objectContaining({
+        name: "leftover",
+        detail: expect.stringContaining(path.join(data, ".backup")),
+      }),
+    );
+    await makeBackup();
+    expect(await findings()).not.toContainEqual(expect.objectContaining({ name: "leftover" }));
+  });
+
+  test("leaves alone what is not its own under the names that it works with", async () => {
+    await using _open = await openData();
+    mkdirSync(path.join(data, ".backup"));
+    writeFileSync(path.join(data, ".backup", "mine"), "precious");
+    await expect(makeBackup()).rejects.toMatchObject({ code: "already-exists" });
+    expect(readFileSync(path.join(data, ".backup", "mine"), "utf8")).toBe("precious");
+    rmSync(path.join(data, ".backup"), { recursive: true });
+    writeFileSync(`${tar}.partial`, "precious");
+    await expect(makeBackup()).rejects.toMatchObject({ code: "already-exists" });
+    expect(readFileSync(`${tar}.partial`, "utf8")).toBe("precious");
+  });
+
   test("of a damaged database fails and leaves no file", async () => {
     const open = await openData();
     await open[Symbol.asyncDispose]();
@@ -207,21 +259,23 @@ describe("restoreBackup()", () => {
   });
 });
 
+function look(dataDirectory: string, flags: object = {}): Promise<readonly Finding[]> {
+  return diagnose({
+    flags: { data: dataDirectory, ...flags },
+    world: { env: { PATH: "/nowhere" }, platform: process.platform, isRoot: false, cwd: directory },
+    clock,
+    random,
+    version: "0.0.0",
+  });
+}
+
 describe("diagnose()", () => {
-  const look = (flags: object = {}): Promise<readonly Finding[]> =>
-    diagnose({
-      flags: { data, ...flags },
-      world: { env: { PATH: "/nowhere" }, platform: process.platform, isRoot: false, cwd: directory },
-      clock,
-      random,
-      version: "0.0.0",
-    });
   const stateOf = (findings: readonly Finding[], name: string): string | undefined =>
     findings.find((finding) => finding.name === name)?.state;
 
   test("finds a data directory whole, and says that its accounts are on one disk", async () => {
     await using _open = await openData();
-    const findings = await look();
+    const findings = await look(data);
     for (const name of ["version", "options", "accounts", "store", "tls"]) {
       expect(stateOf(findings, name), name).toMatch(/ok|warn/);
     }
@@ -236,16 +290,16 @@ describe("diagnose()", () => {
     const bytes = readFileSync(accountsFile(data));
     bytes.fill(0xff, 8192, 16_384);
     writeFileSync(accountsFile(data), bytes);
-    const findings = await look();
+    const findings = await look(data);
     expect(stateOf(findings, "accounts")).toBe("fail");
     expect(stateOf(findings, "files") ?? "ok").toBeDefined();
     expect(stateOf(findings, "store")).toBe("ok");
   });
 
   test("names an option that is wrong, a certificate that is missing, and a bucket that cannot be reached", async () => {
-    expect(stateOf(await look({ listen: "nonsense" }), "options")).toBe("fail");
+    expect(stateOf(await look(data, { listen: "nonsense" }), "options")).toBe("fail");
     const tls = { tlsCert: "no.pem", tlsKey: "no.pem" };
-    expect(stateOf(await look(tls), "tls")).toBe("fail");
+    expect(stateOf(await look(data, tls), "tls")).toBe("fail");
     const findings = await diagnose({
       flags: { data, s3Bucket: "forge", s3Endpoint: "http://127.0.0.1:9", authReplica: "s3://forge/auth" },
       world: {

@@ -13,7 +13,7 @@
  * The archive appears under its name when it was restored into a temporary directory and checked there.
  */
 import { existsSync } from "node:fs";
-import { type FileHandle, link, mkdir, mkdtemp, open, rm } from "node:fs/promises";
+import { type FileHandle, link, mkdir, open, rm } from "node:fs/promises";
 import path from "node:path";
 import Database from "better-sqlite3";
 import { utf8 } from "../../core/base/bytes.ts";
@@ -26,6 +26,7 @@ import { MANIFEST, MANIFEST_VERSION } from "./backup-manifest.ts";
 import { type CheckedData, checkData } from "./check-data.ts";
 import { extractBackup } from "./extract.ts";
 import { type TarEntry, TarWriter } from "./tar.ts";
+import { openWorkDirectory } from "./work-directory.ts";
 
 export interface BackupOptions {
   readonly dataDirectory: string;
@@ -43,10 +44,17 @@ export interface BackupReport extends CheckedData {
   readonly bytes: number;
 }
 
+/** Beside the backup: a directory in which it is made, and restored to see whether it is whole. */
+export const PARTIAL = ".partial";
+/** In the data directory: snapshots of its databases, until they are in the archive. */
+export const STAGING = ".backup";
 /** A collector may remove a large file between the snapshot and the link: then another snapshot is taken. */
 const ATTEMPTS_MAX = 5;
 
-/** Errors: `not-found` where there is nothing to back up, `already-exists`, `corrupt`, those of the file system. */
+/**
+ * Errors: `not-found` where there is nothing to back up, `already-exists`, `unreachable` while another backup of this
+ * directory or under this name is made, `corrupt`, those of the file system.
+ */
 export async function backup(options: BackupOptions): Promise<BackupReport> {
   const { dataDirectory, file, clock, version, signal } = options;
   if (existsSync(file)) {
@@ -59,26 +67,27 @@ export async function backup(options: BackupOptions): Promise<BackupReport> {
       hint: "name it: --data DIR",
     });
   }
-  await using cleanup = new AsyncDisposableStack();
-  const remove = (what: string): void => cleanup.defer(() => rm(what, { recursive: true, force: true }));
+  await using made = await openWorkDirectory(`${file}${PARTIAL}`, `the backup ${file}`);
+  const partial = path.join(made.path, "backup.tar");
   // On the same disk as the large files, which are linked.
-  const staging = await mkdtemp(path.join(dataDirectory, ".backup-"));
-  remove(staging);
+  await using taken = await openWorkDirectory(
+    path.join(dataDirectory, STAGING),
+    `a backup of ${dataDirectory}`,
+  );
+  const staging = taken.path;
   const names: string[] = [];
   if (hasAccounts) names.push(...(await snapshotAccounts(dataDirectory, staging)));
   if (hasStore) names.push(...(await snapshotStore(dataDirectory, staging)));
 
-  const partial = `${file}.partial`;
   const archive = await open(partial, "wx", 0o600);
-  remove(partial);
   try {
     await writeArchive(archive, staging, names, { createdAtMs: clock.nowMs(), version, signal });
     await archive.sync();
   } finally {
     await archive.close();
   }
-  const restored = await mkdtemp(`${file}.check-`);
-  remove(restored);
+  const restored = path.join(made.path, "restored");
+  await mkdir(restored, { mode: 0o700 });
   await extractBackup(partial, restored, signal);
   const checked = await checkData(restored, clock);
   const { size: bytes } = await withFile(partial, (handle) => handle.stat());

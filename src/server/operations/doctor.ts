@@ -12,8 +12,11 @@ import { recordsFile } from "../auth/database/records.ts";
 import { accountsFile } from "../auth/owner-token.ts";
 import { readTlsFiles } from "../network/tls-files.ts";
 import { readServeOptions, type ServeFlags, type ServeOptions, type ServeWorld } from "../serve-options.ts";
+import { STAGING } from "./backup.ts";
 import { checkIntegrity } from "./check-data.ts";
 import { checkBucket, checkReplica } from "./doctor-buckets.ts";
+import { RESTORING } from "./restore.ts";
+import { isAbandoned } from "./work-directory.ts";
 
 export interface Finding {
   /** `disk`, `accounts`, …: never renamed. */
@@ -109,6 +112,11 @@ function checkDataDirectory({ options, world }: Asked): Finding[] {
     ];
   }
   accessSync(dataDirectory, constants.R_OK | constants.W_OK | constants.X_OK);
+  return [whoCanRead(dataDirectory, world), ...leftovers(dataDirectory)];
+}
+
+function whoCanRead(dataDirectory: string, world: ServeWorld): Finding {
+  const name = "data";
   const open: string[] = [];
   const ours = [dataDirectory, path.dirname(accountsFile(dataDirectory)), accountsFile(dataDirectory)];
   for (const file of world.platform === "win32" ? [] : ours) {
@@ -116,15 +124,24 @@ function checkDataDirectory({ options, world }: Asked): Finding[] {
   }
   // What is below a directory that is closed to others is closed to them.
   const isReadable = open.includes(dataDirectory) && (open.includes(ours[1]!) || !existsSync(ours[1]!));
-  if (!isReadable) return [{ name, state: "ok", detail: `${dataDirectory} is private to its user` }];
-  return [
-    {
-      name,
-      state: "warn",
-      detail: `other users of this machine can read ${open.join(", ")}`,
-      hint: `chmod -R go= ${dataDirectory}`,
-    },
-  ];
+  if (!isReadable) return { name, state: "ok", detail: `${dataDirectory} is private to its user` };
+  return {
+    name,
+    state: "warn",
+    detail: `other users of this machine can read ${open.join(", ")}`,
+    hint: `chmod -R go= ${dataDirectory}`,
+  };
+}
+
+/** Copies of the accounts, with the hashes of passwords and tokens, that nobody is at work on any more. */
+function leftovers(dataDirectory: string): Finding[] {
+  const directories = [path.join(dataDirectory, STAGING), `${dataDirectory}${RESTORING}`];
+  return directories.filter(isAbandoned).map((directory) => ({
+    name: "leftover",
+    state: "warn",
+    detail: `${directory} is what a backup or a restore that was killed left, with a copy of the accounts`,
+    hint: `rm -r ${directory}; the next one does it, too`,
+  }));
 }
 
 async function checkDisk({ options }: Asked): Promise<Finding[]> {

@@ -2,22 +2,13 @@
  * What this data directory knows of the replica, in `auth/replica.json`: who it is, and where its database comes
  * from. And the lock that keeps a second server off it.
  */
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import Database from "better-sqlite3";
 import { z } from "zod";
 import { bytesToHex } from "../../../core/base/bytes.ts";
 import { MicError } from "../../../core/base/errors.ts";
 import type { Random } from "../../../core/base/random.ts";
+import { tryLock } from "../../file-lock.ts";
 import { moveDatabase, recordsFile } from "../database/records.ts";
 
 export interface ReplicaState {
@@ -160,18 +151,9 @@ function removeFile(file: string): void {
 
 /** Held until it is closed or the process dies. Errors: `unreachable` when another server has it. */
 export function lockDirectory(directory: string): Disposable {
-  const file = path.join(directory, "server.lock");
-  closeSync(openSync(file, "a", 0o600));
-  const lock = new Database(file, { timeout: 0 });
-  try {
-    lock.pragma("journal_mode = DELETE");
-    lock.exec("BEGIN EXCLUSIVE");
-  } catch (cause) {
-    lock.close();
-    throw new MicError("unreachable", `another server keeps its accounts in ${directory}`, {
-      hint: "each server has a data directory of its own: --data DIR",
-      cause,
-    });
-  }
-  return { [Symbol.dispose]: () => void lock.close() };
+  const lock = tryLock(path.join(directory, "server.lock"));
+  if (lock !== undefined) return lock;
+  throw new MicError("unreachable", `another server keeps its accounts in ${directory}`, {
+    hint: "each server has a data directory of its own: --data DIR",
+  });
 }
