@@ -3,10 +3,12 @@
 import { compareBytes } from "../../src/core/base/bytes.ts";
 import { EMPTY_ROOT, type ObjectId, POSITION_ZERO } from "../../src/core/base/ids.ts";
 import { isWithin, keyToPath, pathToKey, type TreePath } from "../../src/core/base/path.ts";
+import { decodeChunkList } from "../../src/core/codec/chunk-list.ts";
 import type { LandingRecord } from "../../src/core/codec/landing-record.ts";
 import { encodeTreeEntry, type TreeEntry } from "../../src/core/codec/tree-entry.ts";
 import type { Operation } from "../../src/core/forge/forge.ts";
 import type { Snapshot } from "../../src/core/forge/log/snapshot.ts";
+import type { ObjectRef } from "../../src/core/objects/frame.ts";
 import { buildTree } from "../../src/core/prolly/build.ts";
 import type { Answer, Attempted, Witness } from "./ledger.ts";
 
@@ -118,7 +120,8 @@ async function checkTree(
       const path = keyToPath(key);
       must(previous === undefined || !isWithin(path, previous), `${previous} is a file and a directory`);
       previous = path;
-      const found = await snapshot.reader.has({ id: files.get(path)!.id, hint });
+      const { id, chunks } = files.get(path)!;
+      const found = await snapshot.reader.has({ id: chunks ?? id, hint });
       must(found !== undefined, `the content of ${path} is missing at ${record.position}`);
       const { pack } = found.entry;
       const named = await snapshot.directory.at(hint);
@@ -126,7 +129,18 @@ async function checkTree(
         named.some((entry) => entry.pack === pack),
         `the hint ${hint} of ${path} at ${record.position} leads nowhere; it is in ${pack}`,
       );
+      if (chunks !== undefined)
+        await checkChunks(snapshot, { id: chunks, hint }, `${path} at ${record.position}`);
     }
+  }
+}
+
+/** Every chunk of a large file is there, under the position that the list says. */
+async function checkChunks(snapshot: Snapshot, list: ObjectRef, what: string): Promise<void> {
+  const { content, sidecar } = await snapshot.reader.read(list);
+  for (const { id, hint } of decodeChunkList(content, sidecar).chunks) {
+    const found = await snapshot.reader.has({ id, hint: hint === 0 ? list.hint : hint });
+    must(found !== undefined, `a chunk of ${what} is missing`);
   }
 }
 

@@ -1,6 +1,6 @@
 /** A run that broke an invariant, with what replays it. */
 
-export type Story = "landing" | "life";
+export type Story = "landing" | "life" | "workspace";
 
 export class SimulationFailure extends Error {
   readonly seed: number;

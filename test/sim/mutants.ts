@@ -114,8 +114,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "readers keep the head they have",
     file: "src/core/forge/project-store.ts",
-    from: "const read = await this.#read(known);",
-    to: "const read = known === undefined ? await this.#read(known) : undefined;",
+    from: "const read = await this.#read(known, options);",
+    to: "const read = known === undefined ? await this.#read(known, options) : undefined;",
   },
   {
     name: "a base newer than the head of the batch is refused",

@@ -71,4 +71,35 @@ export const SMALL_SIZES: readonly Patch[] = [
     from: "const DELETE_TOGETHER = 1000;",
     to: "const DELETE_TOGETHER = 2;",
   },
+  // Files of some kilobytes are cut into chunks of some hundred bytes.
+  {
+    file: "src/core/base/limits.ts",
+    from: "export const CHUNK_THRESHOLD_BYTES = 1 << 20;",
+    to: "export const CHUNK_THRESHOLD_BYTES = 2 << 10;",
+  },
+  {
+    file: "src/core/codec/chunk-list.ts",
+    from: "export const CHUNK_BYTES_MAX = 4 << 20;",
+    to: "export const CHUNK_BYTES_MAX = 2 << 10;",
+  },
+  {
+    file: "src/core/objects/chunker.ts",
+    from: "export const CHUNK_BYTES_MIN = 512 << 10;",
+    to: "export const CHUNK_BYTES_MIN = 256;",
+  },
+  {
+    file: "src/core/objects/chunker.ts",
+    from: "export const CHUNK_BYTES_NORMAL = 1 << 20;",
+    to: "export const CHUNK_BYTES_NORMAL = 512;",
+  },
+  {
+    file: "src/core/objects/chunker.ts",
+    from: "const RARE_MASK = 0xfffffc00 | 0;",
+    to: "const RARE_MASK = 0xffe00000 | 0;",
+  },
+  {
+    file: "src/core/objects/chunker.ts",
+    from: "const FREQUENT_MASK = 0xffffc000 | 0;",
+    to: "const FREQUENT_MASK = 0xfe000000 | 0;",
+  },
 ];

@@ -63,6 +63,9 @@ export class Since {
         return true;
       case "corrupt":
         return now.damaged > before.damaged;
+      case "unsupported":
+        // Of a damaged version: what is read again has to be damaged again.
+        return now.damaged > before.damaged + 1;
       case "out-of-range":
         return this.#wasClockWrong || isClockWrong || troubles.clockJumps > this.#clockJumps;
       case "not-found":

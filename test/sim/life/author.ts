@@ -2,29 +2,32 @@
  * Somebody who works on a project for days: syncs what others landed, changes files, and lands, with content that
  * travels along, was uploaded days before, or is in the project already.
  */
-import { utf8 } from "../../../src/core/base/bytes.ts";
+import { concatBytes, equalBytes, utf8 } from "../../../src/core/base/bytes.ts";
 import { hashObject } from "../../../src/core/base/hash.ts";
 import { EMPTY_ROOT, type ObjectId, type PackId, POSITION_ZERO } from "../../../src/core/base/ids.ts";
 import { comparePaths, isWithin, type TreePath } from "../../../src/core/base/path.ts";
 import { mintLandingId } from "../../../src/core/base/random.ts";
+import { type Chunk, decodeChunkList } from "../../../src/core/codec/chunk-list.ts";
 import { encodePack } from "../../../src/core/codec/pack.ts";
 import type { TreeEntry } from "../../../src/core/codec/tree-entry.ts";
 import type {
   FetchItem,
   LandRequest,
   LandResult,
+  LocatedEntry,
   Operation,
   PositionRef,
 } from "../../../src/core/forge/forge.ts";
 import type { Frame } from "../../../src/core/objects/frame.ts";
-import { FrameBuilder } from "../../../src/core/objects/frame-builder.ts";
-import { openVerifiedFrame } from "../../../src/core/objects/read-frame.ts";
+import { openVerifiedFrame, sliceObject } from "../../../src/core/objects/read-frame.ts";
 import { Asker } from "../asker.ts";
 import type { Attempted } from "../ledger.ts";
+import { contentOf, framesOf, type KnownChunks, objectOf } from "./content.ts";
 import type { LifeProject } from "./project.ts";
 import { DAY_MS, type LifeAgent, type LifeWorld, SECOND_MS } from "./world.ts";
 
 const PATHS = ["a", "a/x", "a/y", "b", "b/c/d", "b/c/e", "e", "f", "g/h", "src/m1", "src/m2"] as TreePath[];
+const NO_CHUNKS: KnownChunks = new Map();
 const OLD_MAX = 24;
 /** What the store's clock can be wrong by, and a request may be under way. */
 const CLOCK_SLACK_MS = 90 * 60 * SECOND_MS;
@@ -54,6 +57,8 @@ export class Author extends Asker<LifeAgent> {
   /** What stood somewhere once, and where it was introduced. */
   readonly #old: Known[] = [];
   readonly #carriage = new Map<Attempted, Carriage>();
+  /** Of large files that were fetched, with the positions that introduced them. */
+  readonly #chunks = new Map<ObjectId, Chunk>();
   #prepared: Prepared | undefined;
   /** When what a landing brings was uploaded. */
   readonly #preparedAtMs = new Map<Attempted, number>();
@@ -86,7 +91,7 @@ export class Author extends Asker<LifeAgent> {
     const isNew = prepared !== undefined || random.below(5) !== 0;
     const attempted = this.attempt({
       ...this.request(operations),
-      frames: isNew ? this.#framesOf(operations, prepared?.text) : [],
+      frames: isNew ? this.#framesOf(operations, this.#knownChunks, prepared?.text) : [],
       packs: prepared === undefined ? [] : [prepared.pack],
     });
     this.#carriage.set(
@@ -96,7 +101,8 @@ export class Author extends Asker<LifeAgent> {
     if (prepared !== undefined) this.#preparedAtMs.set(attempted, prepared.atMs);
     await this.pursue(attempted, 2 + random.below(5));
     if (attempted.answer?.kind !== "landed") return;
-    if (prepared?.spare !== undefined) {
+    // Sent again without the pack, it came without what else was in it.
+    if (prepared?.spare !== undefined && attempted.request.packs.length > 0) {
       this.#remember({ ...this.#known(prepared.spare), hint: attempted.answer.position });
     }
     if (random.below(2) === 0) await this.#sync();
@@ -126,7 +132,7 @@ export class Author extends Asker<LifeAgent> {
     const agent = this.world.agent();
     const since = this.since(agent);
     try {
-      const frames = this.#frames(spare === undefined ? [text] : [text, spare]);
+      const frames = framesOf(spare === undefined ? [text] : [text, spare], this.#knownChunks);
       const pack = await this.inTime(SYNC_TIMEOUT_MS, () =>
         agent.forge.putPack(this.project.id, encodePack(frames).bytes),
       );
@@ -167,7 +173,7 @@ export class Author extends Asker<LifeAgent> {
     this.see({ position: head.position, root: head.root });
     const from = isClone ? POSITION_ZERO : this.#base.position;
     const files = new Map(isClone ? [] : this.#files);
-    const wanted = new Set<ObjectId>();
+    const wanted = new Map<ObjectId, number>();
     // A slow client: what it was promised may be merged or collected meanwhile.
     const slowMs = random.below(6) === 0 ? random.below(4 * DAY_MS) : 0;
     for await (const item of agent.forge.fetch(id, { from, to: head.position })) {
@@ -176,6 +182,10 @@ export class Author extends Asker<LifeAgent> {
       if (slowMs > 0) await clock.sleep(random.below(slowMs));
     }
     if (wanted.size > 0) throw new Error(`${this.name}: ${wanted.size} objects of a fetch did not come`);
+    for (const [path, known] of files) {
+      const isNew = this.#files.get(path)?.entry.id !== known.entry.id;
+      if (isNew && known.entry.chunks !== undefined) await this.#readWhole(agent, { path, ...known });
+    }
     this.project.sawTree(this.name, head.position, files);
     return { base: { position: head.position, root: head.root }, files };
   }
@@ -183,7 +193,7 @@ export class Author extends Asker<LifeAgent> {
   #apply(
     { changes }: Extract<FetchItem, { kind: "changes" }>,
     files: Map<TreePath, Known>,
-    wanted: Set<ObjectId>,
+    wanted: Map<ObjectId, number>,
   ): void {
     for (const { path, before, after } of changes) {
       if (before?.entry.id !== files.get(path)?.entry.id) {
@@ -192,17 +202,39 @@ export class Author extends Asker<LifeAgent> {
       if (before !== undefined) this.#remember(before);
       if (after === undefined) files.delete(path);
       else files.set(path, after);
-      if (after !== undefined && after.entry.id !== before?.entry.id) wanted.add(after.entry.id);
+      if (after !== undefined && after.entry.id !== before?.entry.id) {
+        wanted.set(objectOf(after.entry), after.hint);
+      }
     }
   }
 
-  #take(frame: Frame, wanted: Set<ObjectId>): void {
+  #take(frame: Frame, wanted: Map<ObjectId, number>): void {
     const raw = openVerifiedFrame(frame);
-    for (const { id, offset, length } of frame.objects) {
-      const content = raw.subarray(offset, offset + length);
+    for (const object of frame.objects) {
+      const { id, kind } = object;
+      const { content, sidecar } = sliceObject(raw, object);
       if (hashObject(content) !== id) throw new Error(`${this.name} was sent something that is not ${id}`);
+      const introduced = wanted.get(id);
+      if (kind === "chunk-list" && introduced !== undefined) {
+        for (const chunk of decodeChunkList(content, sidecar).chunks) {
+          this.#chunks.set(chunk.id, chunk.hint === 0 ? { ...chunk, hint: introduced } : chunk);
+        }
+      }
       wanted.delete(id);
     }
+  }
+
+  /** What a fetch sends of a large file are the ids of its chunks. */
+  async #readWhole(agent: LifeAgent, file: LocatedEntry): Promise<void> {
+    const pieces: Uint8Array[] = [];
+    for await (const piece of agent.forge.readFile(this.project.id, file)) pieces.push(piece);
+    if (equalBytes(concatBytes(pieces), this.world.contents.get(file.entry.id)!)) return;
+    throw new Error(`${this.name} was sent something else as ${file.path}`);
+  }
+
+  /** Whoever knows where chunks are relies on it, or does not. */
+  get #knownChunks(): KnownChunks {
+    return this.world.random.below(3) === 0 ? NO_CHUNKS : this.#chunks;
   }
 
   #remember(known: Known): void {
@@ -251,9 +283,8 @@ export class Author extends Asker<LifeAgent> {
   }
 
   #known(content: Uint8Array): Known {
-    const id = hashObject(content);
     const kind = this.world.random.below(8) === 0 ? "executable" : "file";
-    return { entry: { kind, size: content.length, id }, hint: 0 };
+    return { entry: { kind, ...contentOf(content) }, hint: 0 };
   }
 
   /** Like other versions of the same file; sometimes exactly like one of somebody else's. */
@@ -267,20 +298,17 @@ export class Author extends Asker<LifeAgent> {
     return content;
   }
 
-  #frames(texts: readonly Uint8Array[]): Frame[] {
-    const frames = new FrameBuilder({ rawTarget: 4096, level: "store" });
-    for (const text of texts) frames.add("blob", hashObject(text), text);
-    return frames.finish();
-  }
-
   /** Content that is new, as far as its author knows. */
-  #framesOf(operations: readonly Operation[], sent?: Uint8Array): Frame[] {
+  #framesOf(operations: readonly Operation[], known: KnownChunks, sent?: Uint8Array): Frame[] {
     const ids = new Set<ObjectId>();
     for (const operation of operations) {
       if (operation.kind === "put" && operation.hint === 0) ids.add(operation.entry.id);
     }
     if (sent !== undefined) ids.delete(hashObject(sent));
-    return this.#frames([...ids].map((id) => this.world.contents.get(id)!));
+    return framesOf(
+      [...ids].map((id) => this.world.contents.get(id)!),
+      known,
+    );
   }
 
   protected async send(
@@ -327,7 +355,8 @@ export class Author extends Asker<LifeAgent> {
     if (code !== "not-found") return;
     const { request } = attempted;
     this.#carriage.set(attempted, "inline");
-    const frames = this.#framesOf([...request.operations].map((operation) => ({ ...operation, hint: 0 })));
+    const operations = [...request.operations].map((operation) => ({ ...operation, hint: 0 }));
+    const frames = this.#framesOf(operations, NO_CHUNKS);
     Object.assign(attempted, { request: { ...request, packs: [], frames } });
   }
 

@@ -1,6 +1,4 @@
 /** Those who keep projects small and fast: upkeep and collection, several of each at once. */
-import type { Maintenance } from "../../../src/core/forge/maintenance.ts";
-import type { ForgeService } from "../../../src/core/forge/service.ts";
 import type { LifeProject } from "./project.ts";
 import { HOUR_MS, type LifeAgent, type LifeWorld } from "./world.ts";
 
@@ -12,7 +10,7 @@ export async function keepUp(name: string, world: LifeWorld, project: LifeProjec
     const restMs = (world.temper === "tidy" ? 3 : 8) * HOUR_MS;
     await clock.sleep(random.below(random.below(3) === 0 ? HOUR_MS : restMs));
     await call(name, world, "keeps up", async ({ forge }) => {
-      const { rollups, packsMerged } = await maintenanceOf(forge).upkeep(project.id);
+      const { rollups, packsMerged } = await forge.upkeep(project.id);
       stats.rollups += rollups;
       stats.merged += packsMerged;
       if (rollups + packsMerged > 0) world.note(`${name}: ${rollups} rollups, ${packsMerged} packs merged`);
@@ -27,7 +25,7 @@ export async function collect(name: string, world: LifeWorld, project: LifeProje
     // Whoever starts it does so again after an error, and sometimes too early.
     for (let times = 1 + random.below(3); times > 0 && !world.isOver; times--) {
       await call(name, world, "collects", async ({ forge }) => {
-        const { deleted, waiting } = await maintenanceOf(forge).collect(project.id);
+        const { deleted, waiting } = await forge.collect(project.id);
         stats.collected += deleted;
         world.note(`${name}: ${deleted} deleted, ${waiting} wait`);
       });
@@ -51,24 +49,4 @@ async function call(
     if (!since.excuses(error)) throw error;
     world.note(`${name} ${what} through ${agent.name}: ${error.code} (${error.message})`);
   }
-}
-
-const NONE: Pick<Maintenance, "upkeep" | "collect"> = {
-  upkeep: async () => ({ rollups: 0, packsMerged: 0, packsWritten: 0, bytesBefore: 0, bytesAfter: 0 }),
-  collect: async () => ({
-    objects: 0,
-    unreferenced: 0,
-    deleted: 0,
-    bytesDeleted: 0,
-    waiting: 0,
-    bytesWaiting: 0,
-  }),
-};
-
-export function maintenanceOf(forge: ForgeService): Pick<Maintenance, "upkeep" | "collect"> {
-  const both = forge as unknown as Maintenance;
-  return {
-    upkeep: (...args) => ("upkeep" in both ? both.upkeep(...args) : NONE.upkeep(...args)),
-    collect: (...args) => ("collect" in both ? both.collect(...args) : NONE.collect(...args)),
-  };
 }

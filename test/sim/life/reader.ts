@@ -76,7 +76,10 @@ export class Reader {
       if (random.below(3) !== 0) continue;
       if (slowMs > 0) await clock.sleep(slowMs);
       const pieces: Uint8Array[] = [];
-      for await (const piece of forge.readFile(id, file)) pieces.push(piece);
+      for await (const piece of forge.readFile(id, file)) {
+        pieces.push(piece);
+        if (slowMs > 0) await clock.sleep(random.below(slowMs));
+      }
       if (!equalBytes(concatBytes(pieces), contents.get(file.entry.id)!)) {
         throw new Error(`${this.name} read something else in ${file.path} at ${at}`);
       }

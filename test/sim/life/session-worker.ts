@@ -5,7 +5,7 @@ import { mintSessionId } from "../../../src/core/base/random.ts";
 import type { LandRequest, LandResult, Operation, PositionRef } from "../../../src/core/forge/forge.ts";
 import { Author } from "./author.ts";
 import { lookAtSessions } from "./session-list.ts";
-import { HOUR_MS, type LifeAgent, SECOND_MS } from "./world.ts";
+import { DAY_MS, HOUR_MS, type LifeAgent, SECOND_MS } from "./world.ts";
 
 const TRIES = 12;
 const CALL_TIMEOUT_MS = 5 * 60 * SECOND_MS;
@@ -78,7 +78,8 @@ export class SessionWorker extends Author {
     if (!isDecided) return;
     session.decisions.push(decision);
     if (random.below(4) === 0) return await this.#abandon(session);
-    await this.world.rest(24 * HOUR_MS);
+    if (random.below(8) === 0) await this.world.sleepUntilEnd(random.below(9 * DAY_MS));
+    else await this.world.rest(24 * HOUR_MS);
     session.mayBeClosed = true;
     await this.#land(session);
   }

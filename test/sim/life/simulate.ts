@@ -1,18 +1,21 @@
 /** Days of everything at once. The same seed gives the same run, byte for byte. */
 import { bytesToHex, utf8 } from "../../../src/core/base/bytes.ts";
+import { isMicError } from "../../../src/core/base/errors.ts";
 import { hashBytes } from "../../../src/core/base/hash.ts";
 import { mintProjectId } from "../../../src/core/base/random.ts";
 import { ProjectStore } from "../../../src/core/forge/project-store.ts";
+import type { ForgeService } from "../../../src/core/forge/service.ts";
 import type { FaultTable } from "../../../src/core/store/fault-table.ts";
 import { SeededRandom } from "../../support/seeded-random.ts";
 import type { AuditSummary } from "../auditor.ts";
 import { SimulationFailure } from "../failure.ts";
 import { auditProject } from "./audit.ts";
 import { Author } from "./author.ts";
-import { collect, keepUp, maintenanceOf } from "./keepers.ts";
+import { collect, keepUp } from "./keepers.ts";
 import { LifeProject } from "./project.ts";
 import { Reader } from "./reader.ts";
 import { SessionWorker } from "./session-worker.ts";
+import { SlowReader } from "./slow-reader.ts";
 import { HOUR_MS, type LifeStats, LifeWorld, openForge } from "./world.ts";
 
 export interface LifeSummary extends AuditSummary, LifeStats {
@@ -24,6 +27,7 @@ export interface LifeSummary extends AuditSummary, LifeStats {
 }
 
 const CACHE_BYTES = 8 << 20;
+const CALM_TRIES = 50;
 
 /** Throws SimulationFailure with the seed and what happened. */
 export async function simulateLife(seed: number, onTrace?: (line: string) => void): Promise<LifeSummary> {
@@ -83,6 +87,8 @@ function people(world: LifeWorld, project: LifeProject): Promise<void>[] {
   if (hasWorker) project.workers.push(new SessionWorker("S1", world, project));
   const readers = Array.from({ length: 1 + random.below(2) }, (_, i) => new Reader(`R${i}`, world, project));
   const lives = [...project.authors, ...project.workers, ...readers].map((person) => person.live());
+  if (world.temper === "tidy" || random.below(3) === 0)
+    lives.push(new SlowReader("O1", world, project).live());
   const more = world.temper === "tidy" ? 1 : 0;
   for (let i = 1 + more + random.below(2); i > 0; i--) lives.push(keepUp(`K${i}`, world, project));
   for (let i = 1 + more + random.below(2); i > 0; i--) lives.push(collect(`G${i}`, world, project));
@@ -92,12 +98,23 @@ function people(world: LifeWorld, project: LifeProject): Promise<void>[] {
 /** Without faults whatever is due is done, and what nobody names goes. */
 async function lastDays(world: LifeWorld, project: LifeProject): Promise<void> {
   for (let day = 0; day < 2; day++) {
-    const { forge } = world.agent();
-    const { rollups, packsMerged } = await maintenanceOf(forge).upkeep(project.id);
+    const { rollups, packsMerged } = await inCalm(world, (forge) => forge.upkeep(project.id));
     world.stats.rollups += rollups;
     world.stats.merged += packsMerged;
-    world.stats.collected += (await maintenanceOf(forge).collect(project.id)).deleted;
+    world.stats.collected += (await inCalm(world, (forge) => forge.collect(project.id))).deleted;
     await world.clock.sleep(25 * HOUR_MS);
   }
-  world.stats.collected += (await maintenanceOf(world.agent().forge).collect(project.id)).deleted;
+  world.stats.collected += (await inCalm(world, (forge) => forge.collect(project.id))).deleted;
+}
+
+/** Time runs on while others wait, so that something may take too long even now: it says so, and is done again. */
+async function inCalm<T>(world: LifeWorld, run: (forge: ForgeService) => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await run(world.agent().forge);
+    } catch (error) {
+      if (!isMicError(error, "unreachable") || tries === CALM_TRIES) throw error;
+      world.note(`calm: ${error.message}`);
+    }
+  }
 }

@@ -3,12 +3,20 @@
  * what is not there, and no immutable object ever gets other bytes. Says so at the very request that breaks it.
  */
 import { equalBytes } from "../../../src/core/base/bytes.ts";
-import { epochOf, type ProjectId } from "../../../src/core/base/ids.ts";
+import { type Epoch, epochOf, type ProjectId } from "../../../src/core/base/ids.ts";
 import { decodeHead, type Head } from "../../../src/core/codec/head.ts";
 import { decodeManifestPage } from "../../../src/core/codec/manifest-page.ts";
 import type { ManifestPack } from "../../../src/core/codec/pack-entry.ts";
 import type { PageRef } from "../../../src/core/codec/page-ref.ts";
-import { headKey, packKey, pageKey, projectOfKey, rollupKey } from "../../../src/core/objects/keys.ts";
+import { decodeRollupFront } from "../../../src/core/codec/rollup.ts";
+import {
+  headKey,
+  packKey,
+  pageKey,
+  projectOfKey,
+  rollupKey,
+  rollupPartKey,
+} from "../../../src/core/objects/keys.ts";
 import type { MemoryStore } from "../../../src/core/store/memory-store.ts";
 import type {
   CommitOutcome,
@@ -31,8 +39,10 @@ export class WatchedStore implements ObjectStore {
   readonly #memory: MemoryStore;
   /** Tells what was broken. */
   readonly #onBreach: (what: string) => void;
-  /** Keys that the newest head of each project names, with those of its pages. */
+  /** Keys that the newest head of each project names, with those of its pages and rollups. */
   readonly #named = new Map<ProjectId, ReadonlySet<string>>();
+  /** Parts of each rollup that a head named: what is under a key does not change. */
+  readonly #parts = new Map<string, readonly string[]>();
   /** Objects that were deleted. */
   deletes = 0;
 
@@ -120,9 +130,23 @@ export class WatchedStore implements ObjectStore {
     this.#onBreach(`the head newly names ${key} at ${new Date(nowMs).toISOString()}`);
   }
 
+  async #partsOf(project: ProjectId, key: string, epoch: Epoch): Promise<readonly string[]> {
+    const known = this.#parts.get(key);
+    if (known !== undefined) return known;
+    const stored = await this.#memory.get(key);
+    if (stored === undefined) return [];
+    const parts = decodeRollupFront(stored.bytes).parts.map(({ hash }) =>
+      rollupPartKey(project, epoch, hash),
+    );
+    this.#parts.set(key, parts);
+    return parts;
+  }
+
   async #collectNames(project: ProjectId, head: Head, named: Set<string>): Promise<void> {
     for (const { epoch, level, first, hash } of head.rollups) {
-      named.add(rollupKey(project, epoch, level, first, hash));
+      const key = rollupKey(project, epoch, level, first, hash);
+      named.add(key);
+      for (const part of await this.#partsOf(project, key, epoch)) named.add(part);
     }
     const addPacks = (packs: readonly ManifestPack[]): void => {
       for (const { pack, epoch } of packs) named.add(packKey(project, epoch, pack));

@@ -262,6 +262,11 @@ export class LifeWorld {
     await this.clock.sleep(ms);
   }
 
+  /** So long, but not beyond the end. */
+  async sleepUntilEnd(durationMs: number): Promise<void> {
+    await this.clock.sleep(Math.max(0, Math.min(durationMs, this.endMs - this.clock.nowMs())));
+  }
+
   /** Changes the weather until the end. */
   async weather(): Promise<void> {
     const { random } = this;
