@@ -15,7 +15,7 @@ import { homeDirectory } from "./config.ts";
 import type { Invocation } from "./invocation.ts";
 import { replaceFile } from "./replace-file.ts";
 
-/** Of one request; `--timeout` is that of the whole, and may be shorter. */
+/** Of one request; `--timeout` is that of a call to the store with its repetitions, and may be shorter. */
 const REQUEST_TIMEOUT_MS = 30_000;
 /** A store may be replaced or upgraded behind its endpoint. */
 const REMEMBERED_MS = 30 * 86_400_000;
@@ -47,6 +47,7 @@ export async function openStore(invocation: Invocation, address: string): Promis
     clock: systemClock,
     random: systemRandom,
     timeoutMs: Math.min(REQUEST_TIMEOUT_MS, invocation.timeoutMs),
+    patienceMs: invocation.timeoutMs,
     ...(invocation.options.verbose === true
       ? {
           onRequest: ({ operation, status, durationMs }) =>

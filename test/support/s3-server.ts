@@ -102,6 +102,11 @@ export class S3Server implements AsyncDisposable {
     this.#plans.push({ when, what, left: times });
   }
 
+  /** Drops the plans that are left. */
+  behave(): void {
+    this.#plans = [];
+  }
+
   /** Plans that no request has met yet. */
   get plansLeft(): number {
     return this.#plans.reduce((sum, { left }) => sum + left, 0);

@@ -4,7 +4,13 @@ import type { Position } from "../../src/core/base/ids.ts";
 import type { LandResult } from "../../src/core/forge/forge.ts";
 import { headKey } from "../../src/core/objects/keys.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
-import type { CommitOutcome, ObjectStore, Put, Swap } from "../../src/core/store/object-store.ts";
+import type {
+  CommitOutcome,
+  ObjectStore,
+  Put,
+  Swap,
+  WaitOptions,
+} from "../../src/core/store/object-store.ts";
 import {
   EMPTY_BASE,
   filesOf,
@@ -26,14 +32,19 @@ class ScriptedStore extends MemoryStore {
   script: CommitStep[] = [];
   failReads = 0;
 
-  override async commit(puts: readonly Put[], swap: Swap): Promise<CommitOutcome> {
+  /** What `untilMs` was given along, by operation. */
+  readonly until: [string, number | undefined][] = [];
+
+  override async commit(puts: readonly Put[], swap: Swap, options?: WaitOptions): Promise<CommitOutcome> {
     this.sent.push(swap);
+    this.until.push(["commit", options?.untilMs]);
     const step = this.script.shift();
     const apply = (): Promise<CommitOutcome> => super.commit(puts, swap);
     return step === undefined ? apply() : step(apply, swap);
   }
 
   override async revalidate(...parameters: Parameters<ObjectStore["revalidate"]>) {
+    this.until.push(["revalidate", parameters[2]?.untilMs]);
     if (this.failReads > 0) {
       this.failReads--;
       throw new MicError("unreachable", "no route");
@@ -150,6 +161,55 @@ describe("the outcome of a swap", () => {
     });
     store.script = [];
     expect(await project.land(request)).toMatchObject({ kind: "landed", position: 1 });
+  });
+
+  test("unknown for longer than signatures are good for: the same bytes, checked and signed anew", async () => {
+    const { project, store, clock } = await scripted([]);
+    const patient = openFixture(store, clock, { landTimeoutMs: 3_600_000 });
+    const beganMs = clock.ms;
+    // The first swap may yet be applied when the store takes no other that was signed then.
+    const picky: CommitStep = async (apply, { checkedAtMs }) => {
+      clock.ms += 60_000;
+      const isOld = clock.ms - checkedAtMs! > 15 * 60_000;
+      return clock.ms - beganMs < 20 * 60_000 || isOld ? unknown : apply();
+    };
+    store.script = Array.from({ length: 100 }, () => picky);
+    expect(await patient.land(landRequest(EMPTY_BASE, { a: "1" }))).toMatchObject({ position: 1 });
+    expect(new Set(base64(store.sent)).size).toBe(1);
+    expect((await newest(project)).position).toBe(1);
+  });
+
+  test("unknown over midnight: signed anew no more, since what it names may be too old by then", async () => {
+    const { store, clock } = await scripted([]);
+    clock.ms = Date.UTC(2026, 0, 1, 23, 58);
+    const late: CommitStep = async () => {
+      clock.ms += 60_000;
+      return unknown;
+    };
+    store.script = Array.from({ length: 100 }, () => late);
+    const patient = openFixture(store, clock, { landTimeoutMs: 1_800_000 });
+    const landing = patient.land(landRequest(EMPTY_BASE, { a: "1" }));
+    await expect(landing).rejects.toMatchObject({ code: "outcome-unknown" });
+    expect(Math.max(...store.sent.map(({ checkedAtMs }) => checkedAtMs!))).toBeLessThan(Date.UTC(2026, 0, 2));
+  });
+
+  test("no request waits for longer than those whom it is for", async () => {
+    const { project, store, clock } = await scripted([async () => unknown, async () => unknown]);
+    store.until.length = 0;
+    const [first] = [project.land(landRequest(EMPTY_BASE, { a: "1" }))];
+    const untilMs = clock.ms + 120_000;
+    await first;
+    expect(store.until).toEqual([
+      ["commit", untilMs],
+      ["revalidate", untilMs],
+      ["commit", untilMs],
+      ["revalidate", untilMs],
+      ["commit", untilMs],
+    ]);
+    // A reader who shares a question has more time than that.
+    store.until.length = 0;
+    await project.snapshot();
+    expect(store.until).toEqual([["revalidate", undefined]]);
   });
 
   test("missing: fatal, and the head is never written anew", async () => {

@@ -17,7 +17,7 @@ const slept: number[] = [];
 const impatientClock: Clock = {
   nowMs: () => systemClock.nowMs(),
   async sleep(durationMs, signal) {
-    if (durationMs >= 20_000) return systemClock.sleep(durationMs, signal);
+    if (durationMs >= 12_000) return systemClock.sleep(durationMs, signal);
     slept.push(durationMs);
   },
 };
@@ -372,13 +372,63 @@ describe("lists and deletes", () => {
       isDone: false,
     });
     server.misbehave(partly("InternalError"), ({ method }) => method === "POST");
+    slept.length = 0;
     await store.delete(["a", "b", "c"]);
+    expect(slept.length, "a pause, since the store had no time for it").toBe(1);
     expect(text(server.requests.at(-1)!.body)).toMatch(/<Object><Key>b<\/Key><\/Object><\/Delete>$/);
     server.misbehave(partly("AccessDenied"), ({ method }) => method === "POST");
     await expect(store.delete(["a", "b"])).rejects.toMatchObject({
       code: "forbidden",
       message: expect.stringContaining("deleting b"),
     });
+  });
+
+  test("delete() key by key ends with the first that fails, and deletes nothing afterwards", async () => {
+    const store = await begin();
+    const keys = Array.from({ length: 100 }, (_, i) => `k${String(i).padStart(2, "0")}`);
+    for (const key of keys) await store.put(key, utf8("x"));
+    server.misbehave(
+      { kind: "refuse", status: 501, code: "NotImplemented" },
+      ({ method }) => method === "POST",
+    );
+    server.misbehave({ kind: "refuse", status: 403, code: "AccessDenied" }, ({ key }) => key === "k00");
+    await expect(store.delete(keys)).rejects.toMatchObject({ code: "forbidden" });
+    for (let i = 0; i < 20; i++) await store.get("k00");
+    expect(server.objects.objects.size).toBeGreaterThan(50);
+  });
+
+  test("list() goes on after a page that is empty and not the last, wherever the store says", async () => {
+    const store = await begin({ prefix: "p/" });
+    const empty = (next: string): Misbehaviour => ({
+      kind: "say",
+      answer: xmlAnswer(200, `<ListBucketResult><IsTruncated>true</IsTruncated>${next}</ListBucketResult>`),
+      isDone: false,
+    });
+    const token = (value: string): string => `<NextContinuationToken>${value}</NextContinuationToken>`;
+    const asked = () =>
+      server.requests.map(({ query }) => [query.get("start-after"), query.get("continuation-token")]);
+    await store.put("a", utf8("x"));
+    server.requests.length = 0;
+    server.misbehave(empty(token("one &amp; +")));
+    server.misbehave(empty(token("two")));
+    expect((await listAll(store, "")).map(({ key }) => key)).toEqual(["a"]);
+    expect(asked()).toEqual([
+      [null, null],
+      [null, "one & +"],
+      [null, "two"],
+    ]);
+    server.requests.length = 0;
+    server.misbehave(empty(token("one")));
+    expect(await store.list("", { after: "0" })).toMatchObject({ objects: [{ key: "a" }] });
+    expect(asked()).toEqual([
+      ["p/0", null],
+      [null, "one"],
+    ]);
+    for (const pages of [[empty("")], [empty(token(""))], [empty(token("one")), empty(token("one"))]]) {
+      for (const page of pages) server.misbehave(page);
+      await expect(store.list("")).rejects.toMatchObject({ code: "unsupported" });
+    }
+    expect(server.plansLeft).toBe(0);
   });
 
   test("list() refuses a store that has no order, or that begins again", async () => {
@@ -429,7 +479,7 @@ describe("large objects", () => {
     server.objects.partBytesMin = PART;
     const client = new S3Client(server.options({ clock: impatientClock, ...change }));
     open.push(client);
-    return (signal) => putParts(client, object, signal, PART);
+    return (signal) => putParts(client, object, signal === undefined ? {} : { signal }, PART);
   }
 
   test("put() uploads what is large in parts of 16 MiB, and get() reads a range across them", async () => {

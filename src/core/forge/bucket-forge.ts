@@ -14,7 +14,9 @@ export interface OpenBucket {
   readonly defaults: S3Defaults;
   readonly clock: Clock;
   readonly random: Random;
+  /** Of one request, and of one call with all its repetitions; defaults: options.ts of the store. */
   readonly timeoutMs?: number;
+  readonly patienceMs?: number;
   readonly onRequest?: (stats: S3RequestStats) => void;
 }
 
@@ -32,7 +34,7 @@ const EXAMPLE = "write s3://bucket/prefix";
 
 /** The store at an address. Nothing is sent yet. Errors: `usage`, `unsupported`, `unauthenticated`. */
 export async function openBucketStore(address: string, options: OpenBucket): Promise<S3Store> {
-  const { env, defaults, clock, random, timeoutMs, onRequest } = options;
+  const { env, defaults, clock, random, timeoutMs, patienceMs, onRequest } = options;
   const [{ connectS3 }, { readS3Settings }] = await Promise.all([
     import("../store/s3/connect.ts"),
     import("../store/s3/environment.ts"),
@@ -43,6 +45,7 @@ export async function openBucketStore(address: string, options: OpenBucket): Pro
     random,
     transport: "fetch",
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(patienceMs === undefined ? {} : { patienceMs }),
     ...(onRequest === undefined ? {} : { onRequest }),
   });
 }

@@ -9,6 +9,8 @@ export interface ForgeContext {
   readonly store: ObjectStore;
   readonly clock: Clock;
   readonly random: Random;
+  /** How long a change without a definite answer is retried. */
+  readonly timeoutMs?: number;
   /** The same object for the same project for as long as the forge is open: it holds caches and the publisher. */
   project(project: ProjectId): ProjectStore;
   /**

@@ -20,7 +20,7 @@ import type { LooseObject } from "../codec/loose-object.ts";
 import { headKey } from "../objects/keys.ts";
 import { ObjectReader } from "../objects/object-reader.ts";
 import { PackCache } from "../objects/pack-cache.ts";
-import type { ETag, ObjectStore } from "../store/object-store.ts";
+import type { ETag, ObjectStore, WaitOptions } from "../store/object-store.ts";
 import { LooseContent } from "./content/loose.ts";
 import { overlayReader } from "./content/overlay-reader.ts";
 import { UploadedPacks } from "./content/uploaded-packs.ts";
@@ -73,6 +73,8 @@ export class ProjectStore {
   /** The question to the store that is under way, and the one that begins when it ends. */
   #asking: Promise<Snapshot> | undefined;
   #nextAsk: Promise<Snapshot> | undefined;
+  /** When the last of those who share the next question stops waiting. */
+  #nextUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ProjectStoreOptions) {
     const { store, project, clock, random, cacheBytes, trustWriters } = options;
@@ -95,7 +97,7 @@ export class ProjectStore {
       timeoutMs: options.landTimeoutMs ?? LAND_TIMEOUT_MS,
       newest: () => this.#newest,
       askedAtMs: () => this.#askedAtMs,
-      refresh: () => this.#refresh({}),
+      refresh: (untilMs) => this.#refresh(untilMs === undefined ? {} : { untilMs }),
       adopt: (head, etag, replaced) => this.#adoptOwn(head, etag, replaced),
     });
   }
@@ -131,10 +133,10 @@ export class ProjectStore {
 
   /** Writes the first head if there is none. Returns the head that is there now. */
   async create(request: { readonly salt?: string } = {}): Promise<Head> {
-    const { store, clock, random, project } = this.#options;
+    const { store, clock, random, project, landTimeoutMs: timeoutMs } = this.#options;
     const fresh = firstHead(random, request.salt);
     return await swapLoop<Head>(
-      { store, clock, random },
+      { store, clock, random, ...(timeoutMs === undefined ? {} : { timeoutMs }) },
       {
         key: headKey(project),
         what: `the head of project ${project}`,
@@ -228,10 +230,11 @@ export class ProjectStore {
   /**
    * Reads begun later never give a caller an older head than reads that ended before. Callers that come while the
    * store is being asked share the next question, so that however many there are, one is under way. It belongs to
-   * none of them and takes no signal.
+   * none of them and takes no signal, and as long as the last of them waits.
    */
-  async #refresh(options: SignalOption): Promise<Snapshot> {
+  async #refresh(options: WaitOptions): Promise<Snapshot> {
     throwIfAborted(options.signal);
+    this.#nextUntilMs = Math.max(this.#nextUntilMs, options.untilMs ?? Number.POSITIVE_INFINITY);
     const answer = this.#nextAsk ?? this.#askNext();
     const snapshot = await (options.signal === undefined ? answer : abortable(answer, options.signal));
     throwIfAborted(options.signal);
@@ -242,7 +245,9 @@ export class ProjectStore {
     const before = this.#asking;
     const begin = (): Promise<Snapshot> => {
       this.#nextAsk = undefined;
-      const asked = this.#ask().finally(() => {
+      const untilMs = this.#nextUntilMs;
+      this.#nextUntilMs = Number.NEGATIVE_INFINITY;
+      const asked = this.#ask(Number.isFinite(untilMs) ? { untilMs } : {}).finally(() => {
         if (this.#asking === asked) this.#asking = undefined;
       });
       this.#asking = asked;
@@ -253,11 +258,11 @@ export class ProjectStore {
     return this.#nextAsk;
   }
 
-  async #ask(): Promise<Snapshot> {
+  async #ask(options: WaitOptions): Promise<Snapshot> {
     for (let attempt = 0; ; attempt++) {
       const known = this.#newest;
       const askedAtMs = this.#options.clock.nowMs();
-      const read = await this.#read(known);
+      const read = await this.#read(known, options);
       this.#askedAtMs = askedAtMs;
       const newest = this.#newest;
       if (read === undefined) {
@@ -277,10 +282,12 @@ export class ProjectStore {
 
   async #read(
     known: Snapshot | undefined,
+    options: WaitOptions,
   ): Promise<{ readonly head: Head; readonly etag: ETag } | undefined> {
     const { store, project } = this.#options;
     const key = headKey(project);
-    const found = known === undefined ? await store.get(key) : await store.revalidate(key, known.etag);
+    const found =
+      known === undefined ? await store.get(key, options) : await store.revalidate(key, known.etag, options);
     if (found === "unchanged") return undefined;
     if (found === undefined) {
       throw new MicError("not-found", `there is no project ${project}`, { data: { project } });

@@ -81,13 +81,14 @@ export class ForgeService implements api.Forge {
   #callsToLook = CALLS_PER_LOOK;
 
   constructor(options: ForgeServiceOptions) {
-    const { store, clock, random } = options;
+    const { store, clock, random, landTimeoutMs: timeoutMs } = options;
     this.address = options.address;
     this.#options = options;
     this.#context = {
       store,
       clock,
       random,
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
       project: (project) => this.#project(project).store,
       requireProject: (project, signal) => this.#requireProject(project, signal),
     };

@@ -14,6 +14,8 @@ export interface SwapContext {
   readonly store: ObjectStore;
   readonly clock: Clock;
   readonly random: Random;
+  /** From the first attempt until it is given up. Default 120 s. */
+  readonly timeoutMs?: number;
 }
 
 export interface SwapChange<T> {
@@ -27,6 +29,7 @@ export interface SwapChange<T> {
   readonly signal?: AbortSignal | undefined;
 }
 
+const TIMEOUT_MS = 120_000;
 const ATTEMPTS_MAX = 60;
 const BACKOFF_BASE_MS = 5;
 const BACKOFF_CAP_MS = 2_000;
@@ -62,9 +65,11 @@ async function attempts<T>(
 ): Promise<T> {
   const { store, clock, random } = context;
   const { key, what, signal } = request;
-  const options = signal === undefined ? {} : { signal };
+  const untilMs = clock.nowMs() + (context.timeoutMs ?? TIMEOUT_MS);
+  const options = { untilMs, ...(signal === undefined ? {} : { signal }) };
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     throwIfAborted(signal);
+    if (attempt > 0 && clock.nowMs() >= untilMs) break;
     const stored = await store.get(key, options);
     const current = stored === undefined ? undefined : request.decode(stored.bytes);
     const next = await request.change(current);

@@ -18,7 +18,18 @@ export interface ByteRange {
   readonly length: number;
 }
 
-export interface ReadOptions {
+/** How long the caller waits. */
+export interface WaitOptions {
+  readonly signal?: AbortSignal;
+  /**
+   * Unix milliseconds by the caller's clock, after which nobody waits for the answer. A store that can be left
+   * without one (over a network) gives up about then, as it does on any answer that does not come: what was sent
+   * may still be applied. Others need not look at it.
+   */
+  readonly untilMs?: number;
+}
+
+export interface ReadOptions extends WaitOptions {
   /** Part of the object. A range that passes the end is cut short; one that starts beyond it is empty. */
   readonly range?: ByteRange;
   /**
@@ -26,7 +37,6 @@ export interface ReadOptions {
    * asks the next tier for the same.
    */
   readonly fresh?: boolean;
-  readonly signal?: AbortSignal;
 }
 
 export interface Put {
@@ -88,11 +98,7 @@ export interface ObjectStore extends AsyncDisposable {
   get(key: string, options?: ReadOptions): Promise<StoredObject | undefined>;
 
   /** A conditional read: `unchanged` when the key still has this ETag. */
-  revalidate(
-    key: string,
-    etag: ETag,
-    options?: { readonly signal?: AbortSignal },
-  ): Promise<StoredObject | "unchanged" | undefined>;
+  revalidate(key: string, etag: ETag, options?: WaitOptions): Promise<StoredObject | "unchanged" | undefined>;
 
   /**
    * Stores an immutable object, durable on return. Repeating it with the same bytes is harmless; the caller
@@ -103,13 +109,9 @@ export interface ObjectStore extends AsyncDisposable {
   /**
    * Makes `puts` durable and then swaps one object. Atomic where the store can (memory, local directory: all
    * or nothing); elsewhere the puts come first, and are left in place when the swap is not applied. Never
-   * repeats the swap by itself.
+   * repeats the swap by itself. A signal or a time that ends the wait for a swap that was sent makes it `unknown`.
    */
-  commit(
-    puts: readonly Put[],
-    swap: Swap,
-    options?: { readonly signal?: AbortSignal },
-  ): Promise<CommitOutcome>;
+  commit(puts: readonly Put[], swap: Swap, options?: WaitOptions): Promise<CommitOutcome>;
 
   /** Keys that start with `prefix`, in byte order. */
   list(prefix: string, options?: ListOptions): Promise<ListPage>;

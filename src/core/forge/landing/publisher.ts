@@ -10,7 +10,7 @@ import { epochOf, type ProjectId } from "../../base/ids.ts";
 import { jitterMs, type Random } from "../../base/random.ts";
 import type { Head } from "../../codec/head.ts";
 import type { PackCache } from "../../objects/pack-cache.ts";
-import type { CommitOutcome, ETag, ObjectStore, Put } from "../../store/object-store.ts";
+import type { CommitOutcome, ETag, ObjectStore, Put, Swap } from "../../store/object-store.ts";
 import type { UploadedPacks } from "../content/uploaded-packs.ts";
 import type { HeadInfo, LandResult } from "../forge.ts";
 import { type ChangedLists, type ChangeOutcome, checkLists, type HeadChange } from "../head/change.ts";
@@ -38,6 +38,8 @@ const BACKOFF_CAP_MS = 2_000;
  * those behind who lost before.
  */
 const BACKOFF_LOST_CAP_MS = 200;
+/** A swap that is sent again and was signed this long ago is signed anew: a third of the window of signatures. */
+const SIGNED_AGAIN_MS = 5 * 60_000;
 /** A head that was seen this recently is built on without asking whether it is still the newest. */
 const FRESH_MS = 1_000;
 /**
@@ -78,8 +80,8 @@ export interface PublisherOptions {
   newest(): Snapshot | undefined;
   /** Unix milliseconds at which the store was last asked for it. */
   askedAtMs(): number;
-  /** The newest snapshot, after asking the store. */
-  refresh(): Promise<Snapshot>;
+  /** The newest snapshot, after asking the store. `untilMs`: when nobody waits for it any more. */
+  refresh(untilMs?: number): Promise<Snapshot>;
   /** Takes in a head that this process has just committed over the one with the ETag `replaced`. */
   adopt(head: Head, etag: ETag, replaced: ETag | null): void;
 }
@@ -369,17 +371,25 @@ export class Publisher {
   /**
    * Sends the swap until its outcome is definite. `moved`: the head is another one now, so the swap was lost or
    * was applied before that; it can no longer apply. Throws when nothing was sent, or when nobody waits for the
-   * outcome any more.
+   * outcome any more. The members' time bounds every request: a swap that it ends is unknown like any that has no
+   * answer, and stays so for those who waited unless a last look at the head tells more.
    */
   async #commit(
     sealed: SealedHead,
     members: readonly Waiting[],
   ): Promise<{ kind: "committed"; etag: ETag } | { kind: "moved" }> {
     const { store, project, newest } = this.#options;
+    const untilMs = Math.max(...members.map(({ deadlineMs }) => deadlineMs));
+    let { swap } = sealed;
+    let signedAtMs = this.#options.clock.nowMs();
     for (let attempt = 0; ; attempt++) {
       let outcome: CommitOutcome;
       try {
-        outcome = await store.commit(sealed.puts, sealed.swap);
+        if (this.#options.clock.nowMs() - signedAtMs >= SIGNED_AGAIN_MS) {
+          swap = signedAgain(swap, await store.nowMs());
+          signedAtMs = this.#options.clock.nowMs();
+        }
+        outcome = await store.commit(sealed.puts, swap, { untilMs });
       } catch (cause) {
         // Thrown: this time nothing was sent. An earlier time may still count.
         if (attempt === 0) {
@@ -395,23 +405,27 @@ export class Publisher {
       }
       const cause = outcome.kind === "unknown" ? outcome.cause : undefined;
       this.#mustAsk = true;
-      await this.#askAgain(members, cause, outcome.kind === "lost" ? BACKOFF_LOST_CAP_MS : BACKOFF_CAP_MS);
+      const capMs = outcome.kind === "lost" ? BACKOFF_LOST_CAP_MS : BACKOFF_CAP_MS;
+      await this.#askAgain(members, { cause, capMs, untilMs });
       this.#mustAsk = false;
       // While the head is the one we built on, what was sent may yet apply: only the same bytes may follow.
-      if (newest()?.etag !== sealed.swap.expected) return { kind: "moved" };
+      if (newest()?.etag !== swap.expected) return { kind: "moved" };
       this.#giveUpLate(members, cause);
     }
   }
 
   /** Backs off and reads the head, until that works. Throws when nobody waits any more. */
-  async #askAgain(members: readonly Waiting[], cause: unknown, capMs: number): Promise<void> {
+  async #askAgain(
+    members: readonly Waiting[],
+    { cause, capMs, untilMs }: { readonly cause: unknown; readonly capMs: number; readonly untilMs: number },
+  ): Promise<void> {
     const { clock, random, refresh, project } = this.#options;
     for (;;) {
       await clock.sleep(jitterMs(random, this.#setbacks, BACKOFF_BASE_MS, capMs));
       this.#setbacks++;
       try {
         this.#asks++;
-        await refresh();
+        await refresh(untilMs);
         return;
       } catch (error) {
         if (isMicError(error, "not-found")) throw headGone(project);
@@ -445,6 +459,18 @@ export class Publisher {
     this.#options.adopt(head, etag, swap.expected);
     this.#setbacks = 0;
   }
+}
+
+/**
+ * The same bytes with the time of a new check. A store takes no request whose signature is past its window, so that
+ * a swap which is repeated for longer than that could never have a definite answer. What the first check vouched for
+ * is that everything newly named is of that day by the store's clock, or of the day before (head/epochs.ts): on the
+ * same day it is so still, and on the next one nothing is signed anew.
+ */
+function signedAgain(swap: Swap, storeMs: number): Swap {
+  const { checkedAtMs } = swap;
+  if (checkedAtMs === undefined || epochOf(storeMs) !== epochOf(checkedAtMs)) return swap;
+  return { ...swap, checkedAtMs: Math.max(checkedAtMs, storeMs) };
 }
 
 /** Seals a batch; when that fails, nothing of it was sent. */

@@ -30,6 +30,9 @@ import {
 import { encodePath, encodeQuery } from "./uri.ts";
 
 const TIMEOUT_MS = 30_000;
+const PATIENCE_MS = 120_000;
+/** A call that is made when its caller's time is over can still find an answer. */
+const LAST_LOOK_MS = 1_000;
 const ATTEMPTS_MAX = 8;
 /** Nobody listens: less than a second of trying. */
 const CONNECT_ATTEMPTS_MAX = 5;
@@ -55,7 +58,13 @@ export interface S3Call {
   /** Which repetition this is. */
   readonly attempt?: number;
   readonly signal?: AbortSignal | undefined;
+  /** Local time, after which nobody waits for it. */
+  readonly untilMs?: number | undefined;
+  /** At most, altogether. Default: the store's. */
+  readonly patienceMs?: number;
 }
+
+type Waiting = Pick<S3Call, "signal" | "untilMs" | "patienceMs">;
 
 /** What a request needs and opening a store does not. */
 interface Tools {
@@ -71,6 +80,7 @@ export class S3Client {
   readonly #clock: Clock;
   readonly #random: Random;
   #tools: Promise<Tools> | undefined;
+  #hasCredentials = false;
   #region: string;
   #target: Target;
 
@@ -95,7 +105,7 @@ export class S3Client {
   /** One delivery, whatever comes of it. Errors: `TransportError`; what the credentials' source throws. */
   async deliver(call: S3Call): Promise<TransportAnswer> {
     const { transport, signer, payloadHash } = await this.#load();
-    const credentials = await this.#credentials(false, call.signal);
+    const credentials = await this.#credentials(false, call);
     throwIfAborted(call.signal);
     const target = this.#target;
     const query = call.query ?? {};
@@ -112,7 +122,7 @@ export class S3Client {
         headers: { ...FIXED_HEADERS, ...this.endpoint.extraHeaders, ...call.headers, ...signed },
         ...(call.body === undefined ? {} : { body: call.body }),
         once: call.once ?? false,
-        timeoutMs: this.#timeoutMs(call.body?.length ?? 0),
+        timeoutMs: this.#timeoutMs(call),
         answerBytesMax: call.answerBytesMax ?? DOCUMENT_BYTES_MAX,
         ...(call.signal === undefined ? {} : { signal: call.signal }),
       });
@@ -132,22 +142,24 @@ export class S3Client {
   }
 
   /**
-   * Repeats until `accept` takes an answer, or until repeating cannot help. `accept` gets what the answer says
-   * when its status is not 2xx. Errors: those of errors.ts, named with `doing`; `aborted`.
+   * Repeats until `accept` takes an answer, or until repeating cannot help, or the time is over. `accept` gets what
+   * the answer says when its status is not 2xx. Errors: those of errors.ts, named with `doing`; `aborted`.
    */
   async ask(
-    call: S3Call,
+    asked: S3Call,
     doing: string,
     accept: (answer: TransportAnswer, refusal: Refusal | undefined) => boolean,
   ): Promise<TransportAnswer> {
+    let untilMs = this.untilMs(asked);
     let moves = 0;
     let isRenewed = false;
     let isReset = false;
     let failures = 0;
     for (let attempt = 0; ; attempt++) {
-      let waitMs: number | undefined;
+      let repeatable: { readonly error: MicError; readonly waitMs: number } | undefined;
+      const call = { ...asked, attempt, untilMs };
       try {
-        const answer = await this.deliver({ ...call, attempt });
+        const answer = await this.deliver(call);
         const isGood = answer.status >= 200 && answer.status < 300;
         const refusal = isGood ? undefined : readRefusal(answer);
         if (accept(answer, refusal)) return answer;
@@ -155,35 +167,39 @@ export class S3Client {
         if (moves < 2 && this.follow(seen)) moves++;
         else if (isExpired(seen) && !isRenewed) {
           isRenewed = true;
-          await this.#credentials(true, call.signal);
+          await this.#credentials(true, call);
         } else if (isSkewed(seen) && !isReset) {
           isReset = true;
           this.#learnFrom(seen);
         } else {
           // Something with status 200 that is no good (an error inside of it, a truncated document).
           const isBroken = isGood && seen.code === "";
-          if (!(isBroken || isRetryable(seen)) || ++failures >= ATTEMPTS_MAX) {
-            throw refusalError(seen, this.place, doing);
-          }
-          waitMs = seen.retryAfterMs ?? 0;
+          const error = refusalError(seen, this.place, doing);
+          if (!(isBroken || isRetryable(seen)) || ++failures >= ATTEMPTS_MAX) throw error;
+          repeatable = { error, waitMs: seen.retryAfterMs ?? 0 };
         }
       } catch (error) {
         if (!(error instanceof TransportError)) throw error;
         const isFinal = error.reason === "aborted" || error.reason === "tls" || error.reason === "too-large";
         const most = error.reason === "connect" ? CONNECT_ATTEMPTS_MAX : ATTEMPTS_MAX;
-        if (isFinal || error.code === "ENOTFOUND" || ++failures >= most) {
-          throw transportMicError(error, this.place, doing);
-        }
-        waitMs = 0;
+        const failure = transportMicError(error, this.place, doing);
+        if (isFinal || error.code === "ENOTFOUND" || ++failures >= most) throw failure;
+        repeatable = { error: failure, waitMs: 0 };
+        // Not spent on waiting: a large object that breaks off is asked for again.
+        untilMs += transferMs(error.received);
       }
-      if (waitMs !== undefined) {
-        await this.#clock.sleep(
-          waitMs + jitterMs(this.#random, failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS),
-          call.signal,
-        );
+      if (repeatable !== undefined) {
+        const waitMs = repeatable.waitMs + this.#jitterMs(failures);
+        if (this.#clock.nowMs() + waitMs >= untilMs) throw repeatable.error;
+        await this.#clock.sleep(waitMs, asked.signal);
       }
-      throwIfAborted(call.signal);
+      throwIfAborted(asked.signal);
     }
+  }
+
+  /** Before something is asked for again whose answer said that a part of it failed. */
+  async backOff(failures: number, signal: AbortSignal | undefined): Promise<void> {
+    await this.#clock.sleep(this.#jitterMs(failures), signal);
   }
 
   /** Goes where the bucket is, when the refusal tells. False: it does not, or we were there. */
@@ -204,8 +220,8 @@ export class S3Client {
   }
 
   /** After a refusal that a later request can do better. */
-  async recover(refusal: Refusal, signal: AbortSignal | undefined): Promise<void> {
-    if (isExpired(refusal)) await this.#credentials(true, signal);
+  async recover(refusal: Refusal, options: Waiting): Promise<void> {
+    if (isExpired(refusal)) await this.#credentials(true, options);
     else if (isSkewed(refusal)) this.#learnFrom(refusal);
     else this.follow(refusal);
   }
@@ -218,7 +234,7 @@ export class S3Client {
     headers: Readonly<Record<string, string>>,
   ): Promise<{ url: string; expiresAtMs: number }> {
     const { signer } = await this.#load();
-    const credentials = await this.#credentials(false, undefined);
+    const credentials = await this.#credentials(false, {});
     const target = this.#target;
     const context = this.#context(credentials, undefined);
     const signable = this.#signable(target, method, key, {}, {});
@@ -267,20 +283,54 @@ export class S3Client {
     return { credentials, region: this.#region, atMs: atMs ?? this.time.nowMs() };
   }
 
-  async #credentials(force: boolean, signal: AbortSignal | undefined): Promise<Credentials> {
-    return this.#options.credentials.get({
-      ...(force ? { force } : {}),
-      ...(signal === undefined ? {} : { signal }),
-    });
+  async #credentials(force: boolean, { signal, untilMs }: Waiting): Promise<Credentials> {
+    const { credentials } = this.#options;
+    const options = { ...(force ? { force } : {}), ...(signal === undefined ? {} : { signal }) };
+    if (this.#hasCredentials) return credentials.get(options);
+    const waitMs = (untilMs ?? this.untilMs({})) - this.#clock.nowMs();
+    const found = await within(waitMs, this.#clock, credentials.get(options));
+    this.#hasCredentials = true;
+    return found;
   }
 
-  #timeoutMs(bytes: number): number {
-    return (this.#options.timeoutMs ?? TIMEOUT_MS) + transferMs(bytes);
+  #jitterMs(failures: number): number {
+    return jitterMs(this.#random, failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS);
+  }
+
+  /** When a call that begins now is given up. */
+  untilMs({ untilMs, patienceMs }: Waiting): number {
+    const nowMs = this.#clock.nowMs();
+    const ownMs = this.#options.patienceMs ?? PATIENCE_MS;
+    const latestMs = nowMs + Math.min(ownMs, patienceMs ?? ownMs);
+    return untilMs === undefined ? latestMs : Math.min(latestMs, Math.max(untilMs, nowMs + LAST_LOOK_MS));
+  }
+
+  /** For one delivery to be answered. */
+  #timeoutMs({ body, untilMs }: S3Call): number {
+    const ownMs = this.#options.timeoutMs ?? TIMEOUT_MS;
+    const leftMs = untilMs === undefined ? ownMs : Math.max(1, untilMs - this.#clock.nowMs());
+    return Math.min(ownMs, leftMs) + transferMs(body?.length ?? 0);
   }
 
   #load(): Promise<Tools> {
     this.#tools ??= loadTools(this.#options, this.endpoint.dialect);
     return this.#tools;
+  }
+}
+
+/** Sources of credentials have times of their own, which may be longer. Errors: `unreachable`. */
+async function within<T>(waitMs: number, clock: Clock, task: Promise<T>): Promise<T> {
+  const finished = new AbortController();
+  const late = clock.sleep(Math.max(1, waitMs), finished.signal).then(() => {
+    throw new MicError("unreachable", "the source of the S3 credentials does not answer in time", {
+      hint: "try again, or wait longer with --timeout",
+    });
+  });
+  try {
+    return await Promise.race([task, late]);
+  } finally {
+    finished.abort();
+    late.catch(() => undefined);
   }
 }
 

@@ -14,6 +14,7 @@ export interface ConnectS3 {
   readonly clock: Clock;
   readonly random: Random;
   readonly timeoutMs?: number;
+  readonly patienceMs?: number;
   readonly onRequest?: (stats: S3RequestStats) => void;
 }
 
@@ -21,7 +22,7 @@ export const REGION_DEFAULT = "us-east-1";
 
 /** Nothing is sent to the bucket yet. Errors: `usage`, `unsupported`, `unauthenticated` for broken profiles. */
 export async function connectS3(settings: S3Settings, options: ConnectS3): Promise<S3Store> {
-  const { env, clock, random, transport, timeoutMs, onRequest } = options;
+  const { env, clock, random, transport, timeoutMs, patienceMs, onRequest } = options;
   const { bucket, prefix, endpoint, addressing, encryption, explicit } = settings;
   const region = settings.region ?? profileRegion(env) ?? REGION_DEFAULT;
   return await openS3Store({
@@ -42,6 +43,7 @@ export async function connectS3(settings: S3Settings, options: ConnectS3): Promi
     ...(addressing === undefined ? {} : { addressing }),
     ...(encryption === undefined ? {} : { encryption }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(patienceMs === undefined ? {} : { patienceMs }),
     ...(onRequest === undefined ? {} : { onRequest }),
   });
 }

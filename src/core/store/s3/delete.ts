@@ -76,6 +76,7 @@ async function deleteBatch(
     const fatal = failed!.find(({ refusal }) => !isRetryable(refusal) || round === ROUNDS_MAX);
     if (fatal !== undefined) throw refusalError(fatal.refusal, client.place, `deleting ${fatal.key}`);
     left = failed!.map(({ key }) => key);
+    if (left.length > 0) await client.backOff(round + 1, signal);
   }
   return true;
 }
@@ -121,16 +122,26 @@ async function deleteSingly(
   keys: readonly string[],
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  // One that fails ends the others: nothing is deleted once the caller has been told.
+  const ending = new AbortController();
+  const both = signal === undefined ? ending.signal : AbortSignal.any([signal, ending.signal]);
   let next = 0;
+  let failure: { readonly error: unknown } | undefined;
   const work = async (): Promise<void> => {
-    while (next < keys.length) {
+    while (next < keys.length && failure === undefined) {
       const key = keys[next++]!;
-      await client.ask(
-        { operation: "delete", method: "DELETE", key, signal },
-        `deleting ${key}`,
-        ({ status }, refusal) => status < 300 || (status === 404 && refusal?.code === "NoSuchKey"),
-      );
+      try {
+        await client.ask(
+          { operation: "delete", method: "DELETE", key, signal: both },
+          `deleting ${key}`,
+          ({ status }, refusal) => status < 300 || (status === 404 && refusal?.code === "NoSuchKey"),
+        );
+      } catch (error) {
+        failure ??= { error };
+        ending.abort();
+      }
     }
   };
   await Promise.all(Array.from({ length: Math.min(SINGLE_AT_A_TIME, keys.length) }, work));
+  if (failure !== undefined) throw failure.error;
 }

@@ -294,7 +294,7 @@ export function transportMicError(error: TransportError, place: Place, doing: st
       });
     case "timeout":
       return new MicError("unreachable", `${doing}: no answer from ${origin} in time`, {
-        hint: "try again; if it stays so, check S3_ENDPOINT",
+        hint: "try again, or wait longer with --timeout; if it stays so, check S3_ENDPOINT",
         cause: error,
       });
     case "too-large":

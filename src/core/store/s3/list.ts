@@ -16,6 +16,8 @@ export interface ListRequest {
 interface RawPage {
   readonly objects: ListedObject[];
   readonly isTruncated: boolean;
+  /** Where the rest begins, for a page that has no key to say it. */
+  readonly token: string | undefined;
 }
 
 /**
@@ -33,18 +35,23 @@ export async function listPage(
     "max-keys": String(request.limit),
     prefix: storePrefix + request.prefix,
   };
-  if (request.after !== undefined) query["start-after"] = storePrefix + request.after;
-  let page: RawPage | undefined;
-  await client.ask(
-    { operation: "list", method: "GET", query, signal: request.signal },
-    `listing ${request.prefix === "" ? "the bucket" : request.prefix}`,
-    (answer) => {
-      page = answer.status === 200 ? readPage(answer) : undefined;
-      return page !== undefined;
-    },
-  );
-  const { objects, isTruncated } = page!;
-  checkOrder(client.origin, objects, query["start-after"]);
+  const after = request.after === undefined ? undefined : storePrefix + request.after;
+  const start: Record<string, string> = after === undefined ? {} : { "start-after": after };
+  let page = await askForPage(client, { ...query, ...start }, request);
+  // Where much was deleted, a store may stop looking before it has found anything. That is not the end.
+  for (let seen: string | undefined; page.isTruncated && page.objects.length === 0; ) {
+    const { token } = page;
+    if (token === undefined || token === "" || token === seen) {
+      throw new MicError("unsupported", `${client.origin} says that a list goes on, and not where`, {
+        hint: "run `mic storage probe` to see what the store lacks",
+        data: { prefix: request.prefix },
+      });
+    }
+    seen = token;
+    page = await askForPage(client, { ...query, "continuation-token": token }, request);
+  }
+  const { objects, isTruncated } = page;
+  checkOrder(client.origin, objects, after);
   const own: ListedObject[] = [];
   for (const { key, size } of objects) {
     const name = key.slice(storePrefix.length);
@@ -53,6 +60,23 @@ export async function listPage(
   const last = objects.at(-1)?.key;
   if (!isTruncated || last === undefined) return { objects: own };
   return { objects: own, next: last.slice(storePrefix.length) };
+}
+
+async function askForPage(
+  client: S3Client,
+  query: Readonly<Record<string, string>>,
+  { prefix, signal }: ListRequest,
+): Promise<RawPage> {
+  let page: RawPage | undefined;
+  await client.ask(
+    { operation: "list", method: "GET", query, signal },
+    `listing ${prefix === "" ? "the bucket" : prefix}`,
+    (answer) => {
+      page = answer.status === 200 ? readPage(answer) : undefined;
+      return page !== undefined;
+    },
+  );
+  return page!;
 }
 
 /**
@@ -94,7 +118,11 @@ function readPage(answer: TransportAnswer): RawPage | undefined {
     if (key === undefined) return undefined;
     objects.push({ key, size });
   }
-  return { objects, isTruncated: childText(root, "IsTruncated") === "true" };
+  return {
+    objects,
+    isTruncated: childText(root, "IsTruncated") === "true",
+    token: childText(root, "NextContinuationToken"),
+  };
 }
 
 function decodeKey(text: string): string | undefined {

@@ -1,6 +1,7 @@
 /** An upload of one large object in parts, several at a time. Nothing is readable before the last step. */
 import { utf8 } from "../../base/bytes.ts";
 import { isMicError, MicError } from "../../base/errors.ts";
+import type { WaitOptions } from "../object-store.ts";
 import type { S3Client } from "./client.ts";
 import { errorFields } from "./errors.ts";
 import type { TransportAnswer } from "./transport.ts";
@@ -10,6 +11,8 @@ export const MULTIPART_THRESHOLD_BYTES: number = 64 << 20;
 /** All of one size but the last: some stores insist. The bytes are the caller's, parts are views of them. */
 const PART_BYTES: number = 16 << 20;
 const PARTS_AT_A_TIME = 4;
+/** A caller who gave up does not wait for the tidying as well. */
+const ABORT_PATIENCE_MS = 15_000;
 /** An upload that the store lost is begun again once. */
 const UPLOADS_MAX = 2;
 
@@ -27,14 +30,14 @@ export interface LargeObject {
 export async function putParts(
   client: S3Client,
   object: LargeObject,
-  signal: AbortSignal | undefined,
+  options: WaitOptions,
   partBytes: number = PART_BYTES,
 ): Promise<void> {
   for (let attempt = 1; ; attempt++) {
-    const upload = await start(client, object, signal);
+    const upload = await start(client, object, options);
     try {
-      const etags = await sendParts(client, object, upload, partBytes, signal);
-      if (await complete(client, object, upload, etags, signal)) return;
+      const etags = await sendParts(client, object, upload, partBytes, options);
+      if (await complete(client, object, upload, etags, options)) return;
     } catch (error) {
       await abort(client, object, upload);
       throw error;
@@ -50,7 +53,7 @@ export async function putParts(
 async function start(
   client: S3Client,
   { key, name, headers }: LargeObject,
-  signal: AbortSignal | undefined,
+  options: WaitOptions,
 ): Promise<string> {
   let upload: string | undefined;
   await client.ask(
@@ -61,7 +64,7 @@ async function start(
       query: { uploads: "" },
       headers,
       body: new Uint8Array(0),
-      signal,
+      ...options,
     },
     `writing ${name}`,
     (answer) => {
@@ -80,7 +83,7 @@ async function sendParts(
   { key, name, bytes }: LargeObject,
   upload: string,
   partBytes: number,
-  signal: AbortSignal | undefined,
+  { signal, ...options }: WaitOptions,
 ): Promise<string[]> {
   const etags = new Array<string>(Math.ceil(bytes.length / partBytes));
   // One that fails ends the others: they are of no use, and must not outlive the call.
@@ -100,6 +103,7 @@ async function sendParts(
             key,
             query: { partNumber: String(index + 1), uploadId: upload },
             body,
+            ...options,
             signal: both,
           },
           `writing ${name}`,
@@ -123,7 +127,7 @@ async function complete(
   { key, name, bytes }: LargeObject,
   upload: string,
   etags: readonly string[],
-  signal: AbortSignal | undefined,
+  options: WaitOptions,
 ): Promise<boolean> {
   const parts = etags
     .map((etag, i) => `<Part><PartNumber>${i + 1}</PartNumber><ETag>${escapeXml(etag)}</ETag></Part>`)
@@ -139,7 +143,7 @@ async function complete(
       query: { uploadId: upload },
       headers: { "content-type": "application/xml" },
       body,
-      signal,
+      ...options,
     },
     `writing ${name}`,
     (answer, refusal) =>
@@ -152,7 +156,7 @@ async function complete(
   if (documentField(answer, "CompleteMultipartUploadResult", "ETag") !== undefined) return true;
   // An earlier completion whose answer was lost has ended the upload too.
   const found = await client.ask(
-    { operation: "head", method: "HEAD", key, signal },
+    { operation: "head", method: "HEAD", key, ...options },
     `writing ${name}`,
     ({ status }) => status === 200 || status === 404,
   );
@@ -163,7 +167,13 @@ async function complete(
 async function abort(client: S3Client, { key, name }: LargeObject, upload: string): Promise<void> {
   try {
     await client.ask(
-      { operation: "multipart-abort", method: "DELETE", key, query: { uploadId: upload } },
+      {
+        operation: "multipart-abort",
+        method: "DELETE",
+        key,
+        query: { uploadId: upload },
+        patienceMs: ABORT_PATIENCE_MS,
+      },
       `ending the upload of ${name}`,
       ({ status }) => status < 300 || status === 404,
     );

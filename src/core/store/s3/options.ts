@@ -35,6 +35,11 @@ export interface S3Options {
   readonly random: Random;
   /** Without an answer, and between two pieces of one. Large bodies get more. Default 30 s. */
   readonly timeoutMs?: number;
+  /**
+   * One call altogether, its repetitions and the pauses between them included; bodies get the time that they take on
+   * a slow line. Default 120 s.
+   */
+  readonly patienceMs?: number;
   /** After every request, for counters and tests. Must not throw. */
   readonly onRequest?: (stats: S3RequestStats) => void;
 }

@@ -12,6 +12,7 @@ import type {
   ReadOptions,
   StoredObject,
   Swap,
+  WaitOptions,
 } from "../object-store.ts";
 import type { PresignedUrl, PresigningStore } from "../presign.ts";
 import {
@@ -78,13 +79,14 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
         headers,
         answerBytesMax: OBJECT_BYTES_MAX,
         signal: options.signal,
+        untilMs: options.untilMs,
       },
       doing,
       ({ status }, refusal) => status === 200 || status === 206 || status === 416 || isMissing(refusal),
     );
     if (answer.status === 404) return undefined;
     if (answer.status === 416) {
-      const etag = await this.#headEtag(key, options.signal);
+      const etag = await this.#headEtag(key, options);
       return etag === undefined ? undefined : { bytes: new Uint8Array(0), etag };
     }
     const etag = this.#etagOf(answer, doing);
@@ -95,14 +97,14 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
   async revalidate(
     key: string,
     etag: ETag,
-    options: SignalOption = {},
+    options: WaitOptions = {},
   ): Promise<StoredObject | "unchanged" | undefined> {
     throwIfAborted(options.signal);
     checkStoreKey(key);
     if (!isEtag(etag)) return this.get(key, options);
     const changed = this.#conditions.ifChanged(etag);
     if (changed === undefined) {
-      const current = await this.#headEtag(key, options.signal);
+      const current = await this.#headEtag(key, options);
       return current === etag ? "unchanged" : this.get(key, options);
     }
     const doing = `reading ${key}`;
@@ -114,6 +116,7 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
         headers: changed,
         answerBytesMax: OBJECT_BYTES_MAX,
         signal: options.signal,
+        untilMs: options.untilMs,
       },
       doing,
       ({ status }, refusal) => status === 200 || status === 304 || isMissing(refusal),
@@ -125,13 +128,13 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
     return found === etag ? "unchanged" : { bytes: answer.body, etag: found };
   }
 
-  async put(key: string, bytes: Uint8Array, options: SignalOption = {}): Promise<void> {
+  async put(key: string, bytes: Uint8Array, options: WaitOptions = {}): Promise<void> {
     throwIfAborted(options.signal);
     checkStoreKey(key);
     const headers = { ...PUT_HEADERS, ...this.#encryption };
     const object = { key: this.#prefix + key, name: key, bytes, headers };
     if (bytes.length >= MULTIPART_THRESHOLD_BYTES) {
-      await putParts(this.#client, object, options.signal);
+      await putParts(this.#client, object, options);
       return;
     }
     await this.#client.ask(
@@ -142,6 +145,7 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
         headers,
         body: bytes,
         signal: options.signal,
+        untilMs: options.untilMs,
       },
       `writing ${key}`,
       // A 200 without an ETag is not a store's: nothing may have been written.
@@ -149,7 +153,7 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
     );
   }
 
-  async commit(puts: readonly Put[], swap: Swap, options: SignalOption = {}): Promise<CommitOutcome> {
+  async commit(puts: readonly Put[], swap: Swap, options: WaitOptions = {}): Promise<CommitOutcome> {
     throwIfAborted(options.signal);
     checkCommit(puts, swap);
     const done = await Promise.allSettled(puts.map(({ key, bytes }) => this.put(key, bytes, options)));
@@ -157,16 +161,17 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
     throwIfAborted(options.signal);
     if (swap.expected !== null && !isEtag(swap.expected)) {
       // No version ever has such an ETag, and a header may not carry it as it is.
-      return { kind: (await this.#headEtag(swap.key, options.signal)) === undefined ? "missing" : "lost" };
+      return { kind: (await this.#headEtag(swap.key, options)) === undefined ? "missing" : "lost" };
     }
-    return this.#swap(swap, options.signal);
+    return this.#swap(swap, options);
   }
 
   /**
    * Every outcome of RELIABILITY.md's table. Sent once; only when the store answers that the bucket is elsewhere
    * is the same request sent there, which is what the caller would do on `unknown`.
    */
-  async #swap(swap: Swap, signal: AbortSignal | undefined, isMoved = false): Promise<CommitOutcome> {
+  async #swap(swap: Swap, options: WaitOptions, isMoved = false): Promise<CommitOutcome> {
+    const { signal, untilMs } = options;
     const doing = `swapping ${swap.key}`;
     let answer: TransportAnswer;
     try {
@@ -179,6 +184,7 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
         once: true,
         ...(swap.checkedAtMs === undefined ? {} : { atMs: swap.checkedAtMs }),
         signal,
+        untilMs: untilMs === undefined ? undefined : this.#client.untilMs(options),
         attempt: isMoved ? 1 : 0,
       });
     } catch (error) {
@@ -196,12 +202,12 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
       return { kind: "unknown", cause: this.#noEtag(doing) };
     }
     const refusal = readRefusal(answer);
-    if (answer.status === 412) return this.#lost(swap, signal);
+    if (answer.status === 412) return this.#lost(swap, options);
     if (swap.expected !== null && isMissing(refusal)) return { kind: "missing" };
     const cause = refusalError(refusal, this.#client.place, doing);
-    if (!isMoved && this.#client.follow(refusal)) return this.#swap(swap, signal, true);
+    if (!isMoved && this.#client.follow(refusal)) return this.#swap(swap, options, true);
     try {
-      await this.#client.recover(refusal, signal);
+      await this.#client.recover(refusal, options);
     } catch (error) {
       if (!isMicError(error)) throw error;
       return { kind: "unknown", cause: error };
@@ -210,10 +216,10 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
   }
 
   /** Google answers 412 also where the key is gone; it stays gone, since nobody creates what was once there. */
-  async #lost(swap: Swap, signal: AbortSignal | undefined): Promise<CommitOutcome> {
+  async #lost(swap: Swap, options: WaitOptions): Promise<CommitOutcome> {
     if (swap.expected === null || !this.#conditions.is412WhenMissing) return { kind: "lost" };
     try {
-      const etag = await this.#headEtag(swap.key, signal);
+      const etag = await this.#headEtag(swap.key, options);
       return { kind: etag === undefined ? "missing" : "lost" };
     } catch (error) {
       if (!isMicError(error)) throw error;
@@ -285,7 +291,7 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
   /** What HEAD says is the version, for the probe: some stores say another one there. Missing: `undefined`. */
   headEtag(key: string, options: { readonly signal?: AbortSignal } = {}): Promise<ETag | undefined> {
     checkStoreKey(key);
-    return this.#headEtag(key, options.signal);
+    return this.#headEtag(key, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -293,10 +299,10 @@ export class S3ObjectStore implements ObjectStore, PresigningStore {
   }
 
   /** Missing: `undefined`. */
-  async #headEtag(key: string, signal: AbortSignal | undefined): Promise<ETag | undefined> {
+  async #headEtag(key: string, { signal, untilMs }: WaitOptions): Promise<ETag | undefined> {
     const doing = `reading ${key}`;
     const answer = await this.#client.ask(
-      { operation: "head", method: "HEAD", key: this.#prefix + key, signal },
+      { operation: "head", method: "HEAD", key: this.#prefix + key, signal, untilMs },
       doing,
       ({ status }) => status === 200 || status === 404,
     );

@@ -89,8 +89,9 @@ export class FetchTransport implements Transport {
     } catch (error) {
       if (error instanceof TransportError) throw error;
       const stopped = watch.stoppedBy;
-      if (stopped !== undefined) throw new TransportError(stopped, true, { cause: error });
-      throw classifyFailure(error, stage === "answering" ? true : undefined);
+      const { received } = watch;
+      if (stopped !== undefined) throw new TransportError(stopped, true, { cause: error, received });
+      throw classifyFailure(error, stage === "answering" ? true : undefined, received);
     } finally {
       watch.end();
     }
@@ -118,7 +119,7 @@ export class FetchTransport implements Transport {
       for (;;) {
         const { done, value } = await reader.read();
         if (done) break;
-        watch.progress();
+        watch.progress(value.length);
         if (!collected.add(value)) return collected.take();
       }
       isWhole = true;
@@ -146,6 +147,8 @@ class Watch {
   readonly #timer = new AbortController();
   readonly #onAbort = (): void => this.#stop("aborted");
   #hasProgress = false;
+  /** Bytes of the answer's body, where they are seen coming. */
+  received = 0;
   #stoppedBy: "timeout" | "aborted" | undefined;
 
   constructor(clock: Clock, request: TransportRequest, closing: AbortSignal) {
@@ -177,7 +180,8 @@ class Watch {
    * Something came. The timer looks at it when it ends, so that a stall is seen after one to two timeouts: a
    * timer for each piece costs as much as a request.
    */
-  progress(): void {
+  progress(bytes: number): void {
+    this.received += bytes;
     this.#hasProgress = true;
   }
 

@@ -160,7 +160,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: Dispatcher.DispatchController | undefined, error: Error): void {
-    this.fail(classifyFailure(error, this.#isStarted));
+    this.fail(classifyFailure(error, this.#isStarted, this.#body?.length));
   }
 
   fail(error: TransportError): void {

@@ -43,17 +43,25 @@ export class TransportError extends Error {
   readonly mayBeSent: boolean;
   /** Of the platform: `ECONNREFUSED`, … */
   readonly code: string | undefined;
+  /** Bytes of the answer's body that came before it, as far as they were counted. */
+  readonly received: number;
 
   constructor(
     reason: TransportFailure,
     mayBeSent: boolean,
-    options: { readonly cause?: unknown; readonly code?: string; readonly message?: string },
+    options: {
+      readonly cause?: unknown;
+      readonly code?: string;
+      readonly message?: string;
+      readonly received?: number;
+    },
   ) {
     super(options.message ?? messageOf(options.cause) ?? reason, { cause: options.cause });
     this.name = "TransportError";
     this.reason = reason;
     this.mayBeSent = mayBeSent;
     this.code = options.code ?? codeOf(options.cause);
+    this.received = options.received ?? 0;
   }
 }
 
@@ -91,6 +99,11 @@ export class AnswerBody {
     return true;
   }
 
+  /** Bytes so far. */
+  get length(): number {
+    return this.#length;
+  }
+
   take(): Uint8Array {
     return this.#length === this.#bytes.length ? this.#bytes : this.#bytes.slice(0, this.#length);
   }
@@ -123,7 +136,10 @@ export function transferMs(bytes: number): number {
 }
 
 export function cutOff(bytes: number, declared: number): TransportError {
-  return new TransportError("reset", true, { message: `${bytes} of ${declared} bytes came` });
+  return new TransportError("reset", true, {
+    message: `${bytes} of ${declared} bytes came`,
+    received: bytes,
+  });
 }
 
 export function tooLarge(bytes: number): TransportError {
@@ -153,7 +169,7 @@ const NO_TLS = /^(?:EPROTO|ERR_TLS_\w+|ERR_SSL_\w+)$/;
  * What a failure of the platform was. `wasSent`: whether the request began to be written, where that is known;
  * elsewhere only failures that come before it for certain count as not sent.
  */
-export function classifyFailure(error: unknown, wasSent: boolean | undefined): TransportError {
+export function classifyFailure(error: unknown, wasSent: boolean | undefined, received = 0): TransportError {
   const code = codeOf(error) ?? "";
   if (NO_CONNECTION.test(code)) return new TransportError("connect", wasSent ?? false, { cause: error });
   if (NO_CERTIFICATE.test(code)) return new TransportError("tls", wasSent ?? false, { cause: error });
@@ -162,5 +178,5 @@ export function classifyFailure(error: unknown, wasSent: boolean | undefined): T
     return new TransportError("connect", wasSent ?? true, { cause: error });
   }
   const isTimeout = /TIMEOUT|TIMEDOUT/.test(code);
-  return new TransportError(isTimeout ? "timeout" : "reset", wasSent ?? true, { cause: error });
+  return new TransportError(isTimeout ? "timeout" : "reset", wasSent ?? true, { cause: error, received });
 }
