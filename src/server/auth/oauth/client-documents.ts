@@ -3,6 +3,7 @@
  * Nothing is registered; the document is fetched through the guard against private addresses, and remembered.
  */
 import type { Clock } from "../../../core/base/clock.ts";
+import { addressBlock } from "../../network/client-address.ts";
 import type { Outbound } from "../../network/outbound.ts";
 import { type ClientMetadata, readClientMetadata } from "./client-metadata.ts";
 import { OAuthError } from "./oauth-error.ts";
@@ -13,7 +14,11 @@ const REMEMBERED_MS_DEFAULT = 600_000;
 const REMEMBERED_MS_MAX = 24 * 3_600_000;
 const REMEMBERED_MS_MIN = 60_000;
 const REMEMBERED_MAX = 1_000;
-const FETCHING_MAX = 8;
+/** One that was refused is not asked for again for so long. */
+const REFUSED_MS = 30_000;
+/** At a time; a document that is slow takes its place for TIMEOUT_MS. */
+const FETCHING_MAX = 64;
+const FETCHING_PER_ADDRESS_MAX = 4;
 const URL_CHARACTERS_MAX = 1_024;
 
 interface Remembered {
@@ -25,28 +30,52 @@ export class ClientDocuments {
   readonly #outbound: Outbound;
   readonly #clock: Clock;
   readonly #remembered = new Map<string, Remembered>();
+  readonly #refused = new Map<string, { readonly error: OAuthError; readonly untilMs: number }>();
   readonly #fetching = new Map<string, Promise<ClientMetadata>>();
+  /** Of each address block that has any. */
+  readonly #fetchingFor = new Map<string, number>();
 
   constructor(outbound: Outbound, clock: Clock) {
     this.#outbound = outbound;
     this.#clock = clock;
   }
 
-  /** Errors: `invalid_client`, `temporarily_unavailable`. */
-  async find(id: string): Promise<ClientMetadata> {
+  /** `address`: of who asks. Errors: `invalid_client`, `temporarily_unavailable`. */
+  async find(id: string, address: string): Promise<ClientMetadata> {
     if (!isDocumentId(id)) throw new OAuthError("invalid_client", "the client is not known here");
     const known = this.#remembered.get(id);
-    if (known !== undefined && known.untilMs > this.#clock.nowMs()) return known.client;
+    const nowMs = this.#clock.nowMs();
+    if (known !== undefined && known.untilMs > nowMs) return known.client;
+    const refused = this.#refused.get(id);
+    if (refused !== undefined && refused.untilMs > nowMs) throw refused.error;
     const running = this.#fetching.get(id);
     if (running !== undefined) return await running;
-    if (this.#fetching.size >= FETCHING_MAX) {
+    const block = addressBlock(address);
+    const own = this.#fetchingFor.get(block) ?? 0;
+    if (this.#fetching.size >= FETCHING_MAX || own >= FETCHING_PER_ADDRESS_MAX) {
       throw new OAuthError("temporarily_unavailable", "too many clients are being looked up", {
         retryAfter: 5,
       });
     }
-    const fetching = this.#fetch(id).finally(() => this.#fetching.delete(id));
+    this.#fetchingFor.set(block, own + 1);
+    const fetching = this.#fetch(id).finally(() => {
+      this.#fetching.delete(id);
+      const left = this.#fetchingFor.get(block)! - 1;
+      if (left === 0) this.#fetchingFor.delete(block);
+      else this.#fetchingFor.set(block, left);
+    });
     this.#fetching.set(id, fetching);
-    return await fetching;
+    try {
+      return await fetching;
+    } catch (error) {
+      if (error instanceof OAuthError) this.#rememberRefusal(id, error);
+      throw error;
+    }
+  }
+
+  #rememberRefusal(id: string, error: OAuthError): void {
+    if (this.#refused.size >= REMEMBERED_MAX) this.#refused.clear();
+    this.#refused.set(id, { error, untilMs: this.#clock.nowMs() + REFUSED_MS });
   }
 
   async #fetch(id: string): Promise<ClientMetadata> {

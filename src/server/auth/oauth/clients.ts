@@ -1,7 +1,10 @@
 /** Programs that may ask for tokens: mic itself, those that registered, those that have a document of their own. */
+
+import type Database from "better-sqlite3";
 import type { Clock } from "../../../core/base/clock.ts";
 import type { Random } from "../../../core/base/random.ts";
 import type { AuthDatabase } from "../database/auth-database.ts";
+import { sharesByAddress } from "./address-shares.ts";
 import type { ClientDocuments } from "./client-documents.ts";
 import { type ClientMetadata, DEVICE_GRANT, type GrantType } from "./client-metadata.ts";
 import { OAuthError } from "./oauth-error.ts";
@@ -14,8 +17,12 @@ export interface Client extends ClientMetadata {
 
 const ID_RANDOM_BYTES = 16;
 const CLIENTS_MAX = 10_000;
-/** One that nobody signed in with for so long may go where room is needed. */
-const IDLE_MS = 30 * 24 * 3_600_000;
+/** Where room is needed, those go that nobody has signed in with so long after they registered, the oldest first, */
+const UNUSED_MS = 3_600_000;
+/** then younger ones of the address that has the most of them, down to so many, */
+const UNUSED_PER_ADDRESS = 20;
+/** and as many at a time, so that a flood is not looked through for each. */
+const REMOVED_AT_ONCE = 100;
 
 const BUILT_IN: Client = {
   id: "mic-cli",
@@ -45,14 +52,14 @@ export class Clients {
     this.#options = options;
   }
 
-  /** Errors: `invalid_client`, `temporarily_unavailable`. */
-  async find(id: string): Promise<Client> {
+  /** `address`: of who asks. Errors: `invalid_client`, `temporarily_unavailable`. */
+  async find(id: string, address: string): Promise<Client> {
     const known = this.findKnown(id);
     if (known !== undefined) return known;
     if (!id.startsWith("https:")) {
       throw new OAuthError("invalid_client", "the client is not known here");
     }
-    return { ...(await this.#options.documents.find(id)), id, origin: "document" };
+    return { ...(await this.#options.documents.find(id, address)), id, origin: "document" };
   }
 
   /** Without asking anybody else. */
@@ -71,7 +78,7 @@ export class Clients {
     };
   }
 
-  /** Errors: `temporarily_unavailable` where there are too many. */
+  /** Errors: `temporarily_unavailable` where there are too many that are in use, or were just registered by many. */
   register({ name, redirectUris, grantTypes }: ClientMetadata, address: string): Client {
     const { database, clock, random } = this.#options;
     const nowMs = clock.nowMs();
@@ -80,12 +87,7 @@ export class Clients {
       const count = (): number =>
         sql.prepare<[], { n: number }>("SELECT count(*) AS n FROM oauth_clients").get()!.n;
       if (count() >= CLIENTS_MAX) {
-        sql
-          .prepare(
-            `DELETE FROM oauth_clients WHERE created_at < ? AND id NOT IN
-             (SELECT client_id FROM tokens WHERE client_id IS NOT NULL)`,
-          )
-          .run(nowMs - IDLE_MS);
+        removeUnused(sql, nowMs);
         if (count() >= CLIENTS_MAX) {
           throw new OAuthError("temporarily_unavailable", "no more clients can be registered", {
             retryAfter: 3600,
@@ -101,6 +103,26 @@ export class Clients {
     });
     return { id, origin: "registered", name, redirectUris, grantTypes };
   }
+}
+
+/** Used: it has tokens, or somebody is signing in with it. */
+function removeUnused(sql: Database.Database, nowMs: number): void {
+  const unused = sql
+    .prepare<{ nowMs: number }, { id: string; address: string; created_at: number }>(
+      `SELECT id, address, created_at FROM oauth_clients
+       WHERE id NOT IN (SELECT client_id FROM tokens WHERE client_id IS NOT NULL)
+         AND id NOT IN (SELECT client_id FROM device_codes WHERE expires_at > @nowMs)
+         AND id NOT IN (SELECT client_id FROM authorization_codes WHERE expires_at > @nowMs)
+       ORDER BY created_at`,
+    )
+    .all({ nowMs });
+  let removed = unused.filter(({ created_at }) => created_at < nowMs - UNUSED_MS);
+  if (removed.length === 0) {
+    const [most] = sharesByAddress(unused);
+    removed = most?.rows.slice(0, Math.max(0, most.rows.length - UNUSED_PER_ADDRESS)) ?? [];
+  }
+  const remove = sql.prepare("DELETE FROM oauth_clients WHERE id = ?");
+  for (const { id } of removed.slice(0, REMOVED_AT_ONCE)) remove.run(id);
 }
 
 /** What to call it where people read: of a document the host is what is proved. */

@@ -34,7 +34,7 @@ export async function createDevice(
   origin: Origin,
   form: Form,
 ): Promise<StartedDevice> {
-  const client = await services.clients.find(required(form, "client_id"));
+  const client = await services.clients.find(required(form, "client_id"), address);
   if (!client.grantTypes.includes(DEVICE_GRANT)) {
     throw new OAuthError("unauthorized_client", "the client has not registered for the device grant");
   }

@@ -98,7 +98,7 @@ function readQuery(text: string): Form {
 
 /** What fails here is shown and sent nowhere: the address may be an attacker's. Errors: `OAuthError`. */
 async function readAsker(call: AuthCall, form: Form): Promise<Asker> {
-  const client = await call.services.clients.find(required(form, "client_id"));
+  const client = await call.services.clients.find(required(form, "client_id"), call.address);
   const redirectUri = required(form, "redirect_uri");
   if (!matchesRedirect(client.redirectUris, redirectUri)) {
     throw new OAuthError("invalid_request", "the redirect address is not one of the program's");
