@@ -1,4 +1,5 @@
-import { rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { hashObject } from "../../src/core/base/hash.ts";
@@ -8,6 +9,7 @@ import type { Forge } from "../../src/core/forge/forge.ts";
 import { cloneWorkspace } from "../../src/core/workspace/commands/clone.ts";
 import { resolveConflicts } from "../../src/core/workspace/commands/resolve.ts";
 import { syncWorkspace } from "../../src/core/workspace/commands/sync.ts";
+import { SafePaths } from "../../src/core/workspace/disk/safe-paths.ts";
 import { type TestWorkspace, TestWorkspaces } from "../support/workspaces.ts";
 
 const NINE = "1\n2\n3\n4\n5\n6\n7\n8\n9\n";
@@ -38,15 +40,24 @@ describe("a file that is edited while a sync is at work", () => {
     await spaces[Symbol.asyncDispose]();
   });
 
-  /** Syncs `a`; `edit` comes after everything was planned, and before a file is in its place. */
-  function syncWhile(edit: () => void): ReturnType<typeof syncWorkspace> {
+  /**
+   * Syncs `a`; `edit` comes after everything was planned, and before a file is in its place. `isCut`: the power fails
+   * when the files are there.
+   */
+  function syncWhile(edit: () => void, isCut = false): ReturnType<typeof syncWorkspace> {
     let isDone = false;
     const onProgress = ({ task }: { readonly task: string }): void => {
       if (task !== "writing" || isDone) return;
       isDone = true;
       edit();
     };
-    return syncWorkspace(spaces.open(a.dir, { onProgress }).ws);
+    const { ws } = spaces.open(a.dir, { onProgress });
+    if (isCut) {
+      ws.saveConflicts = () => {
+        throw new Error("power cut");
+      };
+    }
+    return syncWorkspace(ws);
   }
 
   /** Syncs `a`; `edit` comes with the first content that is asked for. */
@@ -96,6 +107,20 @@ describe("a file that is edited while a sync is at work", () => {
     expect(a.read("f")).toBe("<<<<<<< workspace\nA1\n=======\nB1\n>>>>>>> @3\n2\n3\n4\nA5\n6\n7\n8\nB9\n");
   });
 
+  test("and the sync is cut off then: the next command does not merge the markers", async () => {
+    b.write({ f: NINE.replace("1", "B1") });
+    await b.land("second");
+    a.write({ f: NINE.replace("1", "A1") });
+    const edited = NINE.replace("1", "A1").replace("9", "A9");
+    await expect(syncWhile(() => a.write({ f: edited }), true)).rejects.toThrow("power cut");
+    const marked = `<<<<<<< workspace\nA1\n=======\nB1\n>>>>>>> @2\n${edited.slice(edited.indexOf("2"))}`;
+    expect(a.read("f")).toBe(marked);
+    const { ws } = spaces.open(a.dir);
+    expect(await syncWorkspace(ws)).toMatchObject({ position: 2, conflicts: ["f"] });
+    expect(a.read("f")).toBe(marked);
+    expect(ws.conflicts[0]?.ours?.entry.id).toBe(hashObject(Buffer.from(edited)));
+  });
+
   test("and deleted: the command says so, and the next one merges", async () => {
     b.write({ f: NINE.replace("1", "B1") });
     await b.land("second");
@@ -117,6 +142,21 @@ describe("a file that is edited while a sync is at work", () => {
     expect(result).toMatchObject({ position: 2, conflicts: ["g"] });
     expect(a.read("d")).toBe("a file\n");
   });
+});
+
+test("a directory that goes away while files are written into it is made again", () => {
+  for (const handles of [true, false]) {
+    const root = mkdtempSync(join(tmpdir(), "mic-meanwhile-"));
+    try {
+      using safe = new SafePaths(root, handles);
+      writeFileSync(safe.locate("d/e/one", true)!, "");
+      rmSync(join(root, "d"), { recursive: true });
+      writeFileSync(safe.locate("d/e/two", true)!, "");
+      expect(readdirSync(join(root, "d/e"))).toEqual(["two"]);
+    } finally {
+      rmSync(root, { recursive: true });
+    }
+  }
 });
 
 /** So that merging has to ask for the base. */

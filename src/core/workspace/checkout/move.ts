@@ -7,7 +7,7 @@
  * 4. the operation log; the journal is removed.
  *
  * Resuming repeats 2 to 4: a step that finds its file as it is to be passes over it, and a file that somebody
- * edited in between is merged like any local edit.
+ * edited in between is merged like any local edit, after the journal says so.
  */
 import type { Position } from "../../base/ids.ts";
 import { comparePaths, type TreePath } from "../../base/path.ts";
@@ -26,7 +26,7 @@ import { applySteps } from "./apply.ts";
 import { checkCollisions, checkTreePaths, nameRules } from "./guard.ts";
 import type { MergeLabels } from "./merge-path.ts";
 import { recordOperation } from "./operation-record.ts";
-import { type MovePlan, type PathChange, planMove } from "./plan.ts";
+import { type MovePlan, type PathChange, planMove, sortSteps } from "./plan.ts";
 
 export type FrameSource = (wants: readonly ObjectRef[]) => AsyncIterable<Frame>;
 
@@ -148,6 +148,8 @@ async function carryOut(
       return merged;
     });
     known = plan.stats;
+    // What is written from now on is no edit when this is cut off and done again.
+    ws.saveTransition({ ...transition, steps: sortSteps([...final.values()]), conflictsAfter: conflicts });
   }
   received.finish();
   ws.saveConflicts(conflicts);

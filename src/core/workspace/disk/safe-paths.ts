@@ -6,7 +6,7 @@
  * Node has no `openat`. On Linux `/proc/self/fd/N/name` is one; elsewhere the components are checked just
  * before each use, which leaves the moment between check and use.
  */
-import { closeSync, constants, existsSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { MicError } from "../../base/errors.ts";
 import { errorCode } from "../layout.ts";
@@ -61,7 +61,9 @@ export class SafePaths implements Disposable {
 
   #open(dir: string, create: boolean): number | undefined {
     const known = this.#handles.get(dir);
-    if (known !== undefined) {
+    // One that was removed meanwhile has no names, and takes none.
+    if (known !== undefined && create && fstatSync(known).nlink === 0) this.forget(dir);
+    else if (known !== undefined) {
       this.#handles.delete(dir);
       this.#handles.set(dir, known);
       return known;
