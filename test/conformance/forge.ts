@@ -14,7 +14,7 @@ import type { CallOptions, Forge, Landing, TreeChange } from "../../src/core/for
 import type { Frame } from "../../src/core/objects/frame.ts";
 import { openVerifiedFrame, sliceObject } from "../../src/core/objects/read-frame.ts";
 import { collect, collectBytes, path, TestProject } from "../support/forge-project.ts";
-import { describeStoredContent, inPieces } from "./forge-blobs.ts";
+import { describeStoredContent, inPieces, putOf } from "./forge-blobs.ts";
 
 export interface ForgeUnderTest extends AsyncDisposable {
   readonly forge: Forge;
@@ -48,6 +48,63 @@ export function describeForge(name: string, makeForge: () => Promise<ForgeUnderT
     });
     afterEach(async () => {
       await made[Symbol.asyncDispose]();
+    });
+
+    describe("a policy that refuses secrets", () => {
+      const secret = `first\ntoken: ${["ghp", "q8Zr1Wk5VbT2mXc9LdJ7nYh3PfS6gRw4a0Q2"].join("_")}\n`;
+      const found = { path: "key.txt", line: 2, kind: "a GitHub token" };
+      const refused = expect.objectContaining({
+        code: "unsafe-path",
+        hint: expect.stringContaining(".micpolicy"),
+        data: expect.objectContaining({ paths: ["key.txt"], secrets: [found] }),
+      });
+
+      test("stops them whatever way they come, and nothing else", async () => {
+        const project = await TestProject.create(forge, "acme/app");
+        await project.land({ put: { ".micpolicy": "secrets = refuse\n" } });
+        const put = { "a.txt": "fine", "key.txt": secret };
+        await expect(project.land({ put })).rejects.toEqual(refused);
+        const { frames } = project.request({ put });
+        const packs = [await forge.putPack(project.id, encodePack(frames).bytes)];
+        await expect(project.land({ put, request: { packs, frames: [] } })).rejects.toEqual(refused);
+
+        const session = mintSessionId(systemRandom);
+        await forge.startSession(project.id, { id: session, goal: "a key", owner: "Ada" });
+        const stored = await forge.putBlob(project.id, inPieces(Buffer.from(secret)));
+        await forge.recordOperations(project.id, session, [putOf("key.txt", stored)]);
+        const request = { session, landingId: mintLandingId(systemRandom), author: "Ada", agent: "" };
+        await expect(forge.landSession(project.id, request)).rejects.toEqual(refused);
+        expect((await forge.getHead(project.id)).position).toBe(1);
+
+        const allowed = { "a.txt": "fine", "key.txt": `${secret.trim()} mic:allow-secret` };
+        expect(await project.land({ put: allowed })).toMatchObject({ position: 2 });
+      });
+
+      test("lets a history in that has one from before it, or from when it was lifted", async () => {
+        const source = await TestProject.create(forge, "acme/source");
+        const puts = [{ a: "1" }, { "key.txt": secret }, { ".micpolicy": "secrets = refuse\n" }, { b: "1" }];
+        for (const put of puts) await source.land({ put });
+        const landings: Landing[] = [];
+        for (let i = 1; i <= puts.length; i++) landings.push(await forge.getLanding(source.id, at(i)));
+        const { salt } = await forge.getProject(source.id);
+        const { frames } = source.request({ put: Object.assign({}, ...puts) });
+        const after = { position: at(0), root: EMPTY_ROOT };
+        const copy = await forge.createProject({ id: newId(), name: "acme/copy", salt });
+        const all = { after, landings, packs: [], frames };
+        expect((await forge.importLandings(copy.id, all)).position).toBe(4);
+        expect((await forge.importLandings(copy.id, all)).position).toBe(4);
+
+        const target = new TestProject(forge, copy.id);
+        target.base = await forge.getHead(copy.id);
+        await source.land({ put: { ".micpolicy": "secrets = report\n" } });
+        await source.land({ put: { "k.txt": `a ${secret}` } });
+        const later = [await forge.getLanding(source.id, at(5)), await forge.getLanding(source.id, at(6))];
+        const more = source.request({
+          put: { a: `a ${secret}`, b: "secrets = report\n" },
+        }).frames;
+        const rest = { after: target.base, landings: later, packs: [], frames: more };
+        expect((await forge.importLandings(copy.id, rest)).position).toBe(6);
+      });
     });
 
     describe("organizations", () => {

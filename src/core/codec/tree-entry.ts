@@ -88,6 +88,11 @@ export function treeEntrySize(bytes: Uint8Array): number {
   return size;
 }
 
+/** Whether an encoded entry, one that was written here, is a symlink. */
+export function isSymlinkEntry(bytes: Uint8Array): boolean {
+  return KINDS[bytes[0]!] === "symlink";
+}
+
 export function decodeTreeEntry(bytes: Uint8Array): TreeEntry {
   // A clone decodes one of these for every file: the common form is read without a reader.
   const kind = KINDS[bytes[0]!];

@@ -74,14 +74,14 @@ export interface Page<T> {
   readonly next?: string;
 }
 
-export interface PageRequest {
-  readonly after?: string;
-  readonly limit?: number;
-}
-
 /** `damaged`: names that are left out because their records, or their projects', cannot be read. A server says nothing of them. */
 export interface ProjectPage extends Page<ProjectInfo> {
   readonly damaged?: readonly string[];
+}
+
+export interface PageRequest {
+  readonly after?: string;
+  readonly limit?: number;
 }
 
 // Positions
@@ -138,6 +138,8 @@ export interface LandRequest {
   readonly packs: readonly PackId[];
   /** Content that travels with the call: at most INLINE_CONTENT_BYTES_MAX stored bytes. */
   readonly frames: readonly Frame[];
+  /** In process: nothing that it brings looks like a secret. Crosses no wire; believed where writers are trusted. */
+  readonly isSearched?: boolean;
 }
 
 /** The two definite answers. Anything else is thrown; `outcome-unknown` is settled by landing again with the same id. */

@@ -31,10 +31,11 @@ import { attachLoose } from "./landing/attach-loose.ts";
 import { prepareImport } from "./landing/prepared-import.ts";
 import { prepareLanding } from "./landing/prepared-landing.ts";
 import { Publisher } from "./landing/publisher.ts";
+import { importUnderPolicy, landUnderPolicy, type PolicyPlaces } from "./landing/under-policy.ts";
 import { ProjectCaches } from "./log/caches.ts";
 import { Snapshot } from "./log/snapshot.ts";
-import { swapLoop } from "./swap-loop.ts";
 import type { RollupDamage } from "./rollup/read.ts";
+import { swapLoop } from "./swap-loop.ts";
 
 export interface ProjectStoreOptions {
   readonly store: ObjectStore;
@@ -210,13 +211,32 @@ export class ProjectStore {
       ...(signal === undefined ? {} : { signal }),
     });
     const isOnly = options.isOnly === true;
-    return await this.#publisher.land(isOnly ? { ...landing, isOnly } : landing, signal);
+    return await landUnderPolicy(
+      isOnly ? { ...landing, isOnly } : landing,
+      this.#policyPlaces(signal),
+      (judged) => this.#publisher.land(judged, signal),
+    );
   }
 
   /** The head after them. Errors: those of a landing, `history-changed`, `corrupt`. */
   async importLandings(request: ImportLandings, options: SignalOption = {}): Promise<HeadInfo> {
     const prepared = prepareImport(request, { trustWriters: this.#options.trustWriters });
-    return await this.#publisher.importLandings(prepared, options.signal);
+    return await importUnderPolicy(prepared, this.#policyPlaces(options.signal), (judged) =>
+      this.#publisher.importLandings(judged, options.signal),
+    );
+  }
+
+  #policyPlaces(signal: AbortSignal | undefined): PolicyPlaces {
+    const { store, trustWriters } = this.#options;
+    return {
+      uploads: this.#uploads,
+      cache: this.#cache,
+      trustWriters,
+      known: () => this.#newest,
+      snapshot: () => this.snapshot(signal === undefined ? {} : { signal }),
+      storeMs: () => store.nowMs(),
+      signal,
+    };
   }
 
   /**

@@ -28,6 +28,7 @@ import type { PackCache } from "../../objects/pack-cache.ts";
 import { editTreeInSlices } from "../../prolly/edit.ts";
 import type { Tree } from "../../prolly/tree.ts";
 import type { NewNode, TreeEdit } from "../../prolly/types.ts";
+import type { LandingPolicy } from "../../secrets/policy.ts";
 import type { UploadedPack, UploadedPacks } from "../content/uploaded-packs.ts";
 import type { ChangedLists } from "../head/change.ts";
 import { appendPacks, type PageCache } from "../head/manifest.ts";
@@ -39,6 +40,7 @@ import { checkNeighbours } from "./neighbours.ts";
 import type { GivenPlace, PreparedLanding } from "./prepared-landing.ts";
 import { recordOperations, type StoredSegment } from "./record-operations.ts";
 import { type SealedHead, sealHead } from "./sealed-head.ts";
+import { NotSearched } from "./under-policy.ts";
 
 /** Landings whose ids the head remembers. */
 export const RING_SIZE = 256;
@@ -94,6 +96,8 @@ export class Batch {
   readonly #nodeIds = new Set<ObjectId>();
   #tree: Tree;
   #rootHint: number;
+  /** The newest that a member brought. */
+  #broughtPolicy: LandingPolicy | undefined;
   #bytes = 0;
 
   constructor(context: BatchContext) {
@@ -111,11 +115,12 @@ export class Batch {
   }
 
   /**
-   * Whether it has to wait for the members to be definite: the same id or session again, or a clash with one of them, which
-   * is a conflict only once that one is committed.
+   * Whether it has to wait for the members to be definite: the same id or session again, a clash with one of them, which
+   * is a conflict only once that one is committed, or a policy, which counts only then.
    */
-  mustWait({ request, session, isOnly }: PreparedLanding): boolean {
+  mustWait({ request, session, isOnly, isSearched }: PreparedLanding): boolean {
     if (this.#ids.has(request.landingId)) return true;
+    if (isSearched !== true && this.#broughtPolicy?.secrets === "refuse") return true;
     if (isOnly === true && this.#members.some(({ landing }) => landing.session === session)) return true;
     if (!this.#touched.mayClash(request.operations, 0)) return false;
     return this.#members.some(({ landing }) => doClash(landing.request.operations, request.operations));
@@ -123,12 +128,17 @@ export class Batch {
 
   /**
    * Gives a landing that conflicts with nothing its position. When it throws (`not-found` for content, `usage`
-   * for a file and directory in one place, anything from reading) the batch is as it was before. `claim` is
+   * for a file and directory in one place, NotSearched, anything from reading) the batch is as it was before. `claim` is
    * asked at the moment from which the landing may be sent: false leaves it out.
    */
   async add(landing: PreparedLanding, claim: () => boolean): Promise<boolean> {
     const { snapshot, uploads, storeMs, cache, trustWriters, localMs } = this.#context;
     const { request, edits } = landing;
+    if (landing.isSearched !== true) {
+      // Which policy counts is known only now: that of the tree which the landing follows.
+      const policy = this.#broughtPolicy ?? (await snapshot.policy());
+      if (policy.secrets === "refuse") throw new NotSearched();
+    }
     const position = (snapshot.head.position + this.#members.length + 1) as Position;
     const packs: UploadedPack[] = [];
     for (const pack of request.packs) packs.push(await uploads.require(pack, storeMs));
@@ -234,6 +244,7 @@ export class Batch {
     this.#tree = member.tree;
     this.#rootHint = member.record.rootHint;
     this.#members.push(member);
+    this.#learnPolicy(member);
     const { landingId, operations } = member.landing.request;
     this.#ids.add(landingId);
     this.#touched.add(position, operations.length <= INDEXED_OPERATIONS_MAX ? operations : undefined);
@@ -257,6 +268,14 @@ export class Batch {
       this.#bytes += node.bytes.length;
       this.#nodes.add("node", id, node.bytes, encodeHints(node.hints));
     }
+  }
+
+  /** Spares the next landing the look-up. */
+  #learnPolicy({ landing, tree }: BatchMember): void {
+    const { snapshot } = this.#context;
+    this.#broughtPolicy = landing.policyAfter ?? this.#broughtPolicy;
+    const policy = this.#broughtPolicy ?? snapshot.policies.known(snapshot.head.root);
+    if (policy !== undefined) snapshot.policies.learn(tree.root, policy);
   }
 
   /** One pack and the swap of the head, whose lists a change made anew. Call once, with at least one member. */

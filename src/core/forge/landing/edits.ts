@@ -13,7 +13,7 @@
  * | 1 | u8 | length of the encoded tree entry, 0 for a delete |
  * | 0, 41 or 73 | bytes | tree entry |
  */
-import { hexToBytes } from "../../base/bytes.ts";
+import { compareBytes, hexToBytes } from "../../base/bytes.ts";
 import { invariant } from "../../base/errors.ts";
 import { hashObject, StreamHasher } from "../../base/hash.ts";
 import { TREE_ENTRY_BYTES_MAX, writeTreeEntry } from "../../codec/tree-entry.ts";
@@ -95,6 +95,20 @@ export class Edits {
       yield [from, Math.min(this.length, from + SLICE_EDITS)];
     }
   }
+}
+
+/** The number of the edit at a key, -1 without one. */
+export function editOf(edits: Edits, key: Uint8Array): number {
+  let from = 0;
+  let to = edits.length;
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    const order = compareBytes(edits.key(middle), key);
+    if (order === 0) return middle;
+    if (order < 0) from = middle + 1;
+    else to = middle;
+  }
+  return -1;
 }
 
 export interface DigestedEdits {

@@ -6,6 +6,7 @@ import type { ObjectId, Position, SessionId } from "../../base/ids.ts";
 import type { List } from "../../base/list.ts";
 import type { Frame, ObjectKind } from "../../objects/frame.ts";
 import { verifyFrame } from "../../objects/verify-pack.ts";
+import type { LandingPolicy } from "../../secrets/policy.ts";
 import type { LandRequest, Operation, PositionRef } from "../forge.ts";
 import { checkLandRequest, checkOperationCount, OperationCheck } from "./check-request.ts";
 import { type DigestedEdits, type Edits, EditsWriter } from "./edits.ts";
@@ -46,6 +47,10 @@ export interface PreparedLanding {
   readonly located?: ReadonlyMap<ObjectId, Position>;
   /** Its session lands only once: another landing of it refuses this one. */
   readonly isOnly?: boolean;
+  /** What it brings holds nothing that looks like a secret (under-policy.ts). */
+  readonly isSearched?: boolean;
+  /** The project's policy after it, when it changes that file. */
+  readonly policyAfter?: LandingPolicy;
   /** Where another forge put it; absent for a landing that is made here. */
   readonly given?: GivenPlace;
 }

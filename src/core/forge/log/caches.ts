@@ -16,6 +16,7 @@ import { RollupReader } from "../rollup/read.ts";
 import { RecentLogKeeper } from "./recent-log.ts";
 import { RecordCache } from "./record-cache.ts";
 import { SessionLog } from "./session-log.ts";
+import { TreePolicies } from "./tree-policies.ts";
 
 const RECORD_CACHE_BYTES = 16 << 20;
 const ROLLUP_CACHE_BYTES = 32 << 20;
@@ -28,6 +29,7 @@ export class ProjectCaches {
   readonly rollups: RollupReader;
   readonly sessions = new SessionLog();
   readonly recent = new RecentLogKeeper();
+  readonly policies = new TreePolicies();
   readonly #nodeCache: NodeCache;
   readonly #inline = new WeakMap<LandingRecord, readonly Operation[]>();
   readonly #trees = new Map<ObjectId, Tree>();

@@ -20,6 +20,7 @@ import type { ManifestPack } from "../../codec/pack-entry.ts";
 import type { ObjectReader } from "../../objects/object-reader.ts";
 import { renewing } from "../../objects/renewal.ts";
 import type { Tree } from "../../prolly/tree.ts";
+import type { LandingPolicy } from "../../secrets/policy.ts";
 import type { ETag } from "../../store/object-store.ts";
 import type { Operation, PositionRef } from "../forge.ts";
 import type { HeadLists, Manifest } from "../head/manifest.ts";
@@ -28,6 +29,7 @@ import type { OpenRollup, RollupReader } from "../rollup/read.ts";
 import { type LogSegment, segmentsOf } from "../rollup/segments.ts";
 import type { ProjectCaches } from "./caches.ts";
 import type { RecentLog } from "./recent-log.ts";
+import type { TreePolicies } from "./tree-policies.ts";
 
 /** Positions read together from a log. */
 const LOG_PAGE_POSITIONS = 64;
@@ -83,6 +85,16 @@ export class Snapshot {
   /** Rollups of this log, as far as they were read. */
   get rollups(): RollupReader {
     return this.#caches.rollups;
+  }
+
+  /** Of its trees, as far as they are known. */
+  get policies(): TreePolicies {
+    return this.#caches.policies;
+  }
+
+  /** What a landing on this head keeps to; without a promise when it is known. */
+  policy(): LandingPolicy | Promise<LandingPolicy> {
+    return this.#caches.policies.of(this.headTree(), this.reader);
   }
 
   /** The tree of a position. Does no I/O; trees of one project share decoded nodes. */

@@ -120,6 +120,7 @@ async function landOnce(
     packs,
     frames: inline,
     ...(session === undefined ? {} : { session }),
+    ...(secrets.length === 0 ? { isSearched: true } : {}),
   };
   // From here on a crash leaves a landing to be settled.
   ws.savePending(pending, pending.hasContent ? encodePack(inline).bytes : undefined);
