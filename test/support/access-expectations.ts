@@ -20,6 +20,7 @@ export const CALLERS = [
   "administrator with a token to read",
   "owner with a revoked token",
   "owner who is disabled",
+  "administrator with a token for this project",
 ] as const;
 
 export type Caller = (typeof CALLERS)[number];
@@ -30,6 +31,7 @@ export type Class =
   | "signed-in-write"
   | "account"
   | "site-admin"
+  | "site-read"
   | "project-read"
   | "project-write"
   | "project-own"
@@ -41,35 +43,36 @@ type Row = string;
 const everyKind = (row: Row): Record<ProjectKind, Row> => ({ public: row, private: row, absent: row });
 
 export const EXPECTED: Readonly<Record<Class, Readonly<Record<ProjectKind, Row>>>> = {
-  anyone: everyKind("AAAAAAAAAAAAAAAA"),
-  "signed-in": everyKind("UAAAAAAAAAAAAAUU"),
-  "signed-in-write": everyKind("UAAAAAAAFAFFAFUU"),
-  account: everyKind("UAAAAAAAFFFFAFUU"),
-  "site-admin": everyKind("UFFFFFFFFFFFAFUU"),
+  anyone: everyKind("AAAAAAAAAAAAAAAAA"),
+  "signed-in": everyKind("UAAAAAAAAAAAAAUUA"),
+  "signed-in-write": everyKind("UAAAAAAAFAFFAFUUF"),
+  account: everyKind("UAAAAAAAFFFFAFUUF"),
+  "site-admin": everyKind("UFFFFFFFFFFFAFUUF"),
+  "site-read": everyKind("UFFFFFFFFFFFAAUUF"),
   "project-read": {
-    public: "AAAAAAAAAAAAAAUU",
-    private: "UHAAAAAAAAAHAAUU",
-    absent: "UHHHHHHHHHHHHHUU",
+    public: "AAAAAAAAAAAAAAUUA",
+    private: "UHAAAAAAAAAHAAUUA",
+    absent: "UHHHHHHHHHHHHHUUH",
   },
   "project-write": {
-    public: "UFFAAFAAFAAFAFUU",
-    private: "UHFAAFAAFAAHAFUU",
-    absent: "UHHHHHHHFHHHHFUU",
+    public: "UFFAAFAAFAAFAFUUA",
+    private: "UHFAAFAAFAAHAFUUA",
+    absent: "UHHHHHHHFHHHHFUUH",
   },
   "project-own": {
-    public: "UFFFAFFAFFAFAFUU",
-    private: "UHFFAFFAFFAHAFUU",
-    absent: "UHHHHHHHFFHHHFUU",
+    public: "UFFFAFFAFFAFAFUUA",
+    private: "UHFFAFFAFFAHAFUUA",
+    absent: "UHHHHHHHFFHHHFUUH",
   },
   "organization-read": {
-    public: "AAAAAAAAAAAAAAUU",
-    private: "UHAAAAAAAAAHAAUU",
-    absent: "UHHHHHHHHHHHHHUU",
+    public: "AAAAAAAAAAAAAAUUA",
+    private: "UHAAAAAAAAAHAAUUA",
+    absent: "UHHHHHHHHHHHHHUUH",
   },
   "organization-own": {
-    public: "UFFFFFFAFFFFAFUU",
-    private: "UHFFFFFAFFFHAFUU",
-    absent: "UHHHHHHHFFHHHFUU",
+    public: "UFFFFFFAFFFFAFUUF",
+    private: "UHFFFFFAFFFHAFUUF",
+    absent: "UHHHHHHHFFHHHFUUH",
   },
 };
 
@@ -138,6 +141,9 @@ export const REST_CLASSES: Readonly<Record<string, Class>> = {
   getDelivery: "project-own",
   redeliver: "project-own",
 };
+
+/** Of what is answered beside the API. */
+export const PATH_CLASSES: Readonly<Record<string, Class>> = { "/metrics": "site-read" };
 
 /** Of the methods of gRPC and the content transport. */
 export const METHOD_CLASSES: Readonly<Record<string, Class>> = {

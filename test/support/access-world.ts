@@ -9,6 +9,7 @@ import type { ProjectId } from "../../src/core/base/ids.ts";
 import { mintProjectId } from "../../src/core/base/random.ts";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
 import type { Forge, Visibility } from "../../src/core/forge/forge.ts";
+import { openDirectoryForge } from "../../src/core/forge/forge-directory.ts";
 import { openRemoteForge } from "../../src/core/remote/remote-forge.ts";
 import type { NewToken } from "../../src/server/auth/accounts.ts";
 import { AuthDatabase } from "../../src/server/auth/database/auth-database.ts";
@@ -26,6 +27,8 @@ export interface AccessProject {
   readonly name: string;
   /** Of its owner, for it alone. */
   readonly limitedToken: string | undefined;
+  /** Of an administrator of the site, for it alone. */
+  readonly limitedAdminToken?: string;
 }
 
 export class AccessWorld implements AsyncDisposable {
@@ -75,9 +78,15 @@ export class AccessWorld implements AsyncDisposable {
   }
 
   token(caller: Caller, project: AccessProject): string | undefined {
-    if (caller !== "owner with a token for this project") return this.#tokens.get(caller);
     // Where there is no project, one for any.
-    return project.limitedToken ?? this.#tokens.get("owner with a token for another project");
+    switch (caller) {
+      case "owner with a token for this project":
+        return project.limitedToken ?? this.#tokens.get("owner with a token for another project");
+      case "administrator with a token for this project":
+        return project.limitedAdminToken ?? this.#tokens.get(caller);
+      default:
+        return this.#tokens.get(caller);
+    }
   }
 
   /** In an organization of its own, with the roles that the callers are named for. */
@@ -91,12 +100,20 @@ export class AccessWorld implements AsyncDisposable {
     }
     this.accounts.setProjectRole(id, this.#users.get("disabled")!, "owner");
     const limitedToken = this.#secretFor("project-owner", "admin", { onlyProject: id });
-    return { id, org, name, limitedToken };
+    const limitedAdminToken = this.#secretFor("administrator", "admin", { onlyProject: id });
+    return { id, org, name, limitedToken, limitedAdminToken };
   }
 
   async land({ id }: AccessProject): Promise<void> {
     const text = `${++this.#count}`;
     await new TestProject(this.forge, id).land({ put: { [text]: text } });
+  }
+
+  /** The forge past the server: what another one does, or a command in the directory. */
+  async elsewhere<T>(work: (forge: Forge) => Promise<T>): Promise<T> {
+    const ports = { clock: systemClock, random: systemRandom };
+    await using forge = await openDirectoryForge(this.#directory, { ...ports, create: false });
+    return await work(forge);
   }
 
   user(name: string): UserId {
@@ -127,6 +144,10 @@ export class AccessWorld implements AsyncDisposable {
       ],
       ["administrator of the site", this.#secretFor("administrator", "admin")],
       ["administrator with a token to read", this.#secretFor("administrator", "read")],
+      [
+        "administrator with a token for this project",
+        this.#secretFor("administrator", "admin", { onlyProject: other }),
+      ],
       ["owner with a revoked token", this.#secretFor("project-owner", "admin")],
       ["owner who is disabled", this.#secretFor("disabled", "admin")],
     ];

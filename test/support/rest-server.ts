@@ -11,6 +11,7 @@ import { NOBODY } from "../../src/server/auth/principal.ts";
 import type { ServerContext } from "../../src/server/context.ts";
 import { createLiveEvents } from "../../src/server/live/events.ts";
 import { notifyingForge } from "../../src/server/live/notifying-forge.ts";
+import type { Network } from "../../src/server/network/network.ts";
 import { createRestHandler, createRouteFinder } from "../../src/server/rest/handler.ts";
 import { statusesOf } from "../../src/server/rest/openapi.ts";
 import type { RestOptions } from "../../src/server/rest/rest-state.ts";
@@ -29,6 +30,7 @@ export interface LogLine {
 export interface RestServerOptions extends RestOptions {
   /** Default: a forge in memory. */
   readonly forge?: Forge;
+  readonly network?: Network;
 }
 
 export class RestServer implements AsyncDisposable {
@@ -91,7 +93,7 @@ export class RestServer implements AsyncDisposable {
         if (authorization === `Bearer ${TOKEN}`) return ada;
         throw new MicError("unauthenticated", "the token is missing or not known");
       },
-      ...accessForAdministrators(forge),
+      ...accessForAdministrators(forge, options.network),
       draining: drain.signal,
       version: "0.0.0-test",
     };

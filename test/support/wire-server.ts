@@ -126,7 +126,7 @@ export class WireServer implements AsyncDisposable {
   }
 }
 
-function memoryForge(): Forge {
+export function memoryForge(): Forge {
   return new ForgeService({
     store: new MemoryStore(systemClock),
     address: "memory",

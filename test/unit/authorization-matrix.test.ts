@@ -10,10 +10,17 @@ import {
   type Caller,
   EXPECTED,
   METHOD_CLASSES,
+  PATH_CLASSES,
   type ProjectKind,
   REST_CLASSES,
 } from "../support/access-expectations.ts";
-import { callGrpc, callMethod, methodRequest, REST_REQUESTS } from "../support/access-requests.ts";
+import {
+  callGrpc,
+  callMethod,
+  methodRequest,
+  REST_REQUESTS,
+  type RestRequest,
+} from "../support/access-requests.ts";
 import { type AccessProject, AccessWorld } from "../support/access-world.ts";
 
 const KINDS: readonly ProjectKind[] = ["public", "private", "absent"];
@@ -59,10 +66,17 @@ function letterOf(wire: WireStatus): string {
 }
 
 async function askRest(route: Route, project: AccessProject, token: string | undefined): Promise<string> {
-  const { path, body, bytes } = REST_REQUESTS[route.id]!(project);
+  return await ask(route.method, REST_REQUESTS[route.id]!(project), token);
+}
+
+async function ask(
+  method: string,
+  { path, body, bytes }: RestRequest,
+  token: string | undefined,
+): Promise<string> {
   const stop = new AbortController();
   const response = await fetch(world.url + path, {
-    method: route.method,
+    method,
     headers: {
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       ...(body === undefined ? {} : { "content-type": "application/json" }),
@@ -102,6 +116,11 @@ describe.each(KINDS)("a %s project", (kind) => {
       id === "deleteProject",
     );
     expect(found).toBe(EXPECTED[REST_CLASSES[id]!][kind]);
+  });
+
+  test.each(Object.keys(PATH_CLASSES))("GET %s", async (path) => {
+    const found = await outcomes(kind, (_project, token) => ask("GET", { path }, token), false);
+    expect(found).toBe(EXPECTED[PATH_CLASSES[path]!][kind]);
   });
 
   test.each(methods.map(({ path }) => path))("%s", async (path) => {

@@ -106,4 +106,20 @@ describe("an open stream", () => {
     world.accounts.setProjectRole(project.id, world.user("project-write"), undefined);
     await endings(members);
   });
+
+  test("ends when another server closes the project, or takes it out of the organization", async () => {
+    const [closed, moved] = [await world.project("public"), await world.project("private")];
+    const strangers = await follow(closed, "nobody");
+    const members = await follow(moved, "member of the organization who reads");
+    const readers = await follow(moved, "reader");
+    await world.elsewhere(async (forge) => {
+      await forge.updateProject(closed.id, { visibility: "private" });
+      await forge.updateProject(moved.id, { name: `other-${moved.org}/moved` });
+    });
+    expect(await endings(strangers)).toEqual(["ended", "UNAUTHENTICATED"]);
+    expect(await endings(members)).toEqual(["ended", "NOT_FOUND"]);
+    expect(readers.map(({ isOver }) => isOver())).toEqual([false, false]);
+    await world.elsewhere((forge) => forge.deleteProject(moved.id));
+    expect(await endings(readers)).toEqual(["ended", "NOT_FOUND"]);
+  });
 });

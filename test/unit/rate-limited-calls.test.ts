@@ -5,13 +5,16 @@ import type { Clock } from "../../src/core/base/clock.ts";
 import { MicError } from "../../src/core/base/errors.ts";
 import type { Position, ProjectId } from "../../src/core/base/ids.ts";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
+import type { Forge } from "../../src/core/forge/forge.ts";
 import { openRemoteForge } from "../../src/core/remote/remote-forge.ts";
 import { NOBODY, type Principal } from "../../src/server/auth/principal.ts";
 import { enter, openCall } from "../../src/server/methods/open-call.ts";
+import type { Network } from "../../src/server/network/network.ts";
 import { BYTE_PRICE } from "../../src/server/network/prices.ts";
 import { path, TestProject } from "../support/forge-project.ts";
+import { RestServer } from "../support/rest-server.ts";
 import { administrator, networkOf } from "../support/server-access.ts";
-import { TOKEN, WireServer } from "../support/wire-server.ts";
+import { memoryForge, TOKEN, WireServer } from "../support/wire-server.ts";
 
 let server: WireServer | undefined;
 afterEach(async () => {
@@ -118,36 +121,105 @@ describe.each(["http", "grpc"] as const)("over %s", (transport) => {
   });
 });
 
-test("bytes that are sent are charged once they were sent", async () => {
-  const spent: [string | undefined, number][] = [];
-  const network = networkOf({});
-  server = await WireServer.start({
-    network: {
-      ...network,
-      limits: {
-        charge: () => undefined,
-        attempt: () => undefined,
-        standing: () => undefined,
-        spend: ({ userId }, _address, units) => void spent.push([userId, units]),
-      },
+describe("bytes that are sent are charged", () => {
+  const LARGE = new Uint8Array(8 << 20).map((_, i) => (i * 2654435761) >>> 13);
+  let spent: [string | undefined, number][] = [];
+  /** In bytes. */
+  const sum = () => spent.reduce((total, [, units]) => total + units, 0) / BYTE_PRICE;
+  const counting = (): Network => ({
+    ...networkOf({}),
+    limits: {
+      charge: () => undefined,
+      attempt: () => undefined,
+      standing: () => undefined,
+      spend: ({ userId }, _address, units) => void spent.push([userId, units]),
     },
   });
-  const local = await TestProject.create(server.forge, "ada/notes");
-  const bytes = new Uint8Array(8 << 20).map((_, i) => (i * 2654435761) >>> 13);
-  await local.land({ put: { large: bytes } });
-  for (const transport of ["http", "grpc"] as const) {
-    spent.length = 0;
+
+  test.each(["http", "grpc"] as const)("over %s, once they were sent", async (transport) => {
+    server = await WireServer.start({ network: counting() });
+    const local = await TestProject.create(server.forge, "ada/notes");
+    await local.land({ put: { large: LARGE } });
     await using forge = await remote(server, transport);
     const found = await forge.getPath(local.id, 1 as Position, path("large"));
     if (found?.kind !== "entry") throw new Error("not found");
+    spent = [];
     let received = 0;
     for await (const part of forge.readFile(local.id, found)) received += part.length;
-    expect(received).toBe(bytes.length);
-    const sum = () => spent.reduce((total, [, units]) => total + units, 0);
-    await expect.poll(() => sum() / (bytes.length * BYTE_PRICE)).toBeGreaterThan(0.9);
-    expect(sum() / (bytes.length * BYTE_PRICE)).toBeLessThan(1.2);
+    expect(received).toBe(LARGE.length);
+    await expect.poll(() => sum() / LARGE.length).toBeGreaterThan(0.9);
+    expect(sum() / LARGE.length).toBeLessThan(1.2);
     expect(spent.every(([userId]) => userId === administrator("ada").userId)).toBe(true);
-  }
+
+    spent = [];
+    for await (const part of forge.readFile(local.id, found)) if (part.length > 0) break;
+    // Also to a caller that hangs up.
+    await expect.poll(() => sum()).toBeGreaterThan(10_000);
+  });
+
+  test("over REST, also to a caller that hangs up", async () => {
+    await using rest = await RestServer.start({ network: counting() });
+    const local = await TestProject.create(rest.forge, "ada/notes");
+    await local.land({ put: { large: LARGE } });
+    spent = [];
+    for (const isWhole of [true, false]) {
+      const response = await fetch(`${rest.url}/api/mic/projects/${local.id}/files/large`, {
+        headers: { authorization: `Bearer ${TOKEN}` },
+      });
+      const reader = response.body!.getReader();
+      let received = 0;
+      for (let next = await reader.read(); !next.done; next = await reader.read()) {
+        received += next.value.length;
+        if (!isWhole) break;
+      }
+      await reader.cancel();
+      await expect.poll(() => sum()).toBeGreaterThan(isWhole ? LARGE.length * 0.9 : 10_000);
+      if (isWhole) expect(received).toBe(LARGE.length);
+      spent = [];
+    }
+  });
+
+  /** Files of this forge end after a MiB. */
+  const cut = (forge: Forge): Forge =>
+    new Proxy(forge, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name);
+        if (typeof value !== "function") return value;
+        if (name !== "readFile" && name !== "readObjects") return value.bind(target);
+        return async function* (...args: unknown[]) {
+          let bytes = 0;
+          for await (const part of value.apply(target, args) as AsyncIterable<Uint8Array>) {
+            yield part;
+            bytes += part.length;
+            if (bytes > 1 << 20) throw new MicError("corrupt", "the rest of it is gone");
+          }
+        };
+      },
+    });
+
+  test("over REST, also where the content ends half way", async () => {
+    await using rest = await RestServer.start({ network: counting(), forge: cut(memoryForge()) });
+    const local = await TestProject.create(rest.forge, "ada/notes");
+    await local.land({ put: { large: LARGE } });
+    spent = [];
+    const response = await fetch(`${rest.url}/api/mic/projects/${local.id}/files/large`, {
+      headers: { authorization: `Bearer ${TOKEN}` },
+    });
+    await expect(response.arrayBuffer()).rejects.toThrow();
+    expect(sum()).toBeGreaterThan(10_000);
+  });
+
+  test("over gRPC, also where the content ends half way", async () => {
+    server = await WireServer.start({ network: counting(), wrap: cut });
+    const local = await TestProject.create(server.forge, "ada/notes");
+    await local.land({ put: { large: LARGE } });
+    await using forge = await remote(server, "grpc");
+    const found = await forge.getPath(local.id, 1 as Position, path("large"));
+    if (found?.kind !== "entry") throw new Error("not found");
+    spent = [];
+    await expect(Array.fromAsync(forge.readFile(local.id, found))).rejects.toThrow();
+    await expect.poll(() => sum()).toBeGreaterThan(10_000);
+  });
 });
 
 test("places of a method are counted for each address of those who have not signed in, and for each user", async () => {

@@ -70,11 +70,16 @@ async function serve(
     // A short call is answered before it could be ended.
     const isStream = method.requestStream || method.responseStream;
     using _ending = isStream ? watchCall(opened, method, (reason) => call.abort(reason)) : undefined;
-    const sentBefore = request.socket.bytesWritten;
-    await run(method, call, opened);
-    if (method.responseStream) {
-      const bytes = Math.max(0, request.socket.bytesWritten - sentBefore);
-      context.network.limits.spend(principal, address, bytes * BYTE_PRICE);
+    const { socket } = request;
+    const sentBefore = socket.bytesWritten;
+    try {
+      await run(method, call, opened);
+    } finally {
+      // Also where the caller did not take all of it.
+      if (method.responseStream) {
+        const bytes = Math.max(0, socket.bytesWritten - sentBefore);
+        context.network.limits.spend(principal, address, bytes * BYTE_PRICE);
+      }
     }
   } catch (error) {
     const failure = call.abortedWith ?? error;

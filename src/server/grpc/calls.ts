@@ -258,8 +258,9 @@ function serverStreamHandler(
       const opened = openCall(context, principal, method, cancellation.signal, from);
       cancellation.endWith(opened, method);
       using _place = await enter(method, opened);
-      const bytes = await sendAll(call, run(call.request, opened), opened.signal);
-      context.network.limits.spend(principal, from.address, bytes * BYTE_PRICE);
+      const spend = (bytes: number): void =>
+        context.network.limits.spend(principal, from.address, bytes * BYTE_PRICE);
+      await sendAll(call, run(call.request, opened), opened.signal, spend);
       // A live stream ends with its signal, and does not say why.
       if (cancellation.reason !== undefined) throw cancellation.reason;
       call.end();
@@ -272,35 +273,39 @@ function serverStreamHandler(
 }
 
 /**
- * Waits where the reader is slow; stops where it is gone. The result is how many bytes were sent.
+ * Waits where the reader is slow; stops where it is gone. `onEnd` is told how many bytes were sent, however it ends.
  * Errors: those of `responses`, and `aborted`.
  */
 export async function sendAll(
   call: ServerWritableStream<Buffer, Buffer>,
   responses: AsyncIterable<Encoded>,
   signal: AbortSignal,
-): Promise<number> {
+  onEnd: (bytes: number) => void = () => undefined,
+): Promise<void> {
   let unsent = 0;
   let bytes = 0;
   let resume: () => void = () => undefined;
   signal.addEventListener("abort", () => resume(), { once: true });
-  for await (const response of responses) {
-    const message = whole(response);
-    if (call.cancelled || signal.aborted) throw interrupted(signal.reason);
-    unsent += message.length;
-    bytes += message.length;
-    call.write(message, () => {
-      unsent -= message.length;
-      if (unsent <= UNSENT_BYTES_MAX) resume();
-    });
-    while (unsent > UNSENT_BYTES_MAX) {
+  try {
+    for await (const response of responses) {
+      const message = whole(response);
       if (call.cancelled || signal.aborted) throw interrupted(signal.reason);
-      await new Promise<void>((resolve) => {
-        resume = resolve;
+      unsent += message.length;
+      bytes += message.length;
+      call.write(message, () => {
+        unsent -= message.length;
+        if (unsent <= UNSENT_BYTES_MAX) resume();
       });
+      while (unsent > UNSENT_BYTES_MAX) {
+        if (call.cancelled || signal.aborted) throw interrupted(signal.reason);
+        await new Promise<void>((resolve) => {
+          resume = resolve;
+        });
+      }
     }
+  } finally {
+    onEnd(bytes);
   }
-  return bytes;
 }
 
 /** One copy for parts: grpc-js takes a message in one piece. */

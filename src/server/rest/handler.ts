@@ -119,23 +119,32 @@ async function serve(
     const handled = route.handle(call);
     answer = handled instanceof Promise ? await handled : handled;
     const sent = sendAnswer(response, answer, call.sending);
-    if (sent !== undefined) {
-      const { socket } = response;
-      const sentBefore = socket?.bytesWritten ?? 0;
-      await sent;
-      const bytes = Math.max(0, (socket?.bytesWritten ?? 0) - sentBefore);
-      state.context.network.limits.spend(
-        principal,
-        () => state.context.network.peerOf(request).address,
-        bytes * BYTE_PRICE,
-      );
-    }
+    if (sent !== undefined) await spending(state, request, response, principal, sent);
   } catch (error) {
     // Nobody is there to be told.
     if (call?.isGone !== true) fail(state, request, response, error, isHead);
   } finally {
     call?.finish();
     leaveBody(request, response);
+  }
+}
+
+/** Charges what was sent, also to a caller that did not take all of it. */
+async function spending(
+  { context }: RestState,
+  request: IncomingMessage,
+  response: ServerResponse,
+  principal: Principal,
+  sent: Promise<void>,
+): Promise<void> {
+  const { socket } = response;
+  const sentBefore = socket?.bytesWritten ?? 0;
+  try {
+    await sent;
+  } finally {
+    const bytes = Math.max(0, (socket?.bytesWritten ?? 0) - sentBefore);
+    const address = (): string => context.network.peerOf(request).address;
+    context.network.limits.spend(principal, address, bytes * BYTE_PRICE);
   }
 }
 

@@ -1,11 +1,14 @@
 /** `/healthz`, `/readyz` and `/metrics`: for whoever runs the server, and for what balances load to it. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { isMicError, MicError } from "../../core/base/errors.ts";
-import { signInFirst } from "../auth/authorizer.ts";
+import { isMicError } from "../../core/base/errors.ts";
 import type { ServerContext } from "../context.ts";
 import { httpStatusOf } from "../http-status.ts";
 import type { ServerMetrics } from "../metrics.ts";
+import { chargedCaller } from "../network/gate.ts";
 import { type Check, ReadinessChecks, storeCheck } from "./readiness.ts";
+
+/** Of a scrape, for its caller's budget. */
+const METRICS_PRICE = 1;
 
 export interface HealthParts {
   readonly context: ServerContext;
@@ -17,7 +20,7 @@ export interface HealthParts {
 export interface HealthEndpoints {
   /** Takes `/healthz` and `/readyz`, for whatever host: who probes by address knows no name. */
   probe(request: IncomingMessage, response: ServerResponse, path: string): boolean;
-  /** `/metrics`: needs a token of an administrator of the site, whatever its scope. */
+  /** `/metrics`: access `site-read`. */
   metrics(request: IncomingMessage, response: ServerResponse): void;
 }
 
@@ -70,9 +73,10 @@ function sendMetrics(
   response: ServerResponse,
 ): void {
   try {
-    const { userId, isSiteAdmin } = context.authenticate(request.headers.authorization);
-    if (userId === undefined) throw signInFirst();
-    if (!isSiteAdmin) throw new MicError("forbidden", "only administrators of the site may read metrics");
+    const { authorization } = request.headers;
+    const address = (): string => context.network.peerOf(request).address;
+    const principal = chargedCaller(context, authorization, address, METRICS_PRICE, "site-read");
+    context.authorizer.admit(principal, "site-read");
   } catch (error) {
     if (!isMicError(error)) throw error;
     if (error.code === "unauthenticated") response.setHeader("www-authenticate", "Bearer");
