@@ -105,6 +105,41 @@ test("one without the other, and what is no certificate, are logged once and not
   await expect.poll(servedName).toBe("renewed");
 });
 
+test("files that cannot even be looked at are logged and tried again, and the server goes on", async () => {
+  rmSync(at("cert.pem"));
+  symlinkSync("cert.pem", at("cert.pem"));
+  await expect.poll(() => logged).toEqual(["error"]);
+  rmSync(at("cert.pem"));
+  mkdirSync(at("cert.pem"));
+  await expect.poll(() => logged).toEqual(["error", "error"]);
+  expect(await servedName()).toBe("localhost");
+  rmSync(at("cert.pem"), { recursive: true });
+  copyFileSync(given("renewed-key.pem"), at("key.pem"));
+  copyFileSync(given("renewed-cert.pem"), at("cert.pem"));
+  await expect.poll(servedName).toBe("renewed");
+  expect(logged.at(-1)).toBe("info");
+});
+
+test("one that could not be taken is tried again, and logged once", async () => {
+  watch[Symbol.dispose]();
+  logged.length = 0;
+  let tries = 0;
+  const note = (level: string) => () => void logged.push(level);
+  watch = new TlsWatch({
+    paths: { cert: at("cert.pem"), key: at("key.pem") },
+    use: () => {
+      if (++tries < 3) throw new Error("too many open files");
+    },
+    log: { info: note("info"), warn: note("warn"), error: note("error") },
+    pollMs: 5,
+  });
+  // No look comes between.
+  copyFileSync(given("renewed-key.pem"), at("key.pem"));
+  copyFileSync(given("renewed-cert.pem"), at("cert.pem"));
+  await expect.poll(() => logged).toEqual(["error", "info"]);
+  expect(tries).toBe(3);
+});
+
 test("a directory that is swapped under the files is seen, as certbot and Kubernetes do it", async () => {
   watch[Symbol.dispose]();
   for (const [name, prefix] of [

@@ -55,31 +55,39 @@ export interface WatchTlsOptions {
 
 /**
  * Looks at the files' identity rather than at events: renewals replace files, links, or the directory they are in.
- * Files that are no certificate and its key are logged, once for each change, and the ones in use stay; that is also
- * what happens between the renewal of one and of the other.
+ * Files that cannot be read, or are no certificate and its key, are logged, once for each change, and the ones in use
+ * stay; that is also what happens between the renewal of one and of the other. They are tried again at every look: not
+ * every failure is the files'.
  */
 export class TlsWatch implements Disposable {
   readonly #options: WatchTlsOptions;
   readonly #timer: NodeJS.Timeout;
-  #seen: string;
+  /** Of the files in use. */
+  #used: string;
+  /** What was logged last, of which files. */
+  #refused = "";
 
   constructor(options: WatchTlsOptions) {
     this.#options = options;
-    this.#seen = stampOf(options.paths);
-    this.#timer = setInterval(() => {
-      if (stampOf(options.paths) !== this.#seen) this.#reload();
-    }, options.pollMs ?? POLL_MS);
+    this.#used = stampOf(options.paths);
+    this.#timer = setInterval(() => this.#look(), options.pollMs ?? POLL_MS);
     this.#timer.unref();
   }
 
-  #reload(): void {
+  #look(): void {
     const { paths, use, log } = this.#options;
-    this.#seen = stampOf(paths);
+    const stamp = stampOf(paths);
+    if (stamp === this.#used) return;
     try {
       const files = readTlsFiles(paths);
       use(files);
+      this.#used = stamp;
+      this.#refused = "";
       log.info("certificate", { until: new X509Certificate(files.cert).validTo });
     } catch (error) {
+      const refused = `${stamp} ${error instanceof Error ? error.message : String(error)}`;
+      if (refused === this.#refused) return;
+      this.#refused = refused;
       log.error("certificate", { message: "the new certificate is not used", error });
     }
   }
@@ -90,10 +98,15 @@ export class TlsWatch implements Disposable {
 }
 
 function stampOf({ cert, key }: TlsPaths): string {
-  return [cert, key]
-    .map((file) => {
-      const stats = statSync(file, { throwIfNoEntry: false, bigint: true });
-      return stats === undefined ? "none" : `${stats.ino}-${stats.size}-${stats.mtimeNs}`;
-    })
-    .join(" ");
+  return [cert, key].map(identityOf).join(" ");
+}
+
+/** Of one that cannot be looked at: why. */
+function identityOf(file: string): string {
+  try {
+    const { ino, size, mtimeNs } = statSync(file, { bigint: true });
+    return `${ino}-${size}-${mtimeNs}`;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? "unknown";
+  }
 }
