@@ -30,8 +30,9 @@ async function landFiles(
   goal: string,
   session?: Readonly<Record<string, unknown>>,
   kinds: Readonly<Record<string, string>> = {},
+  project: string = P,
 ) {
-  const started = await client.post(`${P}/sessions`, { goal, ...session });
+  const started = await client.post(`${project}/sessions`, { goal, ...session });
   expect(started.status).toBe(201);
   const operations: unknown[] = [];
   for (const [path, text] of Object.entries(files)) {
@@ -39,7 +40,7 @@ async function landFiles(
       operations.push({ op: "delete", path });
       continue;
     }
-    const blob = await client.call("POST", `${P}/blobs`, { bytes: text });
+    const blob = await client.call("POST", `${project}/blobs`, { bytes: text });
     expect(blob.status).toBe(201);
     operations.push({
       op: "put",
@@ -48,7 +49,7 @@ async function landFiles(
       ...(kinds[path] === undefined ? {} : { kind: kinds[path] }),
     });
   }
-  const at = `${P}/sessions/${started.json.id}`;
+  const at = `${project}/sessions/${started.json.id}`;
   expect((await client.post(`${at}/operations`, { operations })).status).toBe(200);
   return await client.post(`${at}/land`);
 }
@@ -417,6 +418,27 @@ describe("a project over REST", () => {
     expect((await client.get(`${P}/blame/hello.txt?at=1`)).json.lines[0].position).toBe(1);
     expect((await client.get(`${P}/blame/nope`)).status).toBe(404);
     expect((await client.get(`${P}/blame/link`)).status).toBe(501);
+  });
+
+  test("a policy that refuses secrets stops a session that stored one, and says where", async () => {
+    await client.post("/api/mic/projects", { name: "acme/kept" });
+    const secret = `first\n${["ghp", "q8Zr1Wk5VbT2mXc9LdJ7nYh3PfS6gRw4a0Q2"].join("_")}\n`;
+    const project = "/api/mic/projects/acme%2Fkept";
+    const land = (text: string) => landFiles({ "key.txt": text }, "A key", {}, {}, project);
+    await landFiles({ ".micpolicy": "secrets = refuse\n" }, "Keep keys out", {}, {}, project);
+    const refused = await land(secret);
+    expect(refused).toMatchObject({
+      status: 400,
+      json: {
+        code: "unsafe-path",
+        paths: ["key.txt"],
+        secrets: [{ path: "key.txt", line: 2, kind: "a GitHub token" }],
+        landingId: expect.stringMatching(/^[0-9a-f]{32}$/),
+      },
+    });
+    expect(refused.text).not.toContain(secret.slice(10, 20));
+    expect((await client.get(`${project}/head`)).json.position).toBe(1);
+    expect(await land("no key\n")).toMatchObject({ status: 200, json: { position: 2 } });
   });
 
   test("OpenAPI is valid, and says what is there", async () => {

@@ -250,6 +250,10 @@ export const problem = component(
       code: z.string().describe("What scripts look at: see /SKILL.md"),
       hint: z.string().optional().describe("What to do next"),
       paths: z.array(z.string()).optional().describe("Of a conflict, or of paths that are refused"),
+      secrets: z
+        .array(z.object({ path: z.string(), line: z.int(), kind: z.string() }))
+        .optional()
+        .describe("What the project's policy refuses: where, never the secret itself"),
       issues: z
         .array(z.strictObject({ path: z.string(), message: z.string() }))
         .optional()

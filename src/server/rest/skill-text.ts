@@ -155,7 +155,7 @@ Errors are problem documents (RFC 9457): \`code\` says what happened, \`hint\` w
 | \`already-exists\` | 409 | the name or the id is taken |
 | \`not-found\` | 404 | check the project, position and path; you may not be allowed to see it |
 | \`unauthenticated\`, \`forbidden\` | 401, 403 | check \`MIC_TOKEN\` |
-| \`usage\`, \`out-of-range\`, \`unsafe-path\` | 400 | fix the call; \`issues\` and \`paths\` say where |
+| \`usage\`, \`out-of-range\`, \`unsafe-path\` | 400 | fix the call; \`issues\` and \`paths\` say where; \`secrets\` names keys that the project's policy does not let in: take them out |
 | \`too-large\` | 413 | send less at once |
 | \`rate-limited\` | 429 | send the same call again after \`retry-after\` seconds |
 | \`corrupt\`, \`internal\` | 500 | report it, with \`requestId\` where there is one |

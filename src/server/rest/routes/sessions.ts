@@ -207,7 +207,14 @@ export const sessionRoutes: readonly Route[] = [
       params: sessionParams,
       body: { kind: "json", schema: bodies.landBody, optional: true },
       answers: [{ status: 200, description: "It landed", schema: shapes.landed }],
-      errors: ["not-found", "conflict", "nothing-to-land", "landing-id-reused", "outcome-unknown"],
+      errors: [
+        "not-found",
+        "conflict",
+        "nothing-to-land",
+        "landing-id-reused",
+        "unsafe-path",
+        "outcome-unknown",
+      ],
     },
     async (call) => {
       const { body, principal, state, params, request } = call;
