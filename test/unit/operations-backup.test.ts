@@ -13,11 +13,14 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { ProjectId } from "../../src/core/base/ids.ts";
 import { systemClock as clock, systemRandom as random } from "../../src/core/base/system.ts";
 import { openLocalStore } from "../../src/core/store/local-store.ts";
 import { AuthDatabase } from "../../src/server/auth/database/auth-database.ts";
 import { accountsFile } from "../../src/server/auth/owner-token.ts";
+import { NOBODY } from "../../src/server/auth/principal.ts";
 import { SqliteAccounts } from "../../src/server/auth/sqlite-accounts.ts";
+import { landingLogFile, SqliteLandingLog } from "../../src/server/auth/sqlite-landing-log.ts";
 import { backup } from "../../src/server/operations/backup.ts";
 import { diagnose, type Finding } from "../../src/server/operations/doctor.ts";
 import { restoreBackup } from "../../src/server/operations/restore.ts";
@@ -115,6 +118,21 @@ describe("backup()", () => {
     await open[Symbol.asyncDispose]();
     for (const name of ["store.sqlite", "large"]) rmSync(path.join(data, name), { recursive: true });
     expect((await makeBackup()).forge).toBeUndefined();
+  });
+
+  test("has the log of landings too, while it is written", async () => {
+    await using _open = await openData();
+    const file = landingLogFile(accountsFile(data));
+    using landings = new SqliteLandingLog({ file, clock });
+    const principal = { ...NOBODY, account: "ada" };
+    const project = "0".repeat(32) as ProjectId;
+    const entry = { principal, address: "", action: "import.done", project, detail: {} } as const;
+    await landings.record(entry);
+    await makeBackup();
+    await restoreTo("restored");
+    const restored = landingLogFile(accountsFile(path.join(directory, "restored")));
+    using there = new SqliteLandingLog({ file: restored, clock });
+    expect(there.list({ limit: 10 })).toMatchObject([{ account: "ada" }]);
   });
 
   test("is an archive that any tar reads", async () => {

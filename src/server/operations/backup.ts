@@ -7,6 +7,7 @@
  * | --- | --- |
  * | `auth/accounts.db` | users, tokens, roles, webhooks |
  * | `auth/accounts-records.db` | the audit log, deliveries |
+ * | `auth/landings.db` | who landed through this server |
  * | `store.sqlite`, `large/…` | the forge, unless it is in a bucket |
  * | `mic-backup.json` | last: `{"version":1,"mic","createdAt","entries":[{"name","size","hash"}]}` |
  *
@@ -22,6 +23,7 @@ import { MicError } from "../../core/base/errors.ts";
 import { LARGE_DIRECTORY, LOCAL_STORE_FILE } from "../../core/store/is-local-store.ts";
 import { recordsFile } from "../auth/database/records.ts";
 import { accountsFile } from "../auth/owner-token.ts";
+import { landingLogFile } from "../auth/sqlite-landing-log.ts";
 import { MANIFEST, MANIFEST_VERSION } from "./backup-manifest.ts";
 import { type CheckedData, checkData } from "./check-data.ts";
 import { extractBackup } from "./extract.ts";
@@ -102,7 +104,7 @@ async function snapshotAccounts(dataDirectory: string, staging: string): Promise
   await mkdir(path.join(staging, path.relative(dataDirectory, path.dirname(accounts))), { mode: 0o700 });
   const names: string[] = [];
   // Records last: what they say of accounts that are not there does no harm.
-  for (const file of [accounts, recordsFile(accounts)]) {
+  for (const file of [accounts, recordsFile(accounts), landingLogFile(accounts)]) {
     // Those of an older mic have none.
     if (!existsSync(file)) continue;
     const name = path.relative(dataDirectory, file);

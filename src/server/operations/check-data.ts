@@ -11,6 +11,7 @@ import { openLocalStore } from "../../core/store/local-store.ts";
 import { AuthDatabase } from "../auth/database/auth-database.ts";
 import { recordsFile } from "../auth/database/records.ts";
 import { accountsFile } from "../auth/owner-token.ts";
+import { landingLogFile } from "../auth/sqlite-landing-log.ts";
 
 export interface CheckedData {
   /** Undefined: there are none. */
@@ -27,7 +28,9 @@ export async function checkData(directory: string, clock: Clock): Promise<Checke
 }
 
 function checkAccounts(file: string): CheckedData["accounts"] {
-  for (const each of [file, recordsFile(file)]) if (existsSync(each)) checkIntegrity(each);
+  for (const each of [file, recordsFile(file), landingLogFile(file)]) {
+    if (existsSync(each)) checkIntegrity(each);
+  }
   using database = new AuthDatabase({ file });
   const count = (table: string): number =>
     database.sql.prepare(`SELECT count(*) FROM ${table}`).pluck().get() as number;

@@ -10,6 +10,7 @@ import { LOCAL_STORE_FILE } from "../../core/store/is-local-store.ts";
 import { AuthDatabase } from "../auth/database/auth-database.ts";
 import { recordsFile } from "../auth/database/records.ts";
 import { accountsFile } from "../auth/owner-token.ts";
+import { landingLogFile } from "../auth/sqlite-landing-log.ts";
 import { readTlsFiles } from "../network/tls-files.ts";
 import { readServeOptions, type ServeFlags, type ServeOptions, type ServeWorld } from "../serve-options.ts";
 import { STAGING } from "./backup.ts";
@@ -175,7 +176,9 @@ function checkAccounts({ options }: Asked): Finding[] {
   if (!existsSync(file)) {
     return [{ name, state: "warn", detail: "there are none yet", hint: "the first start makes an owner" }];
   }
-  for (const each of [file, recordsFile(file)]) if (existsSync(each)) checkIntegrity(each);
+  for (const each of [file, recordsFile(file), landingLogFile(file)]) {
+    if (existsSync(each)) checkIntegrity(each);
+  }
   using database = new AuthDatabase({ file, readOnly: true });
   const count = (condition: string): number =>
     database.sql
