@@ -12,6 +12,7 @@ import type { AccountsReplica } from "./auth/replica/accounts-replica.ts";
 import { forwardKey } from "./auth/replica/forward-key.ts";
 import { Forwarder } from "./auth/replica/forwarder.ts";
 import { openReplica } from "./auth/replica/open-replica.ts";
+import { SealedCursors } from "./auth/sealed-cursors.ts";
 import { SqliteAccounts } from "./auth/sqlite-accounts.ts";
 import { SqliteAudit } from "./auth/sqlite-audit.ts";
 import { landingLogFile, SqliteLandingLog } from "./auth/sqlite-landing-log.ts";
@@ -91,7 +92,8 @@ export async function openAccess(request: OpenAccess): Promise<OpenedAccess> {
     }),
   );
   const audit = new SqliteAudit({ database, clock, landings: landingLog });
-  const authorizer = new Authorizer({ forge, accounts, clock });
+  const key = (): Uint8Array | undefined => forwardKey(database, random);
+  const authorizer = new Authorizer({ forge, accounts, clock, cursors: new SealedCursors(key) });
   const opened = cleanup.move();
   return {
     parts: {
@@ -106,10 +108,7 @@ export async function openAccess(request: OpenAccess): Promise<OpenedAccess> {
     database,
     accounts,
     replica,
-    forwarder:
-      replica === undefined
-        ? undefined
-        : new Forwarder({ replica, key: () => forwardKey(database, random), clock }),
+    forwarder: replica === undefined ? undefined : new Forwarder({ replica, key, clock }),
     newOwnerToken,
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };

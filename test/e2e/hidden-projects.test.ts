@@ -1,6 +1,8 @@
 /** RELIABILITY 43: a project that the caller may not see looks like one that is not there, at a running server. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ProjectId } from "../../src/core/base/ids.ts";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
+import { openRemoteForge } from "../../src/core/remote/remote-forge.ts";
 import { AuthDatabase } from "../../src/server/auth/database/auth-database.ts";
 import { accountsFile } from "../../src/server/auth/owner-token.ts";
 import { SqliteAccounts } from "../../src/server/auth/sqlite-accounts.ts";
@@ -124,6 +126,35 @@ describe.each(CALLERS)("43: %s", (_who, token, status) => {
       }
     }
   });
+});
+
+test("43: to make a project under an id that is taken tells nothing of what has it", async () => {
+  const make = (token: string, body: object) =>
+    fetch(`${served.url}/api/mic/projects`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+  const gone = ((await (await make(OWNER, { name: "acme/gone" })).json()) as { id: string }).id;
+  await fetch(`${served.url}/api/mic/projects/${gone}`, {
+    method: "DELETE",
+    headers: { authorization: `Bearer ${OWNER}` },
+  });
+  const ports = { clock: systemClock, random: systemRandom };
+  await using forge = await openRemoteForge(served.url, { token: stranger, ...ports });
+  const answers: unknown[] = [];
+  for (const id of [privateId, gone] as ProjectId[]) {
+    const answer = await make(stranger, { name: "mallory/x", id });
+    const text = (await answer.text()).replaceAll(id, "ID");
+    expect(answer.status).toBe(409);
+    expect(text).not.toContain("acme");
+    const error: unknown = await forge
+      .createProject({ id, name: "mallory/x" })
+      .catch((cause: unknown) => cause);
+    answers.push([text, (error as Error).message.replaceAll(id, "ID")]);
+  }
+  expect(answers[1]).toEqual(answers[0]);
+  expect((await ask(privateId, "/members", stranger)).status).toBe(404);
 });
 
 test("43: its owner sees it, so that the others were told something", async () => {

@@ -325,3 +325,34 @@ describe("a user whose name nobody could compare with organizations", () => {
     expect(accounts.roleInOrganization(guild.id, "guild")).toBeUndefined();
   });
 });
+
+describe("lists", () => {
+  test.each(["projects", "organizations"] as const)(
+    "of %s lead past what the caller does not see, and name none of it",
+    async (what) => {
+      const [ada, ben] = [await user("ada"), await user("ben")];
+      const hidden = Array.from({ length: 45 }, (_, i) => `hidden-${String(i).padStart(2, "0")}`);
+      for (const name of hidden) await make(ada, `${name}/secret`);
+      await make(ben, "zed/seen");
+      const list = async (after?: string) => {
+        const page = { limit: 2, ...(after === undefined ? {} : { after }) };
+        return what === "projects"
+          ? await projects.listProjects(page, { principal: ben })
+          : await projects.listOrganizations(page, { principal: ben });
+      };
+      const pages = [await list()];
+      for (let next = pages[0]!.next; next !== undefined; next = pages.at(-1)!.next) {
+        expect(next).not.toContain("hidden");
+        expect(Buffer.from(next.slice(1), "base64url").toString("latin1")).not.toContain("hidden");
+        pages.push(await list(next));
+      }
+      expect(pages.length).toBeGreaterThan(1);
+      expect(pages.flatMap(({ items }) => items.map(({ name }) => name))).toEqual([
+        what === "projects" ? "zed/seen" : "zed",
+      ]);
+      for (const bad of ["~", "~AAAA", `${pages[0]!.next!.slice(0, -4)}AAAA`, `~${"A".repeat(5_000)}`]) {
+        await expect(list(bad)).rejects.toMatchObject(fails("usage"));
+      }
+    },
+  );
+});

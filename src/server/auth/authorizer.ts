@@ -15,6 +15,7 @@ import type { Forge, Page, PageRequest, ProjectInfo } from "../../core/forge/for
 import type { Access } from "./access.ts";
 import type { Accounts } from "./accounts.ts";
 import type { Principal, Role, Scope } from "./principal.ts";
+import { SealedCursors } from "./sealed-cursors.ts";
 
 export const HIDING_MS = 25;
 const SLOWEST_MS = 60_000;
@@ -66,12 +67,15 @@ export interface AuthorizerOptions {
   readonly forge: Forge;
   readonly accounts: Pick<Accounts, "roleIn" | "roleInOrganization" | "isNameTaken" | "onRolesChanged">;
   readonly clock: Clock;
+  /** Default: what only this process understands. */
+  readonly cursors?: SealedCursors;
 }
 
 export class Authorizer {
   readonly #forge: Forge;
   readonly #accounts: AuthorizerOptions["accounts"];
   readonly #clock: Clock;
+  readonly #cursors: SealedCursors;
   readonly #ids = new Map<string, ProjectId>();
   readonly #infos = new Map<ProjectId, Remembered>();
   readonly #listeners = new Set<() => void>();
@@ -81,10 +85,11 @@ export class Authorizer {
   /** Lookups of what the caller may not see, or is not there. */
   readonly #slowest = new Slowest();
 
-  constructor({ forge, accounts, clock }: AuthorizerOptions) {
+  constructor({ forge, accounts, clock, cursors }: AuthorizerOptions) {
     this.#forge = forge;
     this.#accounts = accounts;
     this.#clock = clock;
+    this.#cursors = cursors ?? new SealedCursors();
     accounts.onRolesChanged(() => this.#changed());
   }
 
@@ -176,7 +181,7 @@ export class Authorizer {
     const rank = this.#organizationRank(principal, name);
     if (rank >= need) return name;
     const startedMs = this.#clock.nowMs();
-    const isSeen = rank > 0 || (await this.#seesProjectOf(principal, name));
+    const isSeen = rank > 0 || (await this.#seesProjectOf(principal, name, true));
     if (isSeen && need === NEED["read"]) return name;
     if (isSeen) throw roleTooSmall(name);
     await this.#hide(startedMs);
@@ -206,22 +211,26 @@ export class Authorizer {
     });
   }
 
-  /** A page of what `list` gives, with what the caller may not see left out. Pages may be shorter than asked for. */
-  async visible<T>(
+  /**
+   * A page of what `list` gives, with what the caller may not see left out. Pages may be shorter than asked for; their
+   * `next` tells no name that is not on them. Errors: `usage` for an `after` that is none.
+   */
+  async visible<T extends { readonly name: string }>(
     request: PageRequest,
     list: (request: PageRequest) => Promise<Page<T>>,
     isVisible: (item: T) => boolean | Promise<boolean>,
   ): Promise<Page<T>> {
     const limit = Math.min(request.limit ?? 100, PAGE_ITEMS_MAX);
     const items: T[] = [];
-    let after = request.after;
+    let after = request.after === undefined ? undefined : this.#cursors.open(request.after);
     for (let pages = 0; pages < PAGES_MAX; pages++) {
       const page = await list({ ...(after === undefined ? {} : { after }), limit: limit - items.length });
       for (const item of page.items) if (await isVisible(item)) items.push(item);
       after = page.next;
       if (after === undefined || items.length >= limit) break;
     }
-    return { items, ...(after === undefined ? {} : { next: after }) };
+    if (after === undefined) return { items };
+    return { items, next: after === items.at(-1)?.name ? after : this.#cursors.seal(after) };
   }
 
   seesProject(principal: Principal, info: ProjectInfo): boolean {
@@ -325,7 +334,7 @@ export class Authorizer {
     return role === undefined ? 0 : Math.min(RANK[role], SCOPE_RANK[principal.scope]);
   }
 
-  async #seesProjectOf(principal: Principal, org: string): Promise<boolean> {
+  async #seesProjectOf(principal: Principal, org: string, isTimed = false): Promise<boolean> {
     let isEmpty = true;
     const list = async (request: PageRequest): Promise<Page<ProjectInfo>> => {
       const page = await this.#forge.listProjects({ ...request, limit: SEEN_TOGETHER, org });
@@ -333,8 +342,8 @@ export class Authorizer {
       return page;
     };
     const found = await this.visible({ limit: 1 }, list, (info) => this.seesProject(principal, info));
-    // The names and metas of a listing's projects are read together: it takes as long as one project's.
-    if (isEmpty) {
+    if (isEmpty && isTimed) {
+      // The names and metas of a listing's projects are read together: it takes as long as one project's.
       await this.#read(`${org}/${NO_PROJECT}`, undefined);
       await this.#read(NO_PROJECT, undefined);
     }
