@@ -27,6 +27,7 @@ import {
   writeReplicaState,
 } from "../../src/server/auth/replica/replica-state.ts";
 import { readReplicaOptions } from "../../src/server/auth/replica/replica-target.ts";
+import { createRouteFinder } from "../../src/server/rest/handler.ts";
 
 let directory: string;
 beforeEach(() => {
@@ -248,6 +249,8 @@ describe("needsPrimary()", () => {
     ];
     for (const path of yes) expect(needsPrimary(path, undefined), path).toBe(true);
     expect(needsPrimary("/api/mic/users", { changesAccounts: true })).toBe(true);
+    // Followers have no records.
+    expect(needsPrimary("/api/mic/audit", createRouteFinder()("GET", "/api/mic/audit"))).toBe(true);
     const no = ["/api/mic/users", "/loginx", "/devices", "/oauth", "/.well-known/oauth-authorization-server"];
     for (const path of [...no, "/mic.v1.ContentService/GetHead"])
       expect(needsPrimary(path, {}), path).toBe(false);

@@ -28,6 +28,8 @@ export const auditRoutes: readonly Route[] = [
       id: "listAudit",
       tag: "users",
       access: "site-admin",
+      // Followers have no records of accounts: the primary is asked.
+      changesAccounts: true,
       summary: "Who did what, from where, with which token; newest first",
       query: auditQuery,
       answers: [{ status: 200, description: "A page", schema: shapes.auditPage }],
