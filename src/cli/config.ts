@@ -17,6 +17,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { MicError } from "../core/base/errors.ts";
 import { absoluteOf, homeOf } from "../core/base/home.ts";
+import type { S3Defaults } from "../core/store/s3/environment.ts";
 import { usageError } from "./errors.ts";
 import { replaceFile } from "./replace-file.ts";
 import type { CommandLineWorld } from "./world.ts";
@@ -95,6 +96,16 @@ export function loadConfig(file: string): ConfigValues {
     if (typeof item !== "string") throw usageError(`${key} in ${file} is not a text`, "correct or remove it");
   }
   return value as ConfigValues;
+}
+
+/** Where buckets are, for whatever opens one: after flags and variables. */
+export function bucketDefaults(config: ConfigValues): S3Defaults {
+  const { "s3.endpoint": endpoint, "s3.region": region, "s3.force-path-style": forcePathStyle } = config;
+  return {
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(region === undefined ? {} : { region }),
+    ...(forcePathStyle === undefined ? {} : { forcePathStyle }),
+  };
 }
 
 /** Sets (or with undefined removes) one key; the file is replaced in one rename. */

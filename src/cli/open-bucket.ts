@@ -8,10 +8,9 @@ import path from "node:path";
 import { systemClock, systemRandom } from "../core/base/system.ts";
 import { bucketOfAddress, openBucketStore, openForgeOnStore } from "../core/forge/bucket-forge.ts";
 import type { Forge } from "../core/forge/forge.ts";
-import type { S3Defaults } from "../core/store/s3/environment.ts";
 import type { S3Store } from "../core/store/s3/open.ts";
 import { cacheBucket } from "./bucket-cache.ts";
-import { homeDirectory } from "./config.ts";
+import { bucketDefaults, homeDirectory } from "./config.ts";
 import type { Invocation } from "./invocation.ts";
 import { replaceFile } from "./replace-file.ts";
 
@@ -43,7 +42,7 @@ export async function openStore(invocation: Invocation, address: string): Promis
   const { world, config, output } = invocation;
   return await openBucketStore(address, {
     env: world.env,
-    defaults: configuredDefaults(config),
+    defaults: bucketDefaults(config),
     clock: systemClock,
     random: systemRandom,
     timeoutMs: Math.min(REQUEST_TIMEOUT_MS, invocation.timeoutMs),
@@ -55,17 +54,6 @@ export async function openStore(invocation: Invocation, address: string): Promis
         }
       : {}),
   });
-}
-
-function configuredDefaults(config: Readonly<Record<string, string | undefined>>): S3Defaults {
-  const endpoint = config["s3.endpoint"];
-  const region = config["s3.region"];
-  const forcePathStyle = config["s3.force-path-style"];
-  return {
-    ...(endpoint === undefined ? {} : { endpoint }),
-    ...(region === undefined ? {} : { region }),
-    ...(forcePathStyle === undefined ? {} : { forcePathStyle }),
-  };
 }
 
 /** Unless it passed within the last 30 days. Errors: `unsupported` for a store that fails. */
@@ -89,7 +77,7 @@ export async function probeOnce(invocation: Invocation, address: string, store: 
 /** Endpoint and bucket, in a text. */
 async function whereIs(invocation: Invocation, address: string): Promise<string> {
   const { readS3Settings } = await import("../core/store/s3/environment.ts");
-  const defaults = configuredDefaults(invocation.config);
+  const defaults = bucketDefaults(invocation.config);
   const { endpoint, bucket } = readS3Settings(invocation.world.env, bucketOfAddress(address), defaults);
   return `${endpoint ?? "aws"} ${bucket}`;
 }

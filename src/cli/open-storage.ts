@@ -104,6 +104,26 @@ async function openInBucket(invocation: Invocation, text: string): Promise<Opene
   return { store: await openStore(invocation, forge), address: forge, project };
 }
 
+/**
+ * For a forge that holds nothing: one level of a bucket looks like another, so the address may be that of a project.
+ * Errors: `usage` when it is.
+ */
+export async function refuseProjectAddress(invocation: Invocation, forge: string): Promise<void> {
+  if (!isBucketAddress(forge)) return;
+  const { bucket, parts } = parseBucketAddress(forge);
+  if (parts.length < 2) return;
+  const above = formatBucketForge(bucket, parts.slice(0, -2));
+  const name = parts.slice(-2).join("/");
+  try {
+    await (await invocation.openForge(above)).getProject(name, { signal: invocation.signal });
+  } catch (error) {
+    // What is no name of a project is none's address either.
+    if (isMicError(error, "not-found") || isMicError(error, "usage")) return;
+    throw error;
+  }
+  throw usageError(`${forge} names a project`, `name its forge: ${above}`);
+}
+
 async function openLocal(directory: string, create: boolean): Promise<ObjectStore> {
   const { openLocalStore } = await import("../core/store/local-store.ts");
   try {

@@ -7,7 +7,10 @@ export function defineServeFlags(command: Command): Command {
       "--data <dir>",
       "where everything is kept (default: STORAGE_LOCAL_PATH, or a directory of the system)",
     )
-    .option("--s3-bucket <name>", "keep everything in this bucket; --data then holds the owner token only")
+    .option(
+      "--s3-bucket <name>",
+      "keep all projects in this bucket; --data then holds the accounts (see --auth-replica)",
+    )
     .option("--s3-prefix <path>", "below this prefix of the bucket")
     .option("--s3-endpoint <url>", "of a store other than AWS, e.g. http://localhost:9000")
     .option("--s3-region <name>", "of the bucket (default: the endpoint's, the profile's, us-east-1)")

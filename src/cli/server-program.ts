@@ -1,6 +1,7 @@
 /** `mic serve` as the command line sees it: the composition root brings the server and the command line together. */
 import type { Clock } from "../core/base/clock.ts";
 import type { Random } from "../core/base/random.ts";
+import type { S3Defaults } from "../core/store/s3/environment.ts";
 
 export interface ServeFlags {
   readonly data?: string;
@@ -37,6 +38,8 @@ export interface StartServerRequest {
     readonly platform: NodeJS.Platform;
     readonly isRoot: boolean;
     readonly cwd: string;
+    /** Where buckets are, of the configuration. */
+    readonly s3Defaults?: S3Defaults;
   };
   readonly clock: Clock;
   readonly random: Random;

@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import path from "node:path";
 import { MicError } from "../core/base/errors.ts";
 import { absoluteOf, homeOf } from "../core/base/home.ts";
-import { readS3Settings, type S3Settings } from "../core/store/s3/environment.ts";
+import { readS3Settings, type S3Defaults, type S3Settings } from "../core/store/s3/environment.ts";
 import { type ReplicaFlags, type ReplicaOptions, readReplicaOptions } from "./auth/replica/replica-target.ts";
 import { type NetworkFlags, type NetworkSettings, readNetworkSettings } from "./network/network-options.ts";
 
@@ -32,6 +32,8 @@ export interface ServeWorld {
   readonly platform: NodeJS.Platform;
   readonly isRoot: boolean;
   readonly cwd: string;
+  /** Of the user's configuration, after flags and variables. */
+  readonly s3Defaults?: S3Defaults;
 }
 
 /** What stands between the server and its store, for objects that never change. */
@@ -55,7 +57,7 @@ export interface StorageOptions {
 }
 
 export interface ServeOptions {
-  /** Of the owner token, and of everything that is stored unless the origin is a bucket. */
+  /** Of the accounts, and of everything that is stored unless the origin is a bucket. */
   readonly dataDirectory: string;
   readonly storage: StorageOptions;
   /** What was asked for and may not be what was meant. */
@@ -96,7 +98,7 @@ export function readServeOptions(flags: ServeFlags, world: ServeWorld): ServeOpt
       "without --public-url nobody can sign in with a browser under a name, and calls are taken under any",
     );
   }
-  const replica = readReplicaOptions(flags, world.env);
+  const replica = readReplicaOptions(flags, world.env, world.s3Defaults);
   if (replica !== undefined && replica.advertiseUrl === undefined && isLoopback(host)) {
     warnings.push(
       `other servers cannot pass changes of accounts on to ${host}: --advertise-url URL says how they reach this one`,
@@ -131,21 +133,29 @@ function chooseOrigin(
   backend: string | undefined,
   warnings: string[],
 ): StorageOptions["origin"] {
-  const given = variable(world, "STORAGE_ORIGIN_BACKEND");
-  if (given !== undefined && given !== "local" && given !== "s3") {
-    throw usage(`STORAGE_ORIGIN_BACKEND=${given} is not an origin`, "STORAGE_ORIGIN_BACKEND=s3, or local");
+  const originKind = variable(world, "STORAGE_ORIGIN_BACKEND");
+  if (originKind !== undefined && originKind !== "local" && originKind !== "s3") {
+    throw usage(
+      `STORAGE_ORIGIN_BACKEND=${originKind} is not an origin`,
+      "STORAGE_ORIGIN_BACKEND=s3, or local",
+    );
   }
   const bucket = variable(world, "S3_BUCKET");
-  const fallback = backend === "tiered" ? (given ?? (bucket === undefined ? "local" : "s3")) : "local";
+  const fallback = backend === "tiered" ? (originKind ?? (bucket === undefined ? "local" : "s3")) : "local";
   const kind = backend === "s3" || flags.s3Bucket !== undefined ? "s3" : fallback;
   if (kind === "s3") {
     const { s3Bucket, s3Endpoint, s3Region, s3Prefix } = flags;
-    const settings = readS3Settings(world.env, {
+    const given = {
       ...(s3Bucket === undefined ? {} : { bucket: s3Bucket }),
       ...(s3Endpoint === undefined ? {} : { endpoint: s3Endpoint }),
       ...(s3Region === undefined ? {} : { region: s3Region }),
       ...(s3Prefix === undefined ? {} : { prefix: s3Prefix }),
-    });
+    };
+    const settings = readS3Settings(world.env, given, world.s3Defaults);
+    const contrary = backend === "local" ? "STORAGE_BACKEND=local" : "STORAGE_ORIGIN_BACKEND=local";
+    if (s3Bucket !== undefined && (backend === "local" || (backend !== "s3" && originKind === "local"))) {
+      warnings.push(`${contrary} is not followed: --s3-bucket ${s3Bucket} comes before it`);
+    }
     const endpoint = settings.endpoint === undefined ? undefined : new URL(settings.endpoint);
     if (endpoint?.protocol === "http:" && !isLoopback(endpoint.hostname.replace(/^\[|\]$/g, ""))) {
       warnings.push(`${endpoint.origin} is not encrypted: what is stored can be read on the way`);

@@ -2,6 +2,7 @@
  * The executable on a bucket: directly on `s3://`, through `mic serve --s3-bucket`, and both at once. The store is an S3
  * server in this process that checks every signature.
  */
+import { existsSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { S3Server } from "../support/s3-server.ts";
 import { Served } from "./served.ts";
@@ -256,6 +257,17 @@ describe("mic storage", () => {
     expect(counted.document).toMatchObject({ store: "s3://forge/team", objects: keys("team/").length });
     const names = counted.document.projects.map(({ project = "" }: { project?: string }) => project).sort();
     expect(names).toEqual(["", "ada/notes", "bob/own"]);
+    const mistyped = await json(["storage", "migrate", "s3://forge/teem", "./moved"]);
+    expect([mistyped.code, mistyped.document.error.code]).toEqual([1, "not-found"]);
+    expect(existsSync(world.path("moved"))).toBe(false);
+    const project = await json(["project", "list", "--server", "s3://forge/team/ada/notes"]);
+    expect([project.code, project.document.error.hint]).toEqual([
+      2,
+      expect.stringMatching(/: s3:\/\/forge\/team$/),
+    ]);
+    expect((await json(["project", "list", "--server", "s3://forge/new/x"])).document).toEqual({
+      projects: [],
+    });
     const moved = await json(["storage", "migrate", "s3://forge/team", "./moved"]);
     expect(moved.document.projects.map(({ name, position }: JsonDocument) => [name, position])).toEqual([
       ["ada/notes", 4],

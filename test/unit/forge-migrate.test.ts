@@ -71,6 +71,17 @@ async function expectWhole(target: ObjectStore, project: TestProject): Promise<v
 }
 
 describe("migrateStore()", () => {
+  test("refuses a source without a project or a name, and writes nothing", async () => {
+    const target = memory();
+    const source = memory();
+    await source.put("probe/left", new Uint8Array(1));
+    await expect(migrate(source, target)).rejects.toMatchObject({
+      code: "not-found",
+      hint: expect.stringContaining("prefix"),
+    });
+    expect((await contentOf(target)).size).toBe(0);
+  });
+
   test("moves a forge to a bucket and back, byte for byte", async () => {
     await using server = await S3Server.start();
     await using local = await openLocalStore(path.join(root, "from"), { clock, create: true });

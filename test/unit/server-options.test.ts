@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { S3Settings } from "../../src/core/store/s3/environment.ts";
 import { parseListen, readServeOptions, type ServeFlags } from "../../src/server/serve-options.ts";
 
 const read = (flags: ServeFlags = {}, env: Readonly<Record<string, string>> = {}, isRoot = false) =>
@@ -45,6 +46,44 @@ describe("readServeOptions()", () => {
     const { storage, warnings } = read({}, { S3_BUCKET: "forge" });
     expect(storage.origin).toEqual({ kind: "local" });
     expect(warnings).toEqual([expect.stringContaining("STORAGE_BACKEND=s3")]);
+  });
+
+  test("finds the bucket where the configuration says, unless a flag or a variable does", () => {
+    const s3Defaults = { endpoint: "https://configured", region: "c-1", forcePathStyle: "false" };
+    const settingsOf = (flags: ServeFlags, env: Readonly<Record<string, string>> = {}) => {
+      const world = { env: { HOME: "/home/ada", ...env }, isRoot: false, cwd: "/work", s3Defaults };
+      const { storage, replica } = readServeOptions(
+        { s3Bucket: "forge", authReplica: "s3://auth", ...flags },
+        { ...world, platform: "linux" },
+      );
+      const { origin } = storage;
+      if (origin.kind !== "s3") throw new Error("not in a bucket");
+      const pick = ({ endpoint, region, addressing }: S3Settings) => [endpoint, region, addressing];
+      return [pick(origin.settings), pick(replica!.settings)];
+    };
+    const configured = ["https://configured", "c-1", "virtual"];
+    expect(settingsOf({})).toEqual([configured, configured]);
+    const given = ["https://given", "g-1", "path"];
+    const env = { S3_ENDPOINT: "https://given", S3_REGION: "g-1", S3_FORCE_PATH_STYLE: "true" };
+    expect(settingsOf({}, env)).toEqual([given, given]);
+    const flagged = ["https://given", "g-1", "virtual"];
+    expect(settingsOf({ s3Endpoint: "https://given", s3Region: "g-1" })).toEqual([flagged, flagged]);
+  });
+
+  test("warns where --s3-bucket comes before a variable that says otherwise", () => {
+    const warned = (env: Readonly<Record<string, string>>) => read({ s3Bucket: "forge" }, env);
+    for (const env of [
+      { STORAGE_BACKEND: "local" },
+      { STORAGE_BACKEND: "tiered", STORAGE_ORIGIN_BACKEND: "local" },
+      { STORAGE_ORIGIN_BACKEND: "local" },
+    ]) {
+      const { storage, warnings } = warned(env);
+      expect(storage.origin.kind).toBe("s3");
+      const [name, value] = Object.entries(env).find(([, setting]) => setting === "local")!;
+      expect(warnings).toEqual([expect.stringContaining(`${name}=${value}`)]);
+    }
+    expect(warned({ STORAGE_BACKEND: "s3", S3_BUCKET: "other" }).warnings).toEqual([]);
+    expect(warned({ STORAGE_BACKEND: "tiered" }).warnings).toEqual([]);
   });
 
   test("warns of a store that is reached without encryption", () => {

@@ -123,6 +123,10 @@ async function list(invocation: Invocation, { org }: ListOptions): Promise<numbe
     damaged.push(...(page.damaged ?? []));
     after = page.next;
   } while (after !== undefined);
+  if (projects.length === 0 && damaged.length === 0 && org === undefined) {
+    const { refuseProjectAddress } = await import("../open-storage.ts");
+    await refuseProjectAddress(invocation, forge.address);
+  }
   const width = Math.max(0, ...projects.map(({ name }) => name.length));
   const document = { projects: projects.map(projectDocument) };
   output.answer(damaged.length === 0 ? document : { ...document, damaged }, () =>

@@ -1,6 +1,7 @@
 /** `mic serve`: the forge behind one port, until it is told to stop. */
 import { systemClock, systemRandom } from "../../core/base/system.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
+import { bucketDefaults } from "../config.ts";
 import { BrokenPipe, usageError } from "../errors.ts";
 import type { Invocation } from "../invocation.ts";
 import { defineServeFlags } from "../serve-flags.ts";
@@ -52,6 +53,7 @@ async function serve(invocation: Invocation, flags: ServeFlags): Promise<void> {
       platform: world.platform,
       isRoot: process.getuid?.() === 0,
       cwd: invocation.cwd,
+      s3Defaults: bucketDefaults(invocation.config),
     },
     clock: systemClock,
     random: systemRandom,

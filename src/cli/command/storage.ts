@@ -157,7 +157,7 @@ async function migrate(
   { project: option }: MigrateOptions,
 ): Promise<void> {
   const { openExistingStore, openTargetStore } = await import("../open-storage.ts");
-  const { migrateStore } = await import("../../core/forge/migrate/migrate-store.ts");
+  const { migrateStore, requireForge } = await import("../../core/forge/migrate/migrate-store.ts");
   const { output, signal } = invocation;
   const opened = await openExistingStore(invocation, from);
   await using source = opened.store;
@@ -165,6 +165,8 @@ async function migrate(
     throw usageError(`${from} names ${opened.project}, --project names ${option}`, "name it once");
   }
   const project = option ?? opened.project;
+  // Before a target is made for nothing.
+  if (project === undefined) await requireForge(source, { signal });
   const destination = await openTargetStore(invocation, to, project);
   await using target = destination.store;
   if (destination.address === opened.address) throw usageError(`${from} and ${to} are the same forge`);

@@ -47,6 +47,14 @@ export function kindOfKey(key: string): string {
   return key.startsWith(ORGANIZATIONS_PREFIX) ? "organizations" : "other";
 }
 
+/** Projects or names are there. Errors: those of a list. */
+export async function holdsForge(store: ObjectStore, options: CallOptions = {}): Promise<boolean> {
+  for (const prefix of [NAMES_PREFIX, PROJECTS_PREFIX]) {
+    for await (const objects of listAll(store, prefix, options)) if (objects.length > 0) return true;
+  }
+  return false;
+}
+
 export async function statProject(
   store: ObjectStore,
   project: ProjectId,

@@ -3,6 +3,7 @@ import path from "node:path";
 import type { Command } from "commander";
 import { systemClock, systemRandom } from "../../../core/base/system.ts";
 import type { Bind } from "../../command-definition.ts";
+import { bucketDefaults } from "../../config.ts";
 import { usageError } from "../../errors.ts";
 import type { Invocation } from "../../invocation.ts";
 import type { BackedUp, Finding, OperationRequest, OperationsProgram } from "../../operations-program.ts";
@@ -89,10 +90,16 @@ async function load({ world }: Invocation): Promise<OperationsProgram> {
   return await world.loadOperations();
 }
 
-function requestOf({ world, cwd }: Invocation, flags: ServeFlags): OperationRequest {
+function requestOf({ world, cwd, config }: Invocation, flags: ServeFlags): OperationRequest {
   return {
     flags,
-    world: { env: world.env, platform: world.platform, isRoot: process.getuid?.() === 0, cwd },
+    world: {
+      env: world.env,
+      platform: world.platform,
+      isRoot: process.getuid?.() === 0,
+      cwd,
+      s3Defaults: bucketDefaults(config),
+    },
     clock: systemClock,
     random: systemRandom,
     version: versionInfo().version,

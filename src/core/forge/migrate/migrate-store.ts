@@ -21,7 +21,7 @@ import type { ObjectStore } from "../../store/object-store.ts";
 import type { CallOptions, Progress } from "../forge.ts";
 import { decodeMetaOf } from "../projects/projects.ts";
 import { ForgeService } from "../service.ts";
-import { listAll, statForge, statProject } from "../storage-stat.ts";
+import { holdsForge, listAll, statForge, statProject } from "../storage-stat.ts";
 import type { SwapContext } from "../swap-loop.ts";
 import { copyNamedObject, copyObjects, type MoveContext } from "./copy-objects.ts";
 import { readRecord } from "./copy-record.ts";
@@ -54,13 +54,21 @@ export interface MigrateReport {
 const PASSES_MAX = 20;
 
 /**
- * Errors: `not-found` without such a project, `already-exists` when the target holds other projects or a name is
+ * Errors: `not-found` without such a project, or any; `already-exists` when the target holds other projects or a name is
  * taken there, `history-changed` when somebody landed or changed something there, `different-lineage`, `corrupt` for
  * damage in the source.
  */
 export async function migrateStore(request: MigrateStore): Promise<MigrateReport> {
   const migration = new Migration(request);
   return await migration.run();
+}
+
+/** That there is something to move: a mistyped prefix is as empty as a new bucket. Errors: `not-found`. */
+export async function requireForge(source: ObjectStore, options: CallOptions = {}): Promise<void> {
+  if (await holdsForge(source, options)) return;
+  throw new MicError("not-found", `there is no forge with projects at ${source.description}`, {
+    hint: "check the bucket and the prefix, or the directory",
+  });
 }
 
 class Migration {
@@ -97,6 +105,7 @@ class Migration {
 
   async run(): Promise<MigrateReport> {
     const only = await this.#findOnly();
+    if (only === undefined) await requireForge(this.#request.source, this.#options);
     await this.#refuseForeign(only);
     const move = await this.#withProgress(only);
     for (let pass = 0; pass < PASSES_MAX; pass++) {

@@ -1,6 +1,11 @@
 /** Where the accounts are replicated to: `--auth-replica s3://bucket/prefix`, with the settings of the forge's bucket. */
 import { MicError } from "../../../core/base/errors.ts";
-import { type Environment, readS3Settings, type S3Settings } from "../../../core/store/s3/environment.ts";
+import {
+  type Environment,
+  readS3Settings,
+  type S3Defaults,
+  type S3Settings,
+} from "../../../core/store/s3/environment.ts";
 
 export interface ReplicaFlags {
   readonly authReplica?: string;
@@ -27,7 +32,11 @@ const PREFIX_DEFAULT = "auth";
 const ROLES: readonly AuthRole[] = ["auto", "primary", "follower"];
 
 /** Undefined where no replica is asked for. Errors: `usage` names the flag or variable and the line that mends it. */
-export function readReplicaOptions(flags: ReplicaFlags, env: Environment): ReplicaOptions | undefined {
+export function readReplicaOptions(
+  flags: ReplicaFlags,
+  env: Environment,
+  defaults: S3Defaults = {},
+): ReplicaOptions | undefined {
   const address = flags.authReplica ?? variable(env, "MIC_AUTH_REPLICA");
   if (address === undefined) {
     const stray = flags.authRole ?? flags.authReplicaEndpoint;
@@ -43,12 +52,13 @@ export function readReplicaOptions(flags: ReplicaFlags, env: Environment): Repli
   }
   const endpoint =
     flags.authReplicaEndpoint ?? variable(env, "MIC_AUTH_REPLICA_ENDPOINT") ?? flags.s3Endpoint;
-  const settings = readS3Settings(env, {
+  const given = {
     bucket: match[1]!,
     prefix: match[2] === undefined || match[2] === "" ? PREFIX_DEFAULT : match[2],
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(flags.s3Region === undefined ? {} : { region: flags.s3Region }),
-  });
+  };
+  const settings = readS3Settings(env, given, defaults);
   const role = flags.authRole ?? variable(env, "MIC_AUTH_ROLE") ?? "auto";
   if (!(ROLES as readonly string[]).includes(role)) {
     throw usage(`--auth-role ${JSON.stringify(role)} is no role`, "--auth-role auto, primary or follower");
