@@ -63,7 +63,7 @@ const RESTART_ATTEMPTS_MAX = 10;
 /** Positions at which a clone is compared file by file. */
 const CLONES = 5;
 
-export async function bucketStory(checks: Checks, options: StoryOptions = STORY): Promise<void> {
+export async function bucketStory(checks: Checks, options: StoryOptions): Promise<void> {
   using directory = scratch("story");
   const home = join(directory.path, "home");
   await using store = await startObjectServer(options.server);

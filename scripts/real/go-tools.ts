@@ -2,6 +2,8 @@
  * Software of others that is built from the Go module proxy: once, outside the checkout, for tests only. Every
  * version stands here. A build that fails says why and fails the run: nothing is skipped.
  *
+ * MIC_TEST_VERSITYGW=v1.9.0 takes another release of versitygw.
+ *
  *   bun scripts/real/go-tools.ts [NAME]…      builds them now and prints where they are; default: those of test:real
  */
 import { spawnSync } from "node:child_process";
@@ -28,6 +30,9 @@ const TOOLS = {
 
 export type GoToolName = keyof typeof TOOLS;
 
+/** A release that the proxy here does not have can be had elsewhere. */
+const VERSITYGW_VERSION = "MIC_TEST_VERSITYGW";
+
 /** What `npm run test:real` needs, quickest first. */
 export const REAL_TOOLS: readonly GoToolName[] = [
   "grpcurl",
@@ -39,7 +44,8 @@ export const REAL_TOOLS: readonly GoToolName[] = [
 
 /** Its path. Throws where there is no Go, or where its source cannot be fetched or built. */
 export function buildGoTool(name: GoToolName): string {
-  const { module, version, minutes }: GoTool = TOOLS[name];
+  const { module, minutes }: GoTool = TOOLS[name];
+  const version = goToolVersion(name);
   const executable = `${module.slice(module.lastIndexOf("/") + 1)}${process.platform === "win32" ? ".exe" : ""}`;
   const directory = join(cacheDirectory(), `${name}-${version}`);
   const file = join(directory, executable);
@@ -77,7 +83,11 @@ export function buildGoTools(names: readonly GoToolName[] = REAL_TOOLS): void {
 }
 
 export function goToolVersion(name: GoToolName): string {
-  return TOOLS[name].version;
+  const { version } = TOOLS[name];
+  const chosen = name === "versitygw" ? process.env[VERSITYGW_VERSION] : undefined;
+  if (chosen === undefined || chosen === "") return version;
+  if (/^v\d+\.\d+\.\d+[\w.+-]*$/.test(chosen)) return chosen;
+  throw new Error(`${VERSITYGW_VERSION}=${chosen} is not a version such as ${version}`);
 }
 
 function cacheDirectory(): string {

@@ -10,7 +10,7 @@ import { type ChaosProxy, startChaosProxy } from "./chaos-proxy.ts";
 import type { Checks } from "./checks.ts";
 import { setEnvironment } from "./environment.ts";
 import { startNginx } from "./nginx.ts";
-import { startObjectServer } from "./object-servers.ts";
+import { type ObjectServerKind, startObjectServer } from "./object-servers.ts";
 import { expectDone } from "./run-mic.ts";
 import { compareSnapshots, takeSnapshot } from "./snapshot.ts";
 
@@ -20,10 +20,10 @@ const ADDRESS = `s3://${BUCKET}/${PROJECT}`;
 const LANDINGS = 12;
 const FILES = 400;
 
-export async function httpCache(checks: Checks): Promise<void> {
+export async function httpCache(checks: Checks, kind: ObjectServerKind): Promise<void> {
   using directory = scratch("http-cache");
   const home = join(directory.path, "home");
-  await using store = await startObjectServer("minio");
+  await using store = await startObjectServer(kind);
   await store.makeBucket(BUCKET);
   await store.allowReads(BUCKET);
   // Everything that reaches the bucket passes here, the cache's requests too.

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { serve } from "../bench/server.ts";
 import { accounts } from "./accounts.ts";
 import { browser } from "./browser.ts";
-import { bucketStory, STORY, type StoryOptions } from "./bucket-story.ts";
+import { bucketStory, STORY } from "./bucket-story.ts";
 import { Checks } from "./checks.ts";
 import { conformance } from "./conformance.ts";
 import { curlSession } from "./curl-session.ts";
@@ -23,17 +23,6 @@ interface Part {
   readonly run: (checks: Checks) => Promise<void>;
 }
 
-/** The same as on MinIO, on a server that closes every connection after its answer. */
-const SHORT_STORY: StoryOptions = {
-  ...STORY,
-  server: "versitygw",
-  writersPerProcess: 12,
-  landingsPerWriter: 6,
-  commandLines: 4,
-  landingsPerCommandLine: 10,
-  killsMin: 3,
-};
-
 const PARTS: Readonly<Record<string, Part>> = {
   sessions: { title: "sessions over gRPC with grpcurl and over REST with curl", run: sessions },
   browser: { title: "signing in with a real browser", run: browser },
@@ -41,11 +30,16 @@ const PARTS: Readonly<Record<string, Part>> = {
   storage: { title: "mic storage on MinIO and on versitygw, old and new", run: storage },
   transfers: { title: "large landings and cold starts on a bucket", run: transfers },
   accounts: { title: "accounts of several servers, with Litestream and MinIO", run: accounts },
-  cache: { title: "nginx in front of a bucket", run: httpCache },
-  story: { title: "the story of a bucket on MinIO", run: (checks) => bucketStory(checks) },
-  "short-story": {
-    title: "a short story on versitygw",
-    run: (checks) => bucketStory(checks, SHORT_STORY),
+  cache: { title: "nginx in front of a bucket on MinIO", run: (checks) => httpCache(checks, "minio") },
+  "cache-versitygw": {
+    title: "nginx in front of a bucket on versitygw",
+    run: (checks) => httpCache(checks, "versitygw"),
+  },
+  story: { title: "the story of a bucket on MinIO", run: (checks) => bucketStory(checks, STORY) },
+  // It closes every connection after its answer.
+  "story-versitygw": {
+    title: "the story of a bucket on versitygw",
+    run: (checks) => bucketStory(checks, { ...STORY, server: "versitygw" }),
   },
 };
 
