@@ -7,9 +7,10 @@ import { MicError } from "../../src/core/base/errors.ts";
 import type { ProjectId } from "../../src/core/base/ids.ts";
 import { mintProjectId } from "../../src/core/base/random.ts";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
-import type { Forge, ProjectInfo } from "../../src/core/forge/forge.ts";
+import type { Forge, Page, ProjectInfo, Visibility } from "../../src/core/forge/forge.ts";
 import { claimName } from "../../src/core/forge/projects/names.ts";
 import { ForgeService } from "../../src/core/forge/service.ts";
+import { CountingStore } from "../../src/core/store/counting-store.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import { Authorizer } from "../../src/server/auth/authorizer.ts";
 import { AuthDatabase } from "../../src/server/auth/database/auth-database.ts";
@@ -323,10 +324,61 @@ describe("a user whose name nobody could compare with organizations", () => {
       make({ ...NOBODY, account: "guild", userId: guild.id, scope: "admin" }, "guild/x"),
     ).rejects.toMatchObject(fails("forbidden"));
     expect(accounts.roleInOrganization(guild.id, "guild")).toBeUndefined();
+    // It is a member like others.
+    accounts.setOrganizationRole("guild", ben.userId!, "owner");
+    accounts.setOrganizationRole("guild", guild.id, "read");
+    accounts.setOrganizationRole("guild", guild.id, undefined);
+    expect(accounts.listOrganizationMembers("guild")).toMatchObject([{ user: { name: "ben" } }]);
   });
 });
 
 describe("lists", () => {
+  test("of organizations show those with a project that the caller sees, for few requests", async () => {
+    const [ada, ben] = [await user("ada"), await user("ben")];
+    const expected: string[] = [];
+    const add = async (org: string, visibility: Visibility, count = 1): Promise<void> => {
+      for (let i = 0; i < count; i++) {
+        const name = `${org}/${String(i).padStart(3, "0")}`;
+        const { id } = await projects.createProject({ id: newId(), name, visibility }, { principal: ada });
+        // The last one is shared.
+        if (org === "shared" && i === count - 1) accounts.setProjectRole(id, ben.userId!, "read");
+      }
+      if (visibility === "public" || org === "shared") expected.push(org);
+    };
+    // `-` and `.` come before the `/` that ends a name, so `a-b` before `a`; and some are larger than a page.
+    for (const org of ["a", "a-b", "a.b", "ab", "m-0", "m"]) await add(org, "public", 2);
+    await add("b", "private", 70);
+    await add("b-c", "public");
+    await add("c", "public", 70);
+    await add("shared", "private", 40);
+    for (let i = 0; i < 30; i++) await add(`z${i}`, i % 6 === 0 ? "public" : "private");
+    await projects.createOrganization({ name: "empty" }, { principal: ada });
+    joins("b", ben, "read");
+    expected.push("b");
+    const inOrder = (names: string[]): string[] => names.sort((a, b) => (`${a}/` < `${b}/` ? -1 : 1));
+    const counting = new CountingStore(store);
+    const ports = { clock: systemClock, random: systemRandom };
+    const fresh = new ForgeService({ store: counting, address: "memory", ...ports, trustWriters: true });
+    const server = serverOf(fresh);
+    const names = ({ items }: { readonly items: readonly { readonly name: string }[] }): string[] =>
+      items.map(({ name }) => name);
+    const page = await server.listOrganizations({ limit: 200 }, { principal: ben });
+    expect(names(page)).toEqual(inOrder(expected));
+    expect(counting.counts.lists).toBeLessThan(15);
+    for (const limit of [1, 7]) {
+      const seen: string[] = [];
+      for (let after: string | undefined, isFirst = true; isFirst || after !== undefined; isFirst = false) {
+        const request = { limit, ...(after === undefined ? {} : { after }) };
+        const some: Page<{ name: string }> = await server.listOrganizations(request, { principal: ben });
+        seen.push(...names(some));
+        after = some.next;
+      }
+      expect(seen).toEqual(inOrder(expected));
+    }
+    const nobody = await server.listOrganizations({ limit: 200 }, { principal: NOBODY });
+    expect(names(nobody)).toEqual(inOrder(expected.filter((name) => name !== "shared" && name !== "b")));
+  });
+
   test.each(["projects", "organizations"] as const)(
     "of %s lead past what the caller does not see, and name none of it",
     async (what) => {

@@ -11,11 +11,12 @@ import type { Clock } from "../../core/base/clock.ts";
 import { isMicError, MicError } from "../../core/base/errors.ts";
 import { type ProjectId, parseProjectId } from "../../core/base/ids.ts";
 import { parseOrgName, parseProjectName } from "../../core/base/project-name.ts";
-import type { Forge, Page, PageRequest, ProjectInfo } from "../../core/forge/forge.ts";
+import type { Forge, OrganizationInfo, Page, PageRequest, ProjectInfo } from "../../core/forge/forge.ts";
 import type { Access } from "./access.ts";
 import type { Accounts } from "./accounts.ts";
 import type { Principal, Role, Scope } from "./principal.ts";
 import { SealedCursors } from "./sealed-cursors.ts";
+import { seenOrganizations } from "./seen-organizations.ts";
 
 export const HIDING_MS = 25;
 const SLOWEST_MS = 60_000;
@@ -218,14 +219,14 @@ export class Authorizer {
   async visible<T extends { readonly name: string }>(
     request: PageRequest,
     list: (request: PageRequest) => Promise<Page<T>>,
-    isVisible: (item: T) => boolean | Promise<boolean>,
+    choose: (items: readonly T[]) => readonly T[] | Promise<readonly T[]>,
   ): Promise<Page<T>> {
     const limit = Math.min(request.limit ?? 100, PAGE_ITEMS_MAX);
     const items: T[] = [];
     let after = request.after === undefined ? undefined : this.#cursors.open(request.after);
     for (let pages = 0; pages < PAGES_MAX; pages++) {
       const page = await list({ ...(after === undefined ? {} : { after }), limit: limit - items.length });
-      for (const item of page.items) if (await isVisible(item)) items.push(item);
+      items.push(...(await choose(page.items)));
       after = page.next;
       if (after === undefined || items.length >= limit) break;
     }
@@ -237,8 +238,21 @@ export class Authorizer {
     return this.#rankIn(principal, info) > 0;
   }
 
-  async seesOrganization(principal: Principal, name: string): Promise<boolean> {
-    return this.#organizationRank(principal, name) > 0 || (await this.#seesProjectOf(principal, name));
+  /** Those of a page that the caller may see: members, and whoever sees one of its projects. */
+  async seenOf(
+    principal: Principal,
+    page: readonly OrganizationInfo[],
+    signal?: AbortSignal,
+  ): Promise<readonly OrganizationInfo[]> {
+    const others = page.flatMap(({ name }) => (this.#organizationRank(principal, name) > 0 ? [] : [name]));
+    const options = signal === undefined ? {} : { signal };
+    const seen = await seenOrganizations(
+      others,
+      (request) => this.#forge.listProjects(request, options),
+      (info) => this.seesProject(principal, info),
+    );
+    const hidden = new Set(others.filter((name) => !seen.has(name)));
+    return page.filter(({ name }) => !hidden.has(name));
   }
 
   /** Its name or visibility was changed here. */
@@ -341,7 +355,9 @@ export class Authorizer {
       if (page.items.length > 0) isEmpty = false;
       return page;
     };
-    const found = await this.visible({ limit: 1 }, list, (info) => this.seesProject(principal, info));
+    const found = await this.visible({ limit: 1 }, list, (page) =>
+      page.filter((info) => this.seesProject(principal, info)),
+    );
     if (isEmpty && isTimed) {
       // The names and metas of a listing's projects are read together: it takes as long as one project's.
       await this.#read(`${org}/${NO_PROJECT}`, undefined);

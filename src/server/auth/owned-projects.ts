@@ -82,7 +82,7 @@ export class OwnedProjects {
     return await this.#authorizer.visible(
       request,
       (page) => this.#forge.listOrganizations(page, optionsOf(signal)),
-      ({ name }) => this.#authorizer.seesOrganization(principal, name),
+      (found) => this.#authorizer.seenOf(principal, found, signal),
     );
   }
 
@@ -159,7 +159,7 @@ export class OwnedProjects {
     return await this.#authorizer.visible(
       first,
       (page) => this.#forge.listProjects({ ...page, ...within }, optionsOf(signal)),
-      (info) => this.#authorizer.seesProject(principal, info),
+      (found) => found.filter((info) => this.#authorizer.seesProject(principal, info)),
     );
   }
 
