@@ -183,7 +183,7 @@ export class Members {
 
   /** Before the role of `user` becomes less than owner. Who is disabled does not count as an owner who stays. */
   #keepOwner(organization: string, user: UserId): void {
-    if (this.#nameOf(user) === organization) {
+    if (this.#nameOf(user) === organization && this.roleInOrganization(user, organization) === "owner") {
       throw new MicError("usage", `${organization} belongs to the user of that name`);
     }
     const owners = this.#database
