@@ -1,15 +1,18 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { systemClock, systemRandom } from "../../src/core/base/system.ts";
+import { connectS3 } from "../../src/core/store/s3/connect.ts";
 import { openCredentials } from "../../src/core/store/s3/credentials/chain.ts";
 import { runCredentialProcess, splitCommandLine } from "../../src/core/store/s3/credentials/process.ts";
-import { profileRegion } from "../../src/core/store/s3/credentials/profile-region.ts";
+import { profileRegion } from "../../src/core/store/s3/credentials/profile-settings.ts";
 import { RenewingCredentials } from "../../src/core/store/s3/credentials/renewing.ts";
 import type { Credentials } from "../../src/core/store/s3/credentials-types.ts";
+import { readS3Settings } from "../../src/core/store/s3/environment.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 const home = mkdtempSync(path.join(tmpdir(), "mic-credentials-"));
@@ -196,6 +199,54 @@ describe("profiles", () => {
     });
     expect(profileRegion({ ...base, ...env })).toBe("eu-west-9");
     expect(profileRegion({ ...base, ...env, AWS_PROFILE: "work" })).toBe("x");
+  });
+
+  test("says where the store is, unless anything else does: for S3 alone before for all services", () => {
+    const config =
+      "[default]\nendpoint_url = https://all.example\n[profile one]\nservices = own\nendpoint_url = https://all.example\n[services own]\nsts =\n  endpoint_url = https://sts.example\ns3 =\n  # here\n  endpoint_url = https://s3.example\n[profile bad]\nendpoint_url = s3.example\n";
+    const env = { ...base, ...profiles(config), S3_BUCKET: "bucket" };
+    const endpoint = (more: Record<string, string> = {}, defaults = {}) =>
+      readS3Settings({ ...env, ...more }, {}, defaults).endpoint;
+    expect(endpoint()).toBe("https://all.example");
+    expect(endpoint({ AWS_PROFILE: "one" })).toBe("https://s3.example");
+    expect(endpoint({ AWS_PROFILE: "one" }, { endpoint: "https://configured" })).toBe("https://configured");
+    expect(endpoint({ AWS_ENDPOINT_URL: "https://env.example" })).toBe("https://env.example");
+    const ignoring = { AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: "true" };
+    expect(endpoint({ ...ignoring, AWS_ENDPOINT_URL: "https://env.example" })).toBeUndefined();
+    expect(endpoint({ ...ignoring, S3_ENDPOINT: "https://own.example" })).toBe("https://own.example");
+    expect(() => endpoint({ AWS_PROFILE: "bad" })).toThrow(
+      expect.objectContaining({ code: "usage", hint: "endpoint_url = https://s3.example" }),
+    );
+  });
+
+  test("a store is trusted with the certificates of AWS_CA_BUNDLE, else of the profile", async () => {
+    const pem = (name: string) => readFileSync(new URL(`../support/tls/${name}`, import.meta.url), "utf8");
+    await using server = createHttpsServer({ cert: pem("cert.pem"), key: pem("key.pem") }, (_, response) => {
+      response.setHeader("etag", '"x"').end("content");
+    });
+    await new Promise<void>((resolve) => server.listen(0, resolve));
+    const bundle = file("bundle.pem", pem("cert.pem"));
+    const env = {
+      ...base,
+      ...profiles(`[profile trusting]\nca_bundle = ${bundle}\n`),
+      S3_BUCKET: "bucket",
+      S3_ENDPOINT: `https://localhost:${(server.address() as AddressInfo).port}`,
+      AWS_ACCESS_KEY_ID: "k",
+      AWS_SECRET_ACCESS_KEY: "s",
+    };
+    const read = async (more: Record<string, string>) => {
+      const all = { ...env, ...more };
+      const options = { env: all, transport: "fetch", clock: systemClock, random: systemRandom } as const;
+      await using store = await connectS3(readS3Settings(all), options);
+      return (await store.get("a"))?.bytes.length;
+    };
+    expect(await read({ AWS_CA_BUNDLE: bundle })).toBe(7);
+    expect(await read({ AWS_PROFILE: "trusting" })).toBe(7);
+    await expect(read({})).rejects.toMatchObject({ hint: expect.stringContaining("AWS_CA_BUNDLE") });
+    await expect(read({ AWS_CA_BUNDLE: path.join(home, "gone.pem") })).rejects.toMatchObject({
+      code: "usage",
+    });
+    server.closeAllConnections();
   });
 
   test("a profile that is named and not there is an error", async () => {

@@ -1,8 +1,10 @@
 /** From settings to an open store: the credentials' sources and the region's default are found here. */
+import { readFileSync } from "node:fs";
 import type { Clock } from "../../base/clock.ts";
+import { MicError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
 import { openCredentials } from "./credentials/chain.ts";
-import { profileRegion } from "./credentials/profile-region.ts";
+import { profileCertificates, profileRegion } from "./credentials/profile-settings.ts";
 import type { Environment, S3Settings } from "./environment.ts";
 import { openS3Store, type S3Store } from "./open.ts";
 import type { S3RequestStats, S3TransportName } from "./options.ts";
@@ -20,10 +22,25 @@ export interface ConnectS3 {
 
 export const REGION_DEFAULT = "us-east-1";
 
+/** Trusted for the store, beside what the system trusts. Errors: `usage`. */
+function readCertificates(env: Environment): string | undefined {
+  const file = env["AWS_CA_BUNDLE"] || profileCertificates(env);
+  if (file === undefined) return undefined;
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new MicError("usage", `the certificates of AWS_CA_BUNDLE cannot be read from ${file}`, {
+      hint: "name a PEM file, or unset it (ca_bundle in the profile)",
+      cause,
+    });
+  }
+}
+
 /** Nothing is sent to the bucket yet. Errors: `usage`, `unsupported`, `unauthenticated` for broken profiles. */
 export async function connectS3(settings: S3Settings, options: ConnectS3): Promise<S3Store> {
   const { env, clock, random, transport, timeoutMs, patienceMs, onRequest } = options;
   const { bucket, prefix, endpoint, addressing, encryption, explicit } = settings;
+  const certificates = readCertificates(env);
   const region = settings.region ?? profileRegion(env) ?? REGION_DEFAULT;
   return await openS3Store({
     bucket,
@@ -39,6 +56,7 @@ export async function connectS3(settings: S3Settings, options: ConnectS3): Promi
       region,
       ...(explicit === undefined ? {} : { explicit }),
     }),
+    ...(certificates === undefined ? {} : { certificates }),
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(addressing === undefined ? {} : { addressing }),
     ...(encryption === undefined ? {} : { encryption }),

@@ -5,13 +5,14 @@
  * | --- | --- | --- | --- |
  * | bucket | `--s3-bucket`, `s3://bucket` | S3_BUCKET | |
  * | prefix | `--s3-prefix`, `s3://bucket/prefix` | S3_PREFIX | |
- * | endpoint | `--s3-endpoint` | S3_ENDPOINT, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL | s3.endpoint |
+ * | endpoint | `--s3-endpoint` | S3_ENDPOINT, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL | s3.endpoint, else `endpoint_url` of the profile |
  * | region | `--s3-region` | S3_REGION, AWS_REGION, AWS_DEFAULT_REGION | s3.region |
  * | path style | | S3_FORCE_PATH_STYLE | s3.force-path-style |
  * | encryption | | S3_SERVER_SIDE_ENCRYPTION, S3_KMS_KEY_ID | |
  * | credentials | | S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY, else credentials/chain.ts | |
  */
 import { MicError } from "../../base/errors.ts";
+import { profileEndpoint } from "./credentials/profile-settings.ts";
 import type { Credentials } from "./credentials-types.ts";
 import type { S3Addressing, S3Encryption } from "./options.ts";
 
@@ -53,7 +54,8 @@ const PREFIX = /^[\x21-\x2e\x30-\x7e]+(?:\/[\x21-\x2e\x30-\x7e]+)*$/;
 const PREFIX_BYTES_MAX = 512;
 const REGION = /^[a-z0-9][a-z0-9-]{0,62}$/i;
 
-const ENDPOINT_VARIABLES = ["S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
+const OWN_ENDPOINT_VARIABLES = ["S3_ENDPOINT"];
+const ENDPOINT_VARIABLES = [...OWN_ENDPOINT_VARIABLES, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 const REGION_VARIABLES = ["S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"];
 
 /** Regions that an endpoint's name says. */
@@ -65,16 +67,22 @@ const REGION_OF_HOST: readonly (readonly [RegExp, (match: RegExpExecArray) => st
   [/^s3\.([a-z0-9-]+)\.(?:wasabisys\.com|scw\.cloud|io\.cloud\.ovh\.net)$/, (match) => match[1]!],
 ];
 
-/** Errors: `usage` names what is wrong or missing, and the line that mends it; `unsupported` for Backblaze B2. */
+/**
+ * Errors: `usage` names what is wrong or missing, and the line that mends it; `unsupported` for Backblaze B2;
+ * `unauthenticated` for files of profiles that cannot be read.
+ */
 export function readS3Settings(env: Environment, flags: S3Flags = {}, defaults: S3Defaults = {}): S3Settings {
   const bucket = choose(flags.bucket, "--s3-bucket", env, ["S3_BUCKET"]);
   if (bucket === undefined)
     throw usage("Missing S3 bucket: no name is given", "export S3_BUCKET=your-bucket-name");
   const prefix = choose(flags.prefix, "--s3-prefix", env, ["S3_PREFIX"]);
-  const endpoint = choose(flags.endpoint, "--s3-endpoint", env, ENDPOINT_VARIABLES, {
-    key: "s3.endpoint",
-    value: defaults.endpoint,
-  });
+  // As for AWS's own tools, where endpoints are set for several programs and this one is to go to AWS.
+  const ignores = /^true$/i.test(variable(env, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") ?? "");
+  const variables = ignores ? OWN_ENDPOINT_VARIABLES : ENDPOINT_VARIABLES;
+  const fallback = { key: "s3.endpoint", value: defaults.endpoint };
+  const endpoint =
+    choose(flags.endpoint, "--s3-endpoint", env, variables, fallback) ??
+    (ignores ? undefined : endpointOfProfile(env));
   const region = choose(flags.region, "--s3-region", env, REGION_VARIABLES, {
     key: "s3.region",
     value: defaults.region,
@@ -123,6 +131,13 @@ function choose(
   if (fallback?.value === undefined || fallback.value === "") return undefined;
   const { key, value } = fallback;
   return { text: value, source: `${key} = ${value}`, line: (mended) => `mic config set ${key} ${mended}` };
+}
+
+function endpointOfProfile(env: Environment): Setting | undefined {
+  const text = profileEndpoint(env);
+  if (text === undefined) return undefined;
+  const source = `endpoint_url = ${text} of the AWS profile`;
+  return { text, source, line: (value) => `endpoint_url = ${value}` };
 }
 
 function checkBucket({ text, source, line }: Setting): string {

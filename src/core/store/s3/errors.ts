@@ -288,7 +288,7 @@ export function transportMicError(error: TransportError, place: Place, doing: st
       });
     case "tls":
       return new MicError("unreachable", `${doing}: no trust in ${origin}: ${error.message}`, {
-        hint: "use the name that its certificate has, add its CA to the system's or to NODE_EXTRA_CA_CERTS, or set an http:// S3_ENDPOINT if it has no TLS",
+        hint: "use the name that its certificate has, add its CA to the system's or name it in AWS_CA_BUNDLE, or set an http:// S3_ENDPOINT if it has no TLS",
         kind: "stop",
         cause: error,
       });

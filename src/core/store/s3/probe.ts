@@ -70,9 +70,10 @@ export async function probeStore(store: ObjectStore, options: ProbeOptions): Pro
     ...(signal === undefined ? {} : { signal }),
   };
   const checks: ProbeCheck[] = [];
+  // Alone: it finds region, time and rights for those that follow. Where it fails, nothing is there to be removed that
+  // a later probe would not remove.
+  await store.put(`${prefix}first`, utf8("mic"), signal === undefined ? {} : { signal });
   try {
-    // Alone: it finds region, time and rights for those that follow.
-    await store.put(`${prefix}first`, utf8("mic"), signal === undefined ? {} : { signal });
     const single = PROBE_CHECKS.map((check) => attempt(check, context));
     const races = runRaces(context).catch((error: unknown) => [toVerdict(error)]);
     // All of them have ended before anything is removed, so that nothing is written again.

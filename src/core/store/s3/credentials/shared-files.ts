@@ -11,6 +11,8 @@ export type Profile = Readonly<Record<string, string>>;
 export interface SharedFiles {
   /** Undefined when neither file has it. */
   profile(name: string): Profile | undefined;
+  /** The section that a profile names by its `services`. */
+  services(name: string): Profile | undefined;
   /** The two files, for messages. */
   readonly description: string;
 }
@@ -37,6 +39,7 @@ export function readSharedFiles(env: Environment): SharedFiles {
       if (fromConfig === undefined && fromCredentials === undefined) return undefined;
       return { ...fromConfig, ...fromCredentials };
     },
+    services: (name) => config.get(`services ${name}`),
   };
 }
 
