@@ -5,6 +5,7 @@
 import { invariant } from "../../base/errors.ts";
 import { type ObjectId, objectIdFromBytes, objectIdToBytes, type Position } from "../../base/ids.ts";
 import { listOf } from "../../base/list.ts";
+import type { TreePath } from "../../base/path.ts";
 import { isSymlinkEntry, TREE_ENTRY_CHUNKS_OFFSET, TREE_ENTRY_ID_OFFSET } from "../../codec/tree-entry.ts";
 import { IdNumbers } from "../../objects/id-numbers.ts";
 import type { SecretFinding } from "../../secrets/refusal.ts";
@@ -75,15 +76,8 @@ class Search {
     this.#collect();
     const whole = this.#whole;
     if (whole.count === 0 && this.#chunked.count === 0) return;
-    const look = async (id: Uint8Array, content: Uint8Array): Promise<boolean> => {
-      const first = whole.take(id);
-      if (first !== -1) await this.#look(whole, first, content);
-      return !this.#isFull;
-    };
-    const use = ({ id, content }: { readonly id: ObjectId; readonly content: Uint8Array }) => {
-      const bytes = objectIdToBytes(id);
-      return whole.has(bytes) ? look(bytes, content) : true;
-    };
+    const use = ({ id, content }: { readonly id: ObjectId; readonly content: Uint8Array }) =>
+      this.#look(whole, whole.take(objectIdToBytes(id)), content);
     if (whole.count > 0) await this.#reading.eachSent(use);
     if (!this.#isFull) {
       const hint = this.#request.places.snapshot.head.position;
@@ -128,27 +122,40 @@ class Search {
     }
   }
 
-  /** `first`: the first edit that puts the content, of which the others follow. */
-  async #look(wanted: WantedContent, first: number, content: Uint8Array): Promise<void> {
+  /** `first`: the first edit that puts the content, of which the others follow; -1: none. Returns false at the end. */
+  #look(wanted: WantedContent, first: number, content: Uint8Array): boolean | Promise<boolean> {
+    if (first === -1) return true;
     const searched = new SearchedContent(content);
+    for (let number = first; number !== -1; number = wanted.next(number)) {
+      if (searched.findAt(this.#pathOf(number)).length > 0) return this.#keep(wanted, number, searched);
+    }
+    return true;
+  }
+
+  /** The same where something was found at `first`. */
+  async #keep(wanted: WantedContent, first: number, searched: SearchedContent): Promise<boolean> {
     for (let number = first; number !== -1 && !this.#isFull; number = wanted.next(number)) {
-      const landing = this.#landingOf(number);
-      const edit = number - this.#starts[landing]!;
-      const { path } = this.#request.landings[landing]!.request.operations.at(edit)!;
+      const path = this.#pathOf(number);
       const found = searched.findAt(path);
       if (found.length === 0) continue;
+      const landing = this.#landingOf(number);
+      const edit = number - this.#starts[landing]!;
       const left = await this.#worthSaying(landing, edit, found);
       if (left.length === 0) continue;
-      this.#found.push({
-        landing,
-        edit,
-        secrets: left.map(({ line, kind }) => ({ path, line, kind })),
-      });
+      const secrets = left.map(({ line, kind }) => ({ path, line, kind }));
+      this.#found.push({ landing, edit, secrets });
       this.#count += left.length;
     }
+    return !this.#isFull;
+  }
+
+  #pathOf(number: number): TreePath {
+    const landing = this.#landingOf(number);
+    return this.#request.landings[landing]!.request.operations.at(number - this.#starts[landing]!)!.path;
   }
 
   #landingOf(number: number): number {
+    if (this.#starts.length === 1) return 0;
     const after = this.#starts.findIndex((start) => start > number);
     return after === -1 ? this.#starts.length - 1 : after - 1;
   }
@@ -235,11 +242,6 @@ class WantedContent {
     }
     this.#nexts[edit] = this.#heads[number]!;
     this.#heads[number] = edit + 1;
-  }
-
-  has(id: Uint8Array): boolean {
-    const number = this.#ids.find(id);
-    return number !== -1 && this.#heads[number] !== 0;
   }
 
   /** The first of the edits that put a content, which is not wanted from then on; -1: it is not. */
