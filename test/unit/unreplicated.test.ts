@@ -44,7 +44,12 @@ const leaseNow = async () => decodeLease((await store.get(LEASE_KEY))!.bytes, "m
 let processes = 0;
 
 /** A server of that name, until `stop`. */
-async function start(name: string, role: AuthRole = "auto", on: ObjectStore = store) {
+async function start(
+  name: string,
+  role: AuthRole = "auto",
+  on: ObjectStore = store,
+  advertiseUrl: string | undefined = `http://${name}`,
+) {
   const file = fileOf(name);
   mkdirSync(path.dirname(file), { recursive: true });
   const replica = await AuthReplica.open({
@@ -52,7 +57,7 @@ async function start(name: string, role: AuthRole = "auto", on: ObjectStore = st
     store: on,
     settings,
     role,
-    advertiseUrl: `http://${name}`,
+    advertiseUrl: advertiseUrl === "" ? undefined : advertiseUrl,
     program: undefined,
     clock,
     random: new SeededRandom(++processes),
@@ -123,6 +128,33 @@ describe("a server without Litestream", () => {
         const again = await start("first");
         again.write();
         await again.stop();
+      })(),
+    );
+  });
+
+  test("says in the lease where it listens as soon as it knows, whatever it is at", async () => {
+    await clock.run(
+      (async () => {
+        let whileCommitting: (() => void) | undefined;
+        const watched = new Proxy(store, {
+          get: (target, name) => {
+            const value = Reflect.get(target, name) as unknown;
+            if (typeof value !== "function") return value;
+            if (name === "commit") whileCommitting?.();
+            return value.bind(target);
+          },
+        });
+        const server = await start("first", "auto", watched, "");
+        expect((await leaseNow()).url).toBe("");
+        // A round is under way, which knows no address.
+        whileCommitting = () => {
+          whileCommitting = undefined;
+          server.replica.announce("http://here");
+        };
+        await server.replica.flushed();
+        await clock.sleep(100);
+        expect((await leaseNow()).url).toBe("http://here");
+        await server.stop();
       })(),
     );
   });

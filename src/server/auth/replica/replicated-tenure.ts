@@ -9,7 +9,7 @@ import { RENEW_MS } from "./lease.ts";
 import { Litestream, type LitestreamProgram } from "./litestream.ts";
 import { metaDirectoryOf } from "./litestream-config.ts";
 import type { ReplicaStateFile } from "./replica-state.ts";
-import type { Tenure, TenureOptions } from "./tenure.ts";
+import { isAnnounced, type Tenure, type TenureOptions } from "./tenure.ts";
 
 export interface ReplicatedTenureOptions extends TenureOptions {
   readonly program: LitestreamProgram;
@@ -62,7 +62,8 @@ export class ReplicatedTenure implements Tenure {
 
   async step(): Promise<boolean> {
     const { waiting, pauses } = this.#options;
-    if (waiting.isEmpty && this.#behindSince === undefined) await pauses.wait(RENEW_MS);
+    const isIdle = waiting.isEmpty && this.#behindSince === undefined && isAnnounced(this.#options);
+    if (isIdle) await pauses.wait(RENEW_MS);
     // More is likely to follow what nobody waits for.
     if (waiting.isEmpty && this.#behindSince !== undefined) await pauses.wait(GATHER_MS);
     return this.#isOver || pauses.areOver || (await this.round());

@@ -34,6 +34,11 @@ export interface TenureOptions {
   readonly log: ServerLog;
 }
 
+/** Whether others can read in the lease where this server is. */
+export function isAnnounced({ lease, url }: Pick<TenureOptions, "lease" | "url">): boolean {
+  return lease.record?.url === url();
+}
+
 const UNREPLICATED = "Litestream is not installed: the accounts are on this disk and nowhere else";
 
 /**
@@ -64,7 +69,7 @@ export class UnreplicatedTenure implements Tenure {
 
   async step(): Promise<boolean> {
     const { waiting, pauses } = this.#options;
-    if (waiting.isEmpty) await pauses.wait(RENEW_MS);
+    if (waiting.isEmpty && isAnnounced(this.#options)) await pauses.wait(RENEW_MS);
     return pauses.areOver || (await this.round());
   }
 
