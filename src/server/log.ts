@@ -16,8 +16,9 @@ export interface LogRecord {
 const SECRET_FIELD = /token|authorization|secret|password|cookie/i;
 /** The id of a token tells which one was used, and cannot be used itself. */
 const NO_SECRET_FIELD = "tokenId";
-/** Something that looks like a token, a code or a secret inside a text. */
-const SECRET_TEXT = /\bmic[rsdo]?_[A-Za-z0-9_-]{8,}|\bwhsec_[A-Za-z0-9+/=]{8,}|\b(?:bearer|basic) +\S+/gi;
+/** Something that looks like a token, a code or a secret inside a text; MIC_PUBLIC_URL is none. */
+const SECRET_TEXT =
+  /\bmic[rsdo]?_[A-Za-z0-9_-]{8,}|\bwhsec_[A-Za-z0-9+/=]{8,}|\b(?:[Bb]earer|BEARER|[Bb]asic|BASIC) +\S+/g;
 const TEXT_CHARACTERS_MAX = 4096;
 
 export function createLog(clock: Clock, write: (record: LogRecord) => void): ServerLog {

@@ -44,6 +44,11 @@ describe("the log", () => {
     }
   });
 
+  test("shows the names of variables, which look like tokens", () => {
+    const hint = "name it with MIC_LITESTREAM=/path/to/litestream";
+    expect(record("litestream-missing", { hint }).fields).toEqual({ hint });
+  });
+
   test("is one line of printable text for people, whatever was put into it", () => {
     const line = formatTextRecord(
       record("call", { path: "/a\nb\u001b[31m\u202e", status: 200, ok: "/plain" }),
