@@ -65,6 +65,7 @@ class Story {
     await this.#followWithin(first, second, owner);
     await this.#forward(first, second, owner);
     await this.#revokeEverywhere(first, second, owner);
+    await this.#closeEverywhere(first, second, owner);
     await this.#killLitestream(first, owner);
     await this.#metrics(first, second, owner);
     const revoked = await this.#takeOver(first, second, owner, kept);
@@ -227,6 +228,33 @@ class Story {
     checks.expect(`stops the token everywhere (${gone.toFixed(0)} ms later)`, gone < REVOKED_MS_MAX, true);
     checks.expect(
       `and ends SSE and gRPC streams on both servers (${ended.toFixed(0)} ms)`,
+      isEnded && ended < REVOKED_MS_MAX,
+      true,
+    );
+  }
+
+  /** Nobody's role changes: only the store knows. */
+  async #closeEverywhere(first: AccountsServer, second: AccountsServer, owner: string): Promise<void> {
+    const checks = this.#checks;
+    const made = await first.ask("POST", "/api/mic/projects", owner, {
+      name: "acme/open",
+      visibility: "public",
+    });
+    const path = `/api/mic/projects/${made.body.id}`;
+    const streams = [first, second].map((server) => eventStream(`${server.url}${path}/landings/events`));
+    await Bun.sleep(500);
+    checks.expect(
+      "streams of nobody are open",
+      (await Promise.all(streams.map(isOver))).some(Boolean),
+      false,
+    );
+    const began = performance.now();
+    await first.ask("PATCH", path, owner, { visibility: "private" });
+    await Promise.race([Promise.all(streams), Bun.sleep(10_000)]);
+    const ended = performance.now() - began;
+    const isEnded = (await Promise.all(streams.map(isOver))).every(Boolean);
+    checks.expect(
+      `a project that becomes private ends them on both servers (${ended.toFixed(0)} ms)`,
       isEnded && ended < REVOKED_MS_MAX,
       true,
     );
@@ -400,9 +428,12 @@ async function until(holds: () => Promise<boolean>, limitMs = 15_000): Promise<n
 }
 
 /** Resolves when the server ends it. */
-async function eventStream(url: string, token: string): Promise<void> {
+async function eventStream(url: string, token?: string): Promise<void> {
   const response = await fetch(url, {
-    headers: { authorization: `Bearer ${token}`, accept: "text/event-stream" },
+    headers: {
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      accept: "text/event-stream",
+    },
   });
   if (response.status !== 200) throw new Error(`${url} answered ${response.status}`);
   for await (const _part of response.body!) {
