@@ -53,7 +53,10 @@ export class AuthServer implements AsyncDisposable {
       database: this.database,
       context: {
         accounts: this.accounts,
-        audit: { record: (entry) => void this.audit.push(entry), list: () => ({ records: [], next: undefined }) },
+        audit: {
+          record: (entry) => void this.audit.push(entry),
+          list: () => ({ records: [], next: undefined }),
+        },
         clock,
         random: systemRandom,
         log: {
