@@ -98,9 +98,10 @@ describe("a forge with a damaged project and a damaged name", () => {
   beforeAll(async () => {
     world = await World.create();
     for (const name of ["one", "two", "three", "four"]) world.ok(["project", "create", `./f/a/${name}`]);
+    world.ok(["org", "create", "b", "--server", "./f"]);
     const { id } = world.json(["project", "get", "./f/a/two"]).document;
     await inForge(world.path("f"), async (store) => {
-      for (const key of [`projects/${id}/head`, "names/a/three"]) {
+      for (const key of [`projects/${id}/head`, "names/a/three", "organizations/b/meta"]) {
         const { bytes } = (await store.get(key))!;
         await replace(store, key, new Uint8Array(bytes.length));
       }
@@ -129,6 +130,12 @@ describe("a forge with a damaged project and a damaged name", () => {
     expect([code, listed.map(({ name }) => name)]).toEqual([1, ["a/four", "a/one", "a/two"]]);
     expect(document.damaged).toEqual(["a/three"]);
     expect(stderr).toContain("a/three is left out");
+  });
+
+  it("lists its organizations but for one that is damaged, which `mic org list` says", () => {
+    const { code, document } = world.json(["org", "list", "--server", "./f"]);
+    const listed = document.organizations as { name: string }[];
+    expect([code, listed.map(({ name }) => name), document.damaged]).toEqual([1, ["a"], ["b"]]);
   });
 });
 

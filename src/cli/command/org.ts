@@ -3,6 +3,7 @@ import type { OrganizationInfo } from "../../core/forge/forge.ts";
 import { chooseForge } from "../choose-forge.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
 import type { Invocation } from "../invocation.ts";
+import { sayLeftOut } from "../left-out.ts";
 import { formatDay, toRfc3339 } from "../render/time.ts";
 import { escapeLine, firstLine, padEnd, truncate } from "../text.ts";
 import { defineOrganizationMember } from "./member.ts";
@@ -35,18 +36,21 @@ async function create(invocation: Invocation, name: string, options: CreateOptio
   invocation.output.answer(organizationDocument(created), () => `${created.name} is there`);
 }
 
-async function list(invocation: Invocation): Promise<void> {
+async function list(invocation: Invocation): Promise<number> {
   const forge = await chooseForge(invocation, { create: false });
   const { output, signal } = invocation;
   const organizations: OrganizationInfo[] = [];
+  const damaged: string[] = [];
   let after: string | undefined;
   do {
     const page = await forge.listOrganizations(after === undefined ? {} : { after }, { signal });
     organizations.push(...page.items);
+    damaged.push(...(page.damaged ?? []));
     after = page.next;
   } while (after !== undefined);
   const width = Math.max(0, ...organizations.map(({ name }) => name.length));
-  output.answer({ organizations: organizations.map(organizationDocument) }, () =>
+  const document = { organizations: organizations.map(organizationDocument) };
+  output.answer(damaged.length === 0 ? document : { ...document, damaged }, () =>
     organizations
       .map(({ name, description, createdAtMs }) => {
         const text = truncate(firstLine(description), output.columns - width - 14);
@@ -54,7 +58,8 @@ async function list(invocation: Invocation): Promise<void> {
       })
       .join("\n"),
   );
-  if (organizations.length === 0) output.note("no organizations");
+  if (organizations.length + damaged.length === 0) output.note("no organizations");
+  return sayLeftOut(output, damaged);
 }
 
 async function get(invocation: Invocation, name: string): Promise<void> {

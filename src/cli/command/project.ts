@@ -5,8 +5,9 @@ import type { Forge, ProjectInfo, Visibility } from "../../core/forge/forge.ts";
 import { chooseForge, chooseProject } from "../choose-forge.ts";
 import { type DefineCommand, examples } from "../command-definition.ts";
 import { confirm } from "../confirm.ts";
-import { EXIT_FAILED, EXIT_OK, usageError } from "../errors.ts";
+import { usageError } from "../errors.ts";
 import type { Invocation } from "../invocation.ts";
+import { sayLeftOut } from "../left-out.ts";
 import { formatDay, formatMinute, toRfc3339 } from "../render/time.ts";
 import { resolveTarget } from "../target-address.ts";
 import { escapeLine, firstLine, padEnd, plural, truncate } from "../text.ts";
@@ -109,7 +110,6 @@ async function whereToCreate(
   return { forge: await invocation.openForge(forge, true), name: project };
 }
 
-/** What cannot be read is said, and does not hide the rest. */
 async function list(invocation: Invocation, { org }: ListOptions): Promise<number> {
   const forge = await chooseForge(invocation, { create: false });
   const { output, signal } = invocation;
@@ -137,12 +137,8 @@ async function list(invocation: Invocation, { org }: ListOptions): Promise<numbe
       })
       .join("\n"),
   );
-  for (const name of damaged) {
-    output.warn(`${escapeLine(name)} is left out: its records are damaged; \`mic fsck\` says how`);
-  }
-  if (damaged.length > 0) return EXIT_FAILED;
-  if (projects.length === 0) output.note("no projects");
-  return EXIT_OK;
+  if (projects.length + damaged.length === 0) output.note("no projects");
+  return sayLeftOut(output, damaged);
 }
 
 async function get(invocation: Invocation, address: string | undefined): Promise<void> {

@@ -74,8 +74,8 @@ export interface Page<T> {
   readonly next?: string;
 }
 
-/** `damaged`: names that are left out because their records, or their projects', cannot be read. A server says nothing of them. */
-export interface ProjectPage extends Page<ProjectInfo> {
+/** `damaged`: names of what is left out because its records cannot be read. A server says nothing of them. */
+export interface PartialPage<T> extends Page<T> {
   readonly damaged?: readonly string[];
 }
 
@@ -400,12 +400,15 @@ export interface Forge extends AsyncDisposable {
   /** Errors: `already-exists`. Creating a project creates its organization when that is missing. */
   createOrganization(request: CreateOrganization, options?: CallOptions): Promise<OrganizationInfo>;
   getOrganization(name: string, options?: CallOptions): Promise<OrganizationInfo>;
-  listOrganizations(request: PageRequest, options?: CallOptions): Promise<Page<OrganizationInfo>>;
+  listOrganizations(request: PageRequest, options?: CallOptions): Promise<PartialPage<OrganizationInfo>>;
 
   createProject(request: CreateProject, options?: CallOptions): Promise<CreatedProject>;
   /** By `org/project` (following redirects) or by id. */
   getProject(nameOrId: string, options?: CallOptions): Promise<ProjectInfo>;
-  listProjects(request: PageRequest & { readonly org?: string }, options?: CallOptions): Promise<ProjectPage>;
+  listProjects(
+    request: PageRequest & { readonly org?: string },
+    options?: CallOptions,
+  ): Promise<PartialPage<ProjectInfo>>;
   updateProject(project: ProjectId, request: UpdateProject, options?: CallOptions): Promise<ProjectInfo>;
   /** Leaves a tombstone; the name is free for nobody else. */
   deleteProject(project: ProjectId, options?: CallOptions): Promise<void>;

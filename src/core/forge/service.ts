@@ -106,7 +106,7 @@ export class ForgeService implements api.Forge {
   listOrganizations(
     request: api.PageRequest,
     options?: api.CallOptions,
-  ): Promise<api.Page<api.OrganizationInfo>> {
+  ): Promise<api.PartialPage<api.OrganizationInfo>> {
     return organizations.listOrganizations(this.#context, request, options);
   }
 
@@ -119,7 +119,7 @@ export class ForgeService implements api.Forge {
   listProjects(
     request: api.PageRequest & { readonly org?: string },
     options?: api.CallOptions,
-  ): Promise<api.ProjectPage> {
+  ): Promise<api.PartialPage<api.ProjectInfo>> {
     return projects.listProjects(this.#context, request, options);
   }
   updateProject(

@@ -3,7 +3,7 @@
  * whose projects are older than the records need nothing to be written.
  */
 import { bytesToHex } from "../../base/bytes.ts";
-import { MicError } from "../../base/errors.ts";
+import { isMicError, MicError } from "../../base/errors.ts";
 import { parseOrgName } from "../../base/project-name.ts";
 import { DESCRIPTION_BYTES_MAX, decodeMeta } from "../../codec/meta.ts";
 import { decodeName } from "../../codec/name.ts";
@@ -16,7 +16,13 @@ import {
   orgPrefix,
 } from "../../objects/keys.ts";
 import type { ObjectStore } from "../../store/object-store.ts";
-import type { CallOptions, CreateOrganization, OrganizationInfo, Page, PageRequest } from "../forge.ts";
+import type {
+  CallOptions,
+  CreateOrganization,
+  OrganizationInfo,
+  PageRequest,
+  PartialPage,
+} from "../forge.ts";
 import { type SwapContext, swapLoop } from "../swap-loop.ts";
 
 const LIST_LIMIT_DEFAULT = 100;
@@ -64,12 +70,12 @@ export async function getOrganization(
   });
 }
 
-/** In the order in which their projects are listed: that of `name/`. */
+/** In the order in which their projects are listed: that of `name/`. What is damaged is left out, and named. */
 export async function listOrganizations(
   context: SwapContext,
   request: PageRequest,
   options: CallOptions = {},
-): Promise<Page<OrganizationInfo>> {
+): Promise<PartialPage<OrganizationInfo>> {
   const limit = Math.min(Math.max(1, request.limit ?? LIST_LIMIT_DEFAULT), LIST_LIMIT_MAX);
   const names: string[] = [];
   for await (const name of organizationNames(context.store, request.after, options)) {
@@ -78,11 +84,25 @@ export async function listOrganizations(
   }
   const shown = names.slice(0, limit);
   const items: OrganizationInfo[] = [];
+  const damaged: string[] = [];
+  const read = async (name: string): Promise<OrganizationInfo | undefined> => {
+    try {
+      return await getOrganization(context, name, options);
+    } catch (error) {
+      if (!isMicError(error, "corrupt") && !isMicError(error, "unsupported")) throw error;
+      damaged.push(name);
+      return undefined;
+    }
+  };
   for (let start = 0; start < shown.length; start += READ_TOGETHER) {
     const together = shown.slice(start, start + READ_TOGETHER);
-    items.push(...(await Promise.all(together.map((name) => getOrganization(context, name, options)))));
+    for (const info of await Promise.all(together.map(read))) if (info !== undefined) items.push(info);
   }
-  return names.length > limit ? { items, next: shown.at(-1)! } : { items };
+  return {
+    items,
+    ...(names.length > limit ? { next: shown.at(-1)! } : {}),
+    ...(damaged.length === 0 ? {} : { damaged }),
+  };
 }
 
 async function readOrganization(

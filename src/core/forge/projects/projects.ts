@@ -14,8 +14,8 @@ import type {
   CreatedProject,
   CreateProject,
   PageRequest,
+  PartialPage,
   ProjectInfo,
-  ProjectPage,
   UpdateProject,
 } from "../forge.ts";
 import { swapLoop } from "../swap-loop.ts";
@@ -111,7 +111,7 @@ export async function listProjects(
   context: ForgeContext,
   request: PageRequest & { readonly org?: string },
   options: CallOptions = {},
-): Promise<ProjectPage> {
+): Promise<PartialPage<ProjectInfo>> {
   const limit = Math.min(Math.max(1, request.limit ?? LIST_LIMIT_DEFAULT), LIST_LIMIT_MAX);
   const prefix = request.org === undefined ? NAMES_PREFIX : `${NAMES_PREFIX}${parseOrgName(request.org)}/`;
   const items: ProjectInfo[] = [];
