@@ -48,7 +48,7 @@ export async function auditedLanding(
 export async function auditedImport(
   caller: LandingCaller,
   project: ProjectId,
-  { after, landings }: ImportLandings,
+  { after, landings, allowSecrets }: ImportLandings,
   importAll: () => Promise<HeadInfo>,
 ): Promise<HeadInfo> {
   const position = (after.position + landings.length) as Position;
@@ -56,6 +56,7 @@ export async function auditedImport(
   const about = {
     from: after.position + 1,
     landings: landings.length,
+    ...(allowSecrets === true ? { allowSecrets } : {}),
     authors: authors.slice(0, AUTHORS_NAMED),
     ...(authors.length > AUTHORS_NAMED ? { moreAuthors: authors.length - AUTHORS_NAMED } : {}),
   };

@@ -338,12 +338,13 @@ describe("a round trip changes nothing:", () => {
         landings,
         packs,
         fc.array(frame, { maxLength: 2 }),
-        (after, landings, packs, frames) => {
+        fc.constantFrom({}, { allowSecrets: true }),
+        (after, landings, packs, frames, more) => {
           const reader = new ImportLandingsReader();
-          for (const parts of encodeImportLandings("p", { after, landings, packs, frames }))
+          for (const parts of encodeImportLandings("p", { after, landings, packs, frames, ...more }))
             reader.add(joined(parts));
           const received = reader.finish();
-          const expected = { after, landings, packs, frames: frames.map(plain) };
+          const expected = { after, landings, packs, frames: frames.map(plain), ...more };
           expect({ ...received, frames: received.frames.map(plain) }).toEqual(expected);
         },
       ),

@@ -1,6 +1,8 @@
 /** Every endpoint, every caller, every kind of project, against the table in ../support/access-expectations.ts. */
 import { Client, credentials } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { EMPTY_ROOT, type Position } from "../../src/core/base/ids.ts";
+import { encodeImportLandings } from "../../src/core/wire/land.ts";
 import { GRPC, type WireStatus } from "../../src/core/wire/status.ts";
 import { allMethods } from "../../src/server/methods/all-methods.ts";
 import type { Route } from "../../src/server/rest/route.ts";
@@ -140,3 +142,20 @@ describe.each(KINDS)("a %s project", (kind) => {
     expect({ overHttp, overGrpc }).toEqual({ overHttp: expected, overGrpc: expected });
   });
 });
+
+test.each(["public", "private"] as const)(
+  "an import into a %s project past its policy asks for an owner",
+  async (kind) => {
+    const path = "/mic.v1.ProjectService/ImportLandings";
+    const after = { position: 0 as Position, root: EMPTY_ROOT };
+    const history = { after, landings: [], packs: [], frames: [], allowSecrets: true };
+    const request = ({ name }: AccessProject): Uint8Array =>
+      Buffer.concat([...encodeImportLandings(name, history)].flat());
+    const found = await outcomes(
+      kind,
+      async (project, token) => letterOf(await callMethod(world.url, path, request(project), token)),
+      false,
+    );
+    expect(found).toBe(EXPECTED["project-own"][kind]);
+  },
+);

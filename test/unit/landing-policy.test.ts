@@ -314,6 +314,7 @@ describe("a policy that refuses secrets, in a forge", () => {
     changes: readonly Changes[],
     size: number,
     forge: ForgeService,
+    more: { readonly allowSecrets?: boolean } = {},
   ): Promise<ProjectId> {
     const { landings, salt } = await historyOf(changes);
     const id = mintProjectId(systemRandom);
@@ -322,7 +323,7 @@ describe("a policy that refuses secrets, in a forge", () => {
     for (let from = 0; from < landings.length; from += size) {
       const { position, root } = await forge.getHead(id);
       const some = landings.slice(from, from + size);
-      const request = { after: { position, root }, landings: some, packs: [], frames };
+      const request = { after: { position, root }, landings: some, packs: [], frames, ...more };
       await forge.importLandings(id, request);
       // What is in is in, whatever would be said of it now.
       expect((await forge.importLandings(id, request)).position).toBe(position + some.length);
@@ -352,6 +353,24 @@ describe("a policy that refuses secrets, in a forge", () => {
       expect(error).toMatchObject({ ...REFUSED, data: { ...REFUSED.data, position: 4 } });
       const { items } = await forge.listProjects({});
       expect((await forge.getHead(items[0]!.id)).position).toBe(Math.floor(3 / size) * size);
+    }
+  });
+
+  test("lets history in that holds one when somebody answers for it, and holds from then on", async () => {
+    const changes = [
+      { a: "1" },
+      REFUSE,
+      { "key.txt": SECRET },
+      { ".micpolicy": "secrets = refuse # still\n" },
+    ];
+    for (let size = 1; size <= changes.length; size++) {
+      const forge = openForge();
+      const project = new TestProject(forge, await importAll(changes, size, forge, { allowSecrets: true }));
+      project.base = await forge.getHead(project.id);
+      expect(project.base.position).toBe(changes.length);
+      expect(await refused(project.land({ put: { "k.txt": `a ${SECRET}` } }))).toMatchObject({
+        code: "unsafe-path",
+      });
     }
   });
 

@@ -403,6 +403,25 @@ test("a target that takes less at once is given less", async () => {
   await expectWhole(target);
 });
 
+test("history that its own policy refuses today is published when somebody answers for it", async () => {
+  await work.land("first");
+  const source = await all.openForge(join(work.dir, ".mic/forge"), false);
+  const author = new TestProject(source, work.ws.settings.project);
+  author.base = await source.getPosition(author.id, 1 as Position);
+  await author.land({ put: { ".micpolicy": "secrets = refuse\n" } });
+  // As it was landed before the rule was known.
+  await author.land({ put: { "prod.env": "A=1\n" }, request: { isSearched: true } });
+  const target = all.addRemoteForge(SERVER);
+  await expect(publishWorkspace(work.ws, { address: SERVER, target })).rejects.toMatchObject({
+    code: "unsafe-path",
+    hint: expect.stringContaining("--allow-secrets"),
+    data: { paths: ["prod.env"], position: 3 },
+  });
+  const { ws } = all.open(work.dir);
+  await publishWorkspace(ws, { address: SERVER, target, allowSecrets: true });
+  await expectWhole(target);
+});
+
 test("an empty project is published too", async () => {
   const target = all.addRemoteForge(SERVER);
   const result = await publishWorkspace(work.ws, { address: SERVER, target, name: "acme/app" });

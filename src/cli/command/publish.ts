@@ -8,12 +8,14 @@ import { escapeLine, plural } from "../text.ts";
 
 interface PublishOptions {
   readonly as?: string;
+  readonly allowSecrets?: boolean;
 }
 
 export const define: DefineCommand = (command, bind) => {
   command
     .argument("<address>", "a server, a forge directory (made when it is missing), or a project in one")
     .option("--as <org/name>", "name of the project there (default: the address's, or its name here)")
+    .option("--allow-secrets", "also landings that the project's .micpolicy refuses; for owners")
     .addHelpText(
       "after",
       [
@@ -43,6 +45,7 @@ async function publish(invocation: Invocation, address: string, options: Publish
     address: target.forge,
     target: forge,
     ...(name === undefined ? {} : { name }),
+    ...(options.allowSecrets === true ? { allowSecrets: true } : {}),
   });
   const { project, projectId, positions, from } = result;
   const { output } = invocation;

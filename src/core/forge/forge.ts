@@ -211,6 +211,8 @@ export interface ImportLandings {
   readonly packs: readonly PackId[];
   /** Content that travels with the call: at most INLINE_CONTENT_BYTES_MAX stored bytes. */
   readonly frames: readonly Frame[];
+  /** Also what the policy of this history refuses. A server asks for an owner. */
+  readonly allowSecrets?: boolean;
 }
 
 export interface ListLandings {

@@ -20,8 +20,12 @@ export function secretsRefused(
   position?: Position,
 ): MicError {
   const what = position === undefined ? "the changes hold" : `landing ${position} holds`;
+  const remedy =
+    position === undefined
+      ? "`mic untrack PATH` keeps a file out, `mic:allow-secret` on its line allows one"
+      : "`mic publish --allow-secrets` lets an owner of the project bring its history in as it is";
   return new MicError("unsafe-path", `${what} what looks like secrets: ${describe(secrets)}`, {
-    hint: `\`mic untrack PATH\` keeps a file out, \`mic:allow-secret\` on its line allows one; ${because}`,
+    hint: `${remedy}; ${because}`,
     data: {
       paths: [...new Set(secrets.map(({ path }) => path))],
       secrets,

@@ -170,6 +170,7 @@ export function* encodeImportLandings(project: string, request: ImportLandings):
       project,
       after: positionRefToWire(request.after),
       packs: request.packs.map(hexToBytes),
+      allowSecrets: request.allowSecrets === true,
       landings: [],
       frames: [],
     }),
@@ -179,6 +180,7 @@ export function* encodeImportLandings(project: string, request: ImportLandings):
       project: "",
       after: undefined,
       packs: [],
+      allowSecrets: false,
       landings: [landingToWire(landing)],
       frames: [],
     };
@@ -234,6 +236,7 @@ export class ImportLandingsReader {
       landings: this.#landings,
       packs: packsFromWire(head.packs),
       frames: this.#frames,
+      ...(head.allowSecrets ? { allowSecrets: true } : {}),
     };
   }
 }

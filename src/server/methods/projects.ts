@@ -102,6 +102,9 @@ async function importLandings(
   using _memory = memory;
   const wanted = reader.finish();
   const { context, signal } = call;
+  if (wanted.allowSecrets === true) {
+    await context.authorizer.project(call.principal, "project-own", project, signal);
+  }
   return headToWire(
     await auditedImport(call, project, wanted, () =>
       context.forge.importLandings(project, wanted, { signal }),

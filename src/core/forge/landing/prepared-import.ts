@@ -17,6 +17,7 @@ const HLC_MAX: Hlc = (1n << 64n) - 1n;
 export interface PreparedImport {
   readonly after: PositionRef;
   readonly landings: readonly PreparedLanding[];
+  readonly allowsSecrets: boolean;
 }
 
 /** Errors: those of a landing, `too-large` for more landings than a batch takes, `corrupt`. */
@@ -51,7 +52,7 @@ export function prepareImport(
     // Theirs together: counted with the first.
     content = { ...content, frameBytes: 0 };
   }
-  return { after, landings: prepared };
+  return { after, landings: prepared, allowsSecrets: request.allowSecrets === true };
 }
 
 /** Each follows the one before it. */

@@ -80,7 +80,7 @@ export async function importUnderPolicy(
     // Otherwise it has been imported, or cannot be.
     if (position === after.position && root === after.root) {
       try {
-        judged = { after, landings: await judgeImport(prepared.landings, snapshot, places) };
+        judged = { ...prepared, landings: await judgeImport(prepared, snapshot, places) };
       } catch (error) {
         const answer = await answerImport(await places.snapshot(), prepared, () => undefined);
         if (answer === undefined) throw error;
@@ -120,7 +120,7 @@ async function judgeLanding(
 }
 
 async function judgeImport(
-  landings: readonly PreparedLanding[],
+  { landings, allowsSecrets }: PreparedImport,
   snapshot: Snapshot,
   places: PolicyPlaces,
 ): Promise<readonly PreparedLanding[]> {
@@ -134,7 +134,7 @@ async function judgeImport(
   const isAsked: boolean[] = [];
   const judged: PreparedLanding[] = [];
   for (const landing of landings) {
-    isAsked.push(policy.secrets === "refuse");
+    isAsked.push(policy.secrets === "refuse" && !allowsSecrets);
     const policyAfter = await policyOf(landing, uploads, snapshot, places);
     judged.push({ ...landing, isSearched: true, ...(policyAfter === undefined ? {} : { policyAfter }) });
     policy = policyAfter ?? policy;

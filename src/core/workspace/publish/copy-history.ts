@@ -22,7 +22,7 @@ const CALL_PACKS_MAX = 4;
  */
 export async function copyHistory(
   context: CopyContext,
-  range: { readonly after: PositionRef; readonly upTo: Position },
+  range: { readonly after: PositionRef; readonly upTo: Position; readonly allowSecrets?: boolean },
   onProgress: (position: Position) => void,
 ): Promise<PositionRef> {
   let { after } = range;
@@ -32,7 +32,7 @@ export async function copyHistory(
     throwIfAborted(context.options.signal);
     const count = Math.min(landingsMax, range.upTo - after.position);
     try {
-      after = await copyBatch(context, after, { count, isWhole });
+      after = await copyBatch(context, after, { count, isWhole, allowSecrets: range.allowSecrets === true });
       onProgress(after.position);
       isWhole = false;
     } catch (error) {
@@ -48,7 +48,7 @@ export async function copyHistory(
 async function copyBatch(
   context: CopyContext,
   after: PositionRef,
-  limits: { readonly count: number; readonly isWhole: boolean },
+  limits: { readonly count: number; readonly isWhole: boolean; readonly allowSecrets: boolean },
 ): Promise<PositionRef> {
   const { source, target, project, options } = context;
   await using content = new ContentCopy(context, limits.isWhole);
@@ -64,7 +64,8 @@ async function copyBatch(
   }
   await content.finish();
   const { packs, frames } = content;
-  const head = await target.importLandings(project, { after, landings, packs, frames }, options);
+  const own = limits.allowSecrets ? { allowSecrets: true } : {};
+  const head = await target.importLandings(project, { after, landings, packs, frames, ...own }, options);
   const { position, root } = landings.at(-1)!;
   // Beyond it when the call was repeated and somebody landed in between.
   if (head.position > position || (head.position === position && head.root === root)) {

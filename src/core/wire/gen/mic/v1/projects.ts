@@ -108,6 +108,8 @@ export interface ImportLandingsRequest {
   readonly project: string;
   readonly after: PositionRef | undefined;
   readonly packs: readonly Uint8Array[];
+  /** Also what the project's policy refuses. Owners only. */
+  readonly allowSecrets: boolean;
   /** In any message, in order. */
   readonly landings: readonly Landing[];
   readonly frames: readonly Frame[];
@@ -976,7 +978,7 @@ export const DeleteProjectResponse: MessageFns<DeleteProjectResponse> = {
 };
 
 function createBaseImportLandingsRequest(): ImportLandingsRequest {
-  return { project: "", after: undefined, packs: [], landings: [], frames: [] };
+  return { project: "", after: undefined, packs: [], allowSecrets: false, landings: [], frames: [] };
 }
 
 export const ImportLandingsRequest: MessageFns<ImportLandingsRequest> = {
@@ -989,6 +991,9 @@ export const ImportLandingsRequest: MessageFns<ImportLandingsRequest> = {
     }
     for (const v of message.packs) {
       writer.uint32(26).bytes(v!);
+    }
+    if (message.allowSecrets !== false) {
+      writer.uint32(48).bool(message.allowSecrets);
     }
     for (const v of message.landings) {
       Landing.encode(v!, writer.uint32(34).fork()).join();
@@ -1034,6 +1039,14 @@ export const ImportLandingsRequest: MessageFns<ImportLandingsRequest> = {
             }
 
             message.packs.push(reader.bytes());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.allowSecrets = reader.bool();
             continue;
           }
           case 4: {
