@@ -334,12 +334,15 @@ async function within<T>(waitMs: number, clock: Clock, task: Promise<T>): Promis
   }
 }
 
-async function loadTools({ transport, clock, certificates }: S3Options, dialect: S3Dialect): Promise<Tools> {
+async function loadTools(
+  { transport, clock, certificates, proxy }: S3Options,
+  dialect: S3Dialect,
+): Promise<Tools> {
   const { Signer, payloadHash } = await import("./sign.ts");
   const signer = new Signer(dialect);
   if (transport === "undici") {
     const { UndiciTransport } = await import("./transport-undici.ts");
-    return { transport: new UndiciTransport(certificates), signer, payloadHash };
+    return { transport: new UndiciTransport(certificates, proxy), signer, payloadHash };
   }
   const { FetchTransport } = await import("./transport-fetch.ts");
   return { transport: new FetchTransport(clock, certificates), signer, payloadHash };

@@ -8,6 +8,7 @@ import { profileCertificates, profileRegion } from "./credentials/profile-settin
 import type { Environment, S3Settings } from "./environment.ts";
 import { openS3Store, type S3Store } from "./open.ts";
 import type { S3RequestStats, S3TransportName } from "./options.ts";
+import { readProxySettings } from "./proxy.ts";
 
 export interface ConnectS3 {
   readonly env: Environment;
@@ -41,6 +42,7 @@ export async function connectS3(settings: S3Settings, options: ConnectS3): Promi
   const { env, clock, random, transport, timeoutMs, patienceMs, onRequest } = options;
   const { bucket, prefix, endpoint, addressing, encryption, explicit } = settings;
   const certificates = readCertificates(env);
+  const proxy = readProxySettings(env);
   const region = settings.region ?? profileRegion(env) ?? REGION_DEFAULT;
   return await openS3Store({
     bucket,
@@ -57,6 +59,7 @@ export async function connectS3(settings: S3Settings, options: ConnectS3): Promi
       ...(explicit === undefined ? {} : { explicit }),
     }),
     ...(certificates === undefined ? {} : { certificates }),
+    ...(proxy === undefined ? {} : { proxy }),
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(addressing === undefined ? {} : { addressing }),
     ...(encryption === undefined ? {} : { encryption }),

@@ -2,6 +2,7 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Random } from "../../base/random.ts";
 import type { CredentialSource } from "./credentials-types.ts";
+import type { ProxySettings } from "./proxy.ts";
 
 /** `gcs`: Google's own headers and signature, for its generations as preconditions. */
 export type S3Dialect = "s3" | "gcs";
@@ -31,6 +32,8 @@ export interface S3Options {
   readonly encryption?: S3Encryption;
   /** PEM, trusted beside the runtime's and the system's. */
   readonly certificates?: string;
+  /** For `undici`; `fetch` follows the process's environment. */
+  readonly proxy?: ProxySettings;
   readonly clock: Clock;
   readonly random: Random;
   /** Without an answer, and between two pieces of one. Large bodies get more. Default 30 s. */

@@ -1,5 +1,6 @@
 /** Requests over the platform's `fetch`: nothing to load, for commands. */
 import type { Clock } from "../../base/clock.ts";
+import { isNeverProxied } from "./proxy.ts";
 import {
   AnswerBody,
   classifyFailure,
@@ -37,7 +38,6 @@ const platformFetch = fetch as unknown as Fetch;
  * stall must be noticed before the whole could have come.
  */
 const AT_ONCE_BYTES_MAX = 16 << 20;
-const LOOPBACK = /^https?:\/\/(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?$/;
 
 export class FetchTransport implements Transport {
   readonly #clock: Clock;
@@ -78,8 +78,8 @@ export class FetchTransport implements Transport {
         // On a connection that is used again the runtime sends a request a second time when the first is cut off.
         ...(request.once ? { keepalive: false } : {}),
         decompress: false,
-        // The environment may name a proxy; a store on this machine is not behind it.
-        ...(LOOPBACK.test(request.origin) ? { proxy: false } : {}),
+        // The runtime follows the environment; a store on this machine is not behind a proxy whatever that says.
+        ...(isNeverProxied(request.origin) ? { proxy: false } : {}),
         ...(this.#certificates === undefined ? {} : { tls: { ca: this.#certificates } }),
       });
       stage = "answering";

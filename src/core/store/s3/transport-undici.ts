@@ -1,7 +1,8 @@
 /** Requests over pools of undici's: many at a time with little work each, for servers. */
 import type { Dispatcher } from "undici/index.js";
 // Bun replaces the bare name by a stub of its own.
-import { Agent } from "undici/index.js";
+import { Agent, EnvHttpProxyAgent, Pool } from "undici/index.js";
+import { isNeverProxied, type ProxySettings } from "./proxy.ts";
 import {
   AnswerBody,
   classifyFailure,
@@ -21,53 +22,87 @@ const IDLE_MS = 4_000;
 
 export class UndiciTransport implements Transport {
   readonly #givenCertificates: string | undefined;
-  #agent = newAgent(undefined);
+  readonly #proxy: ProxySettings | undefined;
+  #agents: Agents;
   /** Being replaced by one that trusts more, since a certificate of an unknown issuer was met. */
   #replacing: Promise<void> | undefined;
 
   /** `certificates`: PEM, trusted beside the runtime's and the system's. */
-  constructor(certificates?: string) {
+  constructor(certificates?: string, proxy?: ProxySettings) {
     this.#givenCertificates = certificates;
+    this.#proxy = proxy;
+    this.#agents = new Agents(undefined, proxy);
   }
 
   async send(request: TransportRequest): Promise<TransportAnswer> {
-    const agent = this.#agent;
+    const agents = this.#agents;
     try {
-      return await exchange(agent, request);
+      return await exchange(agents.for(request.origin), request);
     } catch (error) {
       if (!hasUnknownIssuer(error)) throw error;
       this.#replacing ??= this.#replace();
       await this.#replacing;
-      if (agent === this.#agent) throw error;
-      return exchange(this.#agent, request);
+      if (agents === this.#agents) throw error;
+      return exchange(this.#agents.for(request.origin), request);
     }
   }
 
   async #replace(): Promise<void> {
-    const old = this.#agent;
-    this.#agent = newAgent(await allCertificates(this.#givenCertificates));
+    const old = this.#agents;
+    this.#agents = new Agents(await allCertificates(this.#givenCertificates), this.#proxy);
     // What it still carries goes on; a failure there is its own request's.
     old.close().catch(() => undefined);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#agent.destroy();
+    await this.#agents.destroy();
   }
 }
 
-function newAgent(certificates: readonly string[] | undefined): Agent {
-  return new Agent({
-    connections: CONNECTIONS_MAX,
-    pipelining: 1,
-    keepAliveTimeout: IDLE_MS,
-    connect: {
-      timeout: CONNECT_TIMEOUT_MS,
-      ...(certificates === undefined ? {} : { ca: [...certificates] }),
-    },
-  });
+/** One for what is reached directly, and one for what is behind a proxy, if there is one. */
+class Agents {
+  readonly #direct: Dispatcher;
+  readonly #proxied: Dispatcher;
+  readonly #proxy: ProxySettings | undefined;
+
+  constructor(certificates: readonly string[] | undefined, proxy: ProxySettings | undefined) {
+    const tls = certificates === undefined ? {} : { ca: [...certificates] };
+    const pool = { connections: CONNECTIONS_MAX, pipelining: 1, keepAliveTimeout: IDLE_MS };
+    this.#proxy = proxy;
+    this.#direct = new Agent({ ...pool, connect: { timeout: CONNECT_TIMEOUT_MS, ...tls } });
+    if (proxy === undefined) {
+      this.#proxied = this.#direct;
+      return;
+    }
+    this.#proxied = new EnvHttpProxyAgent({
+      ...pool,
+      connect: { timeout: CONNECT_TIMEOUT_MS, ...tls },
+      httpProxy: proxy.http,
+      httpsProxy: proxy.https,
+      noProxy: proxy.except,
+      requestTls: { timeout: CONNECT_TIMEOUT_MS, ...tls },
+      proxyTls: { timeout: CONNECT_TIMEOUT_MS, ...tls },
+      // A request begins to be timed when it has its tunnel.
+      clientFactory: (origin, options) =>
+        new Pool(origin, { ...options, headersTimeout: CONNECT_TIMEOUT_MS, connections: CONNECTIONS_MAX }),
+    });
+  }
+
+  for(origin: string): Dispatcher {
+    const proxy = origin.startsWith("https:") ? this.#proxy?.https : this.#proxy?.http;
+    return proxy === undefined || proxy === "" || isNeverProxied(origin) ? this.#direct : this.#proxied;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#direct.close(), this.#proxied === this.#direct || this.#proxied.close()]);
+  }
+
+  async destroy(): Promise<void> {
+    await Promise.all([this.#direct.destroy(), this.#proxied === this.#direct || this.#proxied.destroy()]);
+  }
 }
 
-function exchange(agent: Agent, request: TransportRequest): Promise<TransportAnswer> {
+function exchange(agent: Dispatcher, request: TransportRequest): Promise<TransportAnswer> {
   return new Promise((resolve, reject) => {
     const exchange = new Exchange(request, resolve, reject);
     try {

@@ -1,6 +1,7 @@
 /** Small requests to the services that hand out credentials: short, bounded, and never led elsewhere. */
 import type { Clock } from "../../../base/clock.ts";
 import { MicError } from "../../../base/errors.ts";
+import { isNeverProxied } from "../proxy.ts";
 
 export interface ServiceRequest {
   readonly url: string;
@@ -30,14 +31,16 @@ export async function askService(request: ServiceRequest, clock: Clock): Promise
     () => undefined,
   );
   try {
-    // biome-ignore lint/style/noRestrictedGlobals: a store adapter
-    const response = await fetch(url, {
+    const init: RequestInit & { readonly proxy?: false } = {
+      ...(isNeverProxied(url) ? { proxy: false } : {}),
       method,
       headers,
       redirect: "manual",
       signal: timeout.signal,
       ...(body === undefined ? {} : { body }),
-    });
+    };
+    // biome-ignore lint/style/noRestrictedGlobals: a store adapter
+    const response = await fetch(url, init);
     if (response.status >= 300 && response.status < 400) {
       throw new MicError(
         "unauthenticated",
