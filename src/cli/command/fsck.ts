@@ -53,6 +53,7 @@ async function fsck(
       ...verdict(invocation, findings),
     ].join("\n"),
   );
+  sayHeadIsMissed(invocation, report);
   return exitCode(report);
 }
 
@@ -110,7 +111,14 @@ async function repair(invocation: Invocation, project: CheckedProject): Promise<
       ...verdict(invocation, findings),
     ].join("\n"),
   );
+  sayHeadIsMissed(invocation, after);
   return exitCode(after);
+}
+
+/** The check ended there. */
+function sayHeadIsMissed({ output }: Invocation, { findings }: FsckReport): void {
+  if (!findings.some(({ object }) => object?.endsWith("/head") === true)) return;
+  output.hint("without its head nothing more of it can be checked: put it back from a backup of the store");
 }
 
 function showProgress({ output }: Invocation, progress: Progress): void {

@@ -86,7 +86,9 @@ async function gc(invocation: Invocation, address: string | undefined, options: 
       ...collected
         .filter(({ unreferenced }) => unreferenced > 0)
         .map((each) => `${escapeLine(each.project)}: ${summary(each, dryRun)}`),
-      ...describe(plural(collected.length, "project"), total, dryRun),
+      ...(failed.length > 0 && collected.length === 0
+        ? ["nothing was collected"]
+        : describe(plural(collected.length, "project"), total, dryRun)),
     ].join("\n"),
   );
   for (const { project, message, hint } of failed) {
