@@ -44,7 +44,8 @@ export const define: DefineCommand = (command, bind) => {
       "",
       "A migration reads back and checks every object, follows what lands meanwhile,",
       "and goes on where it was interrupted. The source stays as it is. Where buckets",
-      "are: S3_ENDPOINT, S3_REGION, AWS_* or `mic config set s3.endpoint`.",
+      "are: S3_ENDPOINT, S3_REGION, AWS_* or `mic config set s3.endpoint`; from one",
+      "store to another, go through a directory.",
     ].join("\n"),
   );
 };
