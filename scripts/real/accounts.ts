@@ -6,6 +6,7 @@ import { cpSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MIC } from "../bench/harness.ts";
+import { accountsAge } from "./accounts-age.ts";
 import { AccountsServer, NotStarted } from "./accounts-server.ts";
 import type { Checks } from "./checks.ts";
 import { buildGoTool } from "./go-tools.ts";
@@ -26,7 +27,9 @@ export async function accounts(checks: Checks): Promise<void> {
   await using objects = await startObjectServer("minio");
   await objects.makeBucket(BUCKET);
   try {
-    await new Story(checks, directory, objects).tell();
+    const story = new Story(checks, directory, objects);
+    await story.tell();
+    await story.growOld();
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
@@ -88,6 +91,14 @@ class Story {
     checks.expect("the owner signs in", await status(first, owner), 200);
     checks.expect("no other owner was made", first.ownerToken, undefined);
     checks.expect("what was revoked stays revoked", await status(first, revoked), 401);
+    const audit = await first.ask("GET", "/api/mic/audit?action=project.created", owner);
+    checks.expect(
+      "the audit log of the primaries before is there",
+      audit.body.items
+        .map(({ detail }: { detail: { name: string } }) => detail.name)
+        .filter((name: string) => name === PROJECT || name === "acme/other"),
+      ["acme/other", PROJECT],
+    );
     const users = await first.ask("GET", "/api/mic/users", owner);
     checks.expect(
       "users are there",
@@ -107,6 +118,12 @@ class Story {
     await this.#putBackAnOldDisk(owner);
     await this.#restoreBackup(owner);
     await this.#withoutLitestream(owner);
+  }
+
+  async growOld(): Promise<void> {
+    await accountsAge(this.#checks, this.#directory, (name) =>
+      this.#start(name, ["--auth-replica", `s3://${BUCKET}/old`]),
+    );
   }
 
   #start(name: string, flags: readonly string[] = [], hasLitestream = true): Promise<AccountsServer> {
@@ -188,6 +205,8 @@ class Story {
       audit.body.items.map((entry: { address: string }) => entry.address),
       ["127.0.0.1", "127.0.0.1"],
     );
+    const throughFollower = await second.ask("GET", "/api/mic/audit?action=project.created", owner);
+    checks.expect("and a follower answers with it", throughFollower.body, audit.body);
     checks.expect(
       "what the primary refuses is refused",
       (await second.ask("POST", "/api/mic/users", secret.replace(/.$/, "!"), { name: "mallory" })).status,
@@ -413,6 +432,39 @@ class Story {
     checks.expect("a new server starts, and says what to install", server.logged("litestream-missing"), 1);
     checks.expect("it makes its owner", await status(server, server.ownerToken!), 200);
     checks.expect("and knows nobody else's", await status(server, owner), 401);
+    for (const hasLitestream of [true, false]) {
+      const second = await this.#start("sixth", [...flags, "--auth-role", "primary"], hasLitestream).catch(
+        (error: unknown) => error,
+      );
+      checks.expect(
+        `no other server makes accounts there, ${hasLitestream ? "with" : "without"} Litestream`,
+        second instanceof NotStarted && second.message.includes(server.url),
+        true,
+      );
+      if (second instanceof AccountsServer) await second.stop();
+    }
+    await server.stop();
+    await this.#loseLitestream(owner);
+  }
+
+  /** As in an upgrade. */
+  async #loseLitestream(owner: string): Promise<void> {
+    const checks = this.#checks;
+    await using server = await this.#start("fresh", [], false);
+    checks.expect("a primary that lost its Litestream serves accounts", await status(server, owner), 200);
+    const refused = await server.ask("POST", "/api/mic/users", owner, { name: "unheard-of" });
+    checks.expect("and changes none", refused, { status: 503, body: { code: "unreachable" } });
+    await using follower = await this.#start("follower");
+    checks.expect("others follow it", await status(follower, owner), 200);
+    await Bun.sleep(TAKEOVER_MS_MAX - 5_000);
+    checks.expect("and do not take over from it", follower.logged("auth-primary"), 0);
+    checks.expect("it ends", await server.stop(), 0);
+    await until(() => Promise.resolve(follower.logged("auth-primary") > 0), TAKEOVER_MS_MAX);
+    const made = await until(
+      async () => (await follower.ask("POST", "/api/mic/users", owner, { name: "heard-of" })).status === 201,
+    );
+    checks.expect(`until it is gone (${made.toFixed(0)} ms)`, made < SEEN_MS_MAX, true);
+    await follower.stop();
   }
 }
 

@@ -8,6 +8,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -314,10 +315,13 @@ describe("diagnose()", () => {
     expect(stateOf(findings, "store")).toBe("ok");
   });
 
-  test("names an option that is wrong, a certificate that is missing, and a bucket that cannot be reached", async () => {
+  test("names an option that is wrong, a certificate that is missing, a bucket that cannot be reached, accounts that are large", async () => {
     expect(stateOf(await look(data, { listen: "nonsense" }), "options")).toBe("fail");
     const tls = { tlsCert: "no.pem", tlsKey: "no.pem" };
     expect(stateOf(await look(data, tls), "tls")).toBe("fail");
+    new AuthDatabase({ file: accountsFile(data) })[Symbol.dispose]();
+    // A hole takes no room.
+    truncateSync(accountsFile(data), 48_000_000);
     const findings = await diagnose({
       flags: { data, s3Bucket: "forge", s3Endpoint: "http://127.0.0.1:9", authReplica: "s3://forge/auth" },
       world: {
@@ -332,5 +336,7 @@ describe("diagnose()", () => {
     });
     expect(stateOf(findings, "bucket")).toBe("fail");
     expect(stateOf(findings, "replica")).toBe("fail");
+    const { detail } = findings.find(({ name }) => name === "accounts")!;
+    expect(detail).toContain("48 MB: followers need more than 2 s");
   });
 });

@@ -49,6 +49,8 @@ const DISK_BYTES_WARN = 1 << 30;
 const DISK_BYTES_FAIL = 64 << 20;
 const DISK_SHARE_WARN = 0.05;
 const CERTIFICATE_DAYS_WARN = 21;
+/** A follower copies it for each change (docs/operations.md has the figures). */
+const ACCOUNTS_BYTES_WARN = 40e6;
 /** A connection takes one, and so does every file that is open. */
 const OPEN_FILES_WARN = 8_192;
 
@@ -186,10 +188,24 @@ function checkAccounts({ options }: Asked): Finding[] {
       .pluck()
       .get() as number;
   const [users, administrators] = [count(""), count("AND is_site_admin = 1")];
+  const bytes = statSync(file).size;
+  const size: Finding[] =
+    options.replica === undefined || bytes <= ACCOUNTS_BYTES_WARN
+      ? []
+      : [
+          {
+            name,
+            state: "warn",
+            detail: `${Math.round(bytes / 1e6)} MB: followers need more than 2 s for a change`,
+            hint: "revoke tokens that nobody uses: mic admin token list --user U; see docs/operations.md",
+          },
+        ];
   if (administrators > 0) {
-    return [{ name, state: "ok", detail: `whole; ${users} users, ${administrators} of them administrators` }];
+    const detail = `whole; ${users} users, ${administrators} of them administrators`;
+    return [{ name, state: "ok", detail }, ...size];
   }
   return [
+    ...size,
     {
       name,
       state: "warn",
