@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, closeSync, openSync, readFileSync } from "node:fs";
+import { chmodSync, closeSync, openSync, readFileSync, renameSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import Database from "better-sqlite3";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -345,7 +346,33 @@ describe("secrets", () => {
       "secrets/key.txt",
       `token: ghp_${"q8Zr1Wk5VbT2mXc9LdJ7nYh3PfS6gRw4a0Q2"} # mic:allow-secret\n`,
     );
-    expect(world.json(["land", "meant"], s)).toMatchObject({ code: 0, document: { position: 3 } });
+    // What the project has already may be moved.
+    renameSync(join(world.dir, "secrets/deploy.pem"), join(world.dir, "secrets/old.pem"));
+    expect(world.json(["land", "meant"], s)).toMatchObject({
+      code: 0,
+      document: { position: 3, changes: 4 },
+    });
+    world.write("secrets/.micpolicy", "secrets = refuse\n");
+    world.ok(["land", "again, it was lifted"], s);
+    // Somebody whose base is older than the policy: the forge says the same, and nothing is left to settle.
+    const o = { in: "other" };
+    world.ok(["clone", "./secrets", "other", "--at", "1"]);
+    world.write("other/late.env", Buffer.from("\uFEFFTOKEN=abcdef\r\n", "utf16le"));
+    const late = world.json(["land", "before I heard of it"], o);
+    expect(late).toMatchObject({
+      code: 1,
+      document: {
+        error: {
+          code: "unsafe-path",
+          paths: ["late.env"],
+          secrets: [{ path: "late.env", line: 1, kind: "values of an environment file" }],
+        },
+      },
+    });
+    expect(late.document.error.hint).toBe(stopped.document.error.hint);
+    expect(world.json(["status"], o).document).toMatchObject({ position: 1, pending: null });
+    world.write("other/late.env", "TOKEN=abcdef # mic:allow-secret\n");
+    expect(world.json(["land", "meant"], o)).toMatchObject({ code: 0, document: { position: 5 } });
   });
 });
 
