@@ -395,6 +395,7 @@ describe("signed in", () => {
       { account: "ada", detail: { position: 1, author: "ada <ada@example.org>" } },
     ];
     expect(entries(["--action", "landing."])).toMatchObject(landings);
+    expect(entries(["--landings"])).toMatchObject(landings);
     expect(entries(["--action", "landing.", "--data", "forge", "-n", "1"])).toMatchObject([landings[0]]);
     expect(entries(["--since", "1h", "--until", "2100-01-01", "-n", "3"])).toHaveLength(3);
     expect(entries(["--until", "1h"])).toEqual([]);

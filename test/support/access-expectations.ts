@@ -131,6 +131,7 @@ export const REST_CLASSES: Readonly<Record<string, Class>> = {
   listUserTokens: "site-admin",
   revokeUserToken: "site-admin",
   listAudit: "site-admin",
+  listLandingAudit: "site-admin",
   listWebhooks: "project-own",
   createWebhook: "project-own",
   getWebhook: "project-own",

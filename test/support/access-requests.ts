@@ -89,6 +89,7 @@ export const REST_REQUESTS: Readonly<Record<string, (project: AccessProject) => 
   listUserTokens: () => ({ path: "/api/mic/users/no-such-user/tokens" }),
   revokeUserToken: () => ({ path: `/api/mic/users/no-such-user/tokens/${SESSION}` }),
   listAudit: () => ({ path: "/api/mic/audit" }),
+  listLandingAudit: () => ({ path: "/api/mic/audit/landings" }),
   listWebhooks: ofProject("/webhooks"),
   createWebhook: ofProject("/webhooks", { body: { url: "no-url" } }),
   getWebhook: ofProject(`/webhooks/${SESSION}`),

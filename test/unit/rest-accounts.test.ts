@@ -318,6 +318,9 @@ describe("the log of landings", () => {
     const landed = await as(token, "POST", `${P}/sessions/${session.json.id}/land`, { author: "carol" });
     expect(landed.status, landed.text).toBe(200);
     const { items } = (await owner("GET", `/audit?target=project:${id}&action=landing.`)).json;
+    expect((await owner("GET", `/audit/landings?target=project:${id}`)).json.items).toEqual(items);
+    const logs = (await owner("GET", "/audit/landings")).json.items.map((item: { log: string }) => item.log);
+    expect(new Set(logs)).toEqual(new Set(["landings"]));
     expect(items).toMatchObject([
       {
         log: "landings",

@@ -21,6 +21,8 @@ export interface UserChange {
 }
 
 export interface AuditFilter {
+  /** Only what landed through the server that is asked: the rest is at the one that keeps the accounts. */
+  readonly log?: "landings";
   readonly account?: string;
   readonly action?: string;
   readonly target?: string;

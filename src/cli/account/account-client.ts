@@ -102,8 +102,9 @@ export class AccountClient implements AccountAdmin {
     await this.#call("DELETE", `${USERS}/${encodeURIComponent(user)}/tokens/${encodeURIComponent(id)}`);
   }
 
-  async listAudit(filter: AuditFilter): Promise<PageOf<AuditDocument>> {
-    return readPage(await this.#call("GET", `/api/mic/audit${query({ ...filter })}`), readAuditEntry);
+  async listAudit({ log, ...filter }: AuditFilter): Promise<PageOf<AuditDocument>> {
+    const path = log === undefined ? "/api/mic/audit" : `/api/mic/audit/${log}`;
+    return readPage(await this.#call("GET", path + query(filter)), readAuditEntry);
   }
 
   /** Of a project also those of its organization, where the server says them. */

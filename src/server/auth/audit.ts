@@ -57,6 +57,8 @@ export interface AuditRecord {
 }
 
 export interface AuditQuery {
+  /** Default: both. */
+  readonly log?: AuditRecord["log"];
   readonly account?: string;
   /** With a final dot, every action of that noun: `token.`. */
   readonly action?: string;

@@ -31,6 +31,7 @@ export interface UserDocument {
 }
 
 export interface OfflineAuditFilter {
+  readonly log?: "landings";
   readonly account?: string;
   readonly action?: string;
   readonly target?: string;

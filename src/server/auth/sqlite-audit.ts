@@ -68,10 +68,11 @@ export class SqliteAudit implements Audit {
     });
   }
 
-  list({ before, ...query }: AuditQuery): AuditPage {
+  list({ before, log, ...query }: AuditQuery): AuditPage {
     const start = readCursor(before);
-    const accounts = this.#listAccounts(query, start.accounts);
-    const landings = this.#landings?.list({ ...query, beforeId: start.landings }) ?? [];
+    const accounts = log === "landings" ? [] : this.#listAccounts(query, start.accounts);
+    const landings =
+      log === "accounts" ? [] : (this.#landings?.list({ ...query, beforeId: start.landings }) ?? []);
     const records: AuditRecord[] = [];
     let [a, l] = [0, 0];
     while (records.length < query.limit && (a < accounts.length || l < landings.length)) {
@@ -100,7 +101,10 @@ export class SqliteAudit implements Audit {
     return removed + (this.#landings?.prune(beforeMs) ?? 0);
   }
 
-  #listAccounts(query: Omit<AuditQuery, "before">, beforeId: number | undefined): readonly AuditRecord[] {
+  #listAccounts(
+    query: Omit<AuditQuery, "before" | "log">,
+    beforeId: number | undefined,
+  ): readonly AuditRecord[] {
     const conditions = auditConditions({ ...query, beforeId });
     conditions.add("target = ?", query.target);
     const rows = this.#database

@@ -115,7 +115,9 @@ export class SqliteLandingLog implements LandingLog, Disposable {
   }
 
   /** Newest first. */
-  list(query: Omit<AuditQuery, "before"> & { readonly beforeId?: number | undefined }): AuditRecord[] {
+  list(
+    query: Omit<AuditQuery, "before" | "log"> & { readonly beforeId?: number | undefined },
+  ): AuditRecord[] {
     const { target, ...rest } = query;
     const conditions = auditConditions(rest);
     if (target !== undefined) {

@@ -18,6 +18,7 @@ interface AuditOptions extends AdminOptions {
   /** RFC 3339. */
   readonly since?: string;
   readonly until?: string;
+  readonly landings?: true;
   readonly n: number;
 }
 
@@ -39,6 +40,7 @@ export function defineAudit(admin: Command, bind: Bind): void {
       moment,
     )
     .option("--until <time>", "only what was before", moment)
+    .option("--landings", "only what landed through this very server, also one that follows another")
     .option("-n <count>", "at most so many", parseCount, COUNT_DEFAULT)
     .option(...DATA_OPTION)
     .action(bind(audit));
@@ -52,12 +54,13 @@ export function defineAudit(admin: Command, bind: Bind): void {
 async function audit(invocation: Invocation, options: AuditOptions): Promise<void> {
   const { output } = invocation;
   await using admin = await openAdmin(invocation, options);
-  const { account, action, target, since, until } = options;
+  const { account, action, target, since, until, landings } = options;
   output.page();
   let left = options.n;
   let before: string | undefined;
   do {
     const filter: AuditFilter = {
+      ...(landings === true ? { log: "landings" } : {}),
       ...(account === undefined ? {} : { account }),
       ...(action === undefined ? {} : { action }),
       ...(target === undefined ? {} : { target }),

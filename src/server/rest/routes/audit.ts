@@ -4,7 +4,7 @@ import * as shapes from "../account-documents.ts";
 import { auditDocument } from "../account-documents.ts";
 import { jsonAnswer } from "../answer.ts";
 import * as parameters from "../parameters.ts";
-import { defineRoute, type Route } from "../route.ts";
+import { type Call, defineRoute, type Route } from "../route.ts";
 
 const timeParameter = z.iso.datetime({ offset: true }).optional();
 const auditQuery = z.strictObject({
@@ -34,21 +34,35 @@ export const auditRoutes: readonly Route[] = [
       query: auditQuery,
       answers: [{ status: 200, description: "A page", schema: shapes.auditPage }],
     },
-    ({ state, query }) => {
-      const { account, action, target, since, until, before, limit } = query;
-      const { records, next } = state.context.audit.list({
-        limit,
-        ...(account === undefined ? {} : { account }),
-        ...(action === undefined ? {} : { action }),
-        ...(target === undefined ? {} : { target }),
-        ...(since === undefined ? {} : { sinceMs: Date.parse(since) }),
-        ...(until === undefined ? {} : { untilMs: Date.parse(until) }),
-        ...(before === undefined ? {} : { before }),
-      });
-      return jsonAnswer(200, {
-        items: records.map(auditDocument),
-        ...(next === undefined ? {} : { next }),
-      });
+    (call) => auditPage(call),
+  ),
+  defineRoute(
+    {
+      method: "GET",
+      path: "/api/mic/audit/landings",
+      id: "listLandingAudit",
+      tag: "users",
+      access: "site-admin",
+      summary:
+        "Who landed and imported what through this very server, also one that follows another; newest first",
+      query: auditQuery,
+      answers: [{ status: 200, description: "A page", schema: shapes.auditPage }],
     },
+    (call) => auditPage(call, "landings"),
   ),
 ];
+
+function auditPage({ state, query }: Call<unknown, z.output<typeof auditQuery>, unknown>, log?: "landings") {
+  const { account, action, target, since, until, before, limit } = query;
+  const { records, next } = state.context.audit.list({
+    limit,
+    ...(log === undefined ? {} : { log }),
+    ...(account === undefined ? {} : { account }),
+    ...(action === undefined ? {} : { action }),
+    ...(target === undefined ? {} : { target }),
+    ...(since === undefined ? {} : { sinceMs: Date.parse(since) }),
+    ...(until === undefined ? {} : { untilMs: Date.parse(until) }),
+    ...(before === undefined ? {} : { before }),
+  });
+  return jsonAnswer(200, { items: records.map(auditDocument), ...(next === undefined ? {} : { next }) });
+}
