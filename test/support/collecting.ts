@@ -1,17 +1,32 @@
 /** A forge over a store in memory whose days pass as a test says, and whose heads a test changes by hand. */
 import { bytesToHex } from "../../src/core/base/bytes.ts";
 import { hashObject } from "../../src/core/base/hash.ts";
-import { type Epoch, epochOf, type ProjectId } from "../../src/core/base/ids.ts";
+import {
+  type Epoch,
+  epochOf,
+  type ObjectId,
+  type Position,
+  type ProjectId,
+} from "../../src/core/base/ids.ts";
 import { decodeHead, encodeHead, type Head } from "../../src/core/codec/head.ts";
+import { KeyColumn } from "../../src/core/codec/key-column.ts";
 import { encodeManifestPage } from "../../src/core/codec/manifest-page.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
 import type { ManifestPack } from "../../src/core/codec/pack-entry.ts";
+import { encodeRollupFront, type RollupTable } from "../../src/core/codec/rollup.ts";
 import { Manifest, PageCache } from "../../src/core/forge/head/manifest.ts";
 import { type MergedPack, mergePacks } from "../../src/core/forge/merge-packs/merge-packs.ts";
 import { Pace } from "../../src/core/forge/merge-packs/pace.ts";
 import { ForgeService, type ForgeServiceOptions } from "../../src/core/forge/service.ts";
 import { FrameBuilder } from "../../src/core/objects/frame-builder.ts";
-import { headKey, packKey, pageKey, projectPrefix } from "../../src/core/objects/keys.ts";
+import {
+  headKey,
+  packKey,
+  pageKey,
+  projectPrefix,
+  rollupKey,
+  rollupPartKey,
+} from "../../src/core/objects/keys.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import type { ObjectStore } from "../../src/core/store/object-store.ts";
 import { TestProject } from "./forge-project.ts";
@@ -148,4 +163,35 @@ export async function collectedProject(): Promise<{
 
 export function below(project: ProjectId, key: string): string {
   return key.slice(projectPrefix(project).length);
+}
+
+/** Front and part, front first. What is in it does not matter here. */
+export async function putRollup(
+  world: CollectedForge,
+  project: TestProject,
+  text: string,
+  isNamed: boolean,
+): Promise<string[]> {
+  const epoch = world.epoch();
+  const part = Buffer.from(`part of ${text}`);
+  const parts = [{ hash: hashObject(part), length: part.length }];
+  const content = "00".repeat(32);
+  const keys = new KeyColumn(new Uint8Array(16), Uint32Array.of(16));
+  const pages = [{ offset: 0, length: part.length, checksum: new Uint8Array(16) }];
+  const table: RollupTable = { entries: 100, content, keys, positions: [0], pages };
+  const tables = { touched: table, landings: table, sessions: table };
+  const inline = new Uint8Array(0);
+  const digest = hashObject(Buffer.from(text));
+  const bytes = encodeRollupFront({ level: 1, first: 1 as Position, digest, parts, tables, inline });
+  const hash = hashObject(bytes);
+  const first = 1 as Position;
+  const stored = [
+    rollupKey(project.id, epoch, 1, first, hash),
+    rollupPartKey(project.id, epoch, parts[0]!.hash),
+  ];
+  await world.memory.put(stored[0]!, bytes);
+  await world.memory.put(stored[1]!, part);
+  const ref = { level: 1, epoch, first, last: 100 as Position, hash: hash as ObjectId };
+  if (isNamed) await world.changeHead(project.id, () => ({ rollups: [ref] }));
+  return stored;
 }

@@ -1,13 +1,11 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { MicError } from "../../src/core/base/errors.ts";
 import { hashObject } from "../../src/core/base/hash.ts";
-import type { ObjectId, Position, SessionId } from "../../src/core/base/ids.ts";
+import type { Position, SessionId } from "../../src/core/base/ids.ts";
 import { comparePaths } from "../../src/core/base/path.ts";
 import { mintLandingId, mintSessionId } from "../../src/core/base/random.ts";
 import { decodeCollectionPass } from "../../src/core/codec/collection.ts";
-import { KeyColumn } from "../../src/core/codec/key-column.ts";
 import { encodeManifestPage } from "../../src/core/codec/manifest-page.ts";
-import { encodeRollupFront, type RollupTable } from "../../src/core/codec/rollup.ts";
 import type { Operation, StoredContent } from "../../src/core/forge/forge.ts";
 import type { CollectReport } from "../../src/core/forge/maintenance.ts";
 import type { ForgeService } from "../../src/core/forge/service.ts";
@@ -20,13 +18,12 @@ import {
   pageKey,
   projectPrefix,
   rollupKey,
-  rollupPartKey,
   sessionKey,
   stagingKey,
 } from "../../src/core/objects/keys.ts";
 import { CountingStore } from "../../src/core/store/counting-store.ts";
 import type { ObjectStore } from "../../src/core/store/object-store.ts";
-import { type CollectedForge, collectedProject, DAY_MS, HOUR_MS } from "../support/collecting.ts";
+import { type CollectedForge, collectedProject, DAY_MS, HOUR_MS, putRollup } from "../support/collecting.ts";
 import { collectBytes, path, type TestProject } from "../support/forge-project.ts";
 
 async function* once(text: string | Uint8Array): AsyncIterable<Uint8Array> {
@@ -356,33 +353,6 @@ describe("collect()", () => {
     });
   });
 
-  test("a pass that ends after any request harms nothing, and the next ones do its work", async () => {
-    await world.leftOver(project.id, "a");
-    await forge.putBlob(project.id, once("a small file"));
-    const named = new Set(await world.keys(packsPrefix(project.id)));
-    world.pass(4 * DAY_MS);
-    const requests = 40;
-    for (let day = 0; day < 3; day++) {
-      for (let at = 1; at <= requests; at++) {
-        for (const when of ["before", "after"] as const) {
-          world.store = failingAt(world.memory, at, when);
-          await collect().catch((error: unknown) => {
-            if (!(error instanceof MicError)) throw error;
-          });
-        }
-      }
-      world.store = world.memory;
-      await expectSound();
-      world.pass(DAY_MS);
-    }
-    await collectForDays(3);
-    const left = await world.keys(packsPrefix(project.id));
-    expect(left.every((key) => named.has(key))).toBe(true);
-    expect(left).toHaveLength(5);
-    expect(await world.keys(blobsPrefix(project.id))).toEqual([]);
-    await expectSound();
-  });
-
   test("passes at the same time delete the same, and one of them says what waits", async () => {
     await world.leftOver(project.id, "a");
     world.pass(4 * DAY_MS);
@@ -534,37 +504,6 @@ describe("collect()", () => {
     });
   });
 });
-
-/** Front and part, front first. What is in it does not matter here. */
-async function putRollup(
-  world: CollectedForge,
-  project: TestProject,
-  text: string,
-  isNamed: boolean,
-): Promise<string[]> {
-  const epoch = world.epoch();
-  const part = Buffer.from(`part of ${text}`);
-  const parts = [{ hash: hashObject(part), length: part.length }];
-  const content = "00".repeat(32);
-  const keys = new KeyColumn(new Uint8Array(16), Uint32Array.of(16));
-  const pages = [{ offset: 0, length: part.length, checksum: new Uint8Array(16) }];
-  const table: RollupTable = { entries: 100, content, keys, positions: [0], pages };
-  const tables = { touched: table, landings: table, sessions: table };
-  const inline = new Uint8Array(0);
-  const digest = hashObject(Buffer.from(text));
-  const bytes = encodeRollupFront({ level: 1, first: 1 as Position, digest, parts, tables, inline });
-  const hash = hashObject(bytes);
-  const first = 1 as Position;
-  const stored = [
-    rollupKey(project.id, epoch, 1, first, hash),
-    rollupPartKey(project.id, epoch, parts[0]!.hash),
-  ];
-  await world.memory.put(stored[0]!, bytes);
-  await world.memory.put(stored[1]!, part);
-  const ref = { level: 1, epoch, first, last: 100 as Position, hash: hash as ObjectId };
-  if (isNamed) await world.changeHead(project.id, () => ({ rollups: [ref] }));
-  return stored;
-}
 
 async function countRequests(world: CollectedForge, project: TestProject): Promise<number> {
   const counting = new CountingStore(world.memory);
