@@ -153,7 +153,7 @@ export abstract class Asker<Agent extends TroubledAgent> implements Witness {
 
   /** To be called before an agent is asked. */
   protected since(agent: Agent): Since {
-    return new Since(agent, this.asked.agents);
+    return new Since(agent, this.asked.clock.nowMs(), this.asked.agents);
   }
 
   /** The code of an error that is nobody's fault; throws any other. */

@@ -24,3 +24,8 @@ export function runCopy(
     );
   });
 }
+
+/** What the seed that failed broke, without where and what led to it. */
+export function failureOf(output: string): string {
+  return output.split("\n").find((line) => /^seed \d+: /.test(line)) ?? "";
+}

@@ -102,4 +102,10 @@ export const SMALL_SIZES: readonly Patch[] = [
     from: "const FREQUENT_MASK = 0xffffc000 | 0;",
     to: "const FREQUENT_MASK = 0xfe000000 | 0;",
   },
+  // Most packs are read in parts, as large ones are.
+  {
+    file: "src/core/objects/pack-cache.ts",
+    from: "export const WHOLE_PACK_BYTES_MAX = 256 << 10;",
+    to: "export const WHOLE_PACK_BYTES_MAX = 2 << 10;",
+  },
 ];

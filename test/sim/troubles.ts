@@ -2,25 +2,28 @@
 import { MicError } from "../../src/core/base/errors.ts";
 import type { FaultStore } from "../../src/core/store/fault-store.ts";
 
+/** The store's time that a batch begins with is that of whoever joins it later. */
+const BATCH_MS_MAX = 3_600_000;
+
 /** What befell an agent so far, in all its processes. */
 export interface Troubles {
   /** Stops: what was there before one may be gone after it. */
   readonly pauses: number;
-  /** Answers of the store with a wrong time. */
-  readonly clockJumps: number;
+  /** The last answer of the store with a wrong time, in Unix milliseconds. */
+  readonly clockJumpMs: number;
   /** Answers that were flipped or cut. */
   readonly damaged: number;
   /** Lists that left out what was new. */
   readonly omitted: number;
 }
 
-export const NO_TROUBLES: Troubles = { pauses: 0, clockJumps: 0, damaged: 0, omitted: 0 };
+export const NO_TROUBLES: Troubles = { pauses: 0, clockJumpMs: 0, damaged: 0, omitted: 0 };
 
 /** Those of one more process. */
 export function addTroubles(earlier: Troubles, store: FaultStore): Troubles {
   return {
     pauses: earlier.pauses + store.pauses,
-    clockJumps: earlier.clockJumps + store.met("clock-jump"),
+    clockJumpMs: Math.max(earlier.clockJumpMs, store.lastMetMs("clock-jump")),
     damaged: earlier.damaged + store.met("read-flipped") + store.met("read-cut"),
     omitted: earlier.omitted + store.met("list-omits-fresh"),
   };
@@ -39,14 +42,15 @@ export class Since {
   /** Whoever may have a part in what is asked for. */
   readonly #agents: readonly TroubledAgent[];
   readonly #before: Troubles;
-  readonly #clockJumps: number;
   readonly #wasClockWrong: boolean;
+  readonly #atMs: number;
 
-  constructor(agent: TroubledAgent, agents: readonly TroubledAgent[] = [agent]) {
+  /** `atMs`: the world's time. */
+  constructor(agent: TroubledAgent, atMs: number, agents: readonly TroubledAgent[] = [agent]) {
     this.#agent = agent;
+    this.#atMs = atMs;
     this.#agents = agents;
     this.#before = troublesOf(agents);
-    this.#clockJumps = agent.troubles.clockJumps;
     this.#wasClockWrong = agent.isClockWrong;
   }
 
@@ -67,18 +71,17 @@ export class Since {
         // Of a damaged version: what is read again has to be damaged again.
         return now.damaged > before.damaged + 1;
       case "out-of-range":
-        return this.#wasClockWrong || isClockWrong || troubles.clockJumps > this.#clockJumps;
+        return this.#wasClockWrong || isClockWrong || this.#sawJump(troubles);
       case "not-found":
         // Uploads are looked for in lists, and under the days that the store's clock has just told.
-        return (
-          mayMiss ||
-          now.pauses > before.pauses ||
-          now.omitted > before.omitted ||
-          now.clockJumps > before.clockJumps
-        );
+        return mayMiss || now.pauses > before.pauses || now.omitted > before.omitted || this.#sawJump(now);
       default:
         return false;
     }
+  }
+
+  #sawJump({ clockJumpMs }: Troubles): boolean {
+    return clockJumpMs > this.#atMs - BATCH_MS_MAX;
   }
 }
 
@@ -87,7 +90,7 @@ function troublesOf(agents: readonly TroubledAgent[]): Troubles {
   for (const { troubles } of agents) {
     sum = {
       pauses: sum.pauses + troubles.pauses,
-      clockJumps: sum.clockJumps + troubles.clockJumps,
+      clockJumpMs: Math.max(sum.clockJumpMs, troubles.clockJumpMs),
       damaged: sum.damaged + troubles.damaged,
       omitted: sum.omitted + troubles.omitted,
     };

@@ -245,6 +245,7 @@ export class FaultStore implements ObjectStore {
   readonly #world: FaultWorld;
   #steps = 0;
   readonly #met = new Map<FaultKind, number>();
+  readonly #lastMetMs = new Map<FaultKind, number>();
   #crash:
     | { readonly index: number; readonly moment: StoreStep["moment"]; readonly reached: () => void }
     | undefined;
@@ -283,8 +284,14 @@ export class FaultStore implements ObjectStore {
     return this.#met.get(kind) ?? 0;
   }
 
+  /** When something befell it last, in Unix milliseconds. */
+  lastMetMs(kind: FaultKind): number {
+    return this.#lastMetMs.get(kind) ?? 0;
+  }
+
   #meets(kind: FaultKind): void {
     this.#met.set(kind, this.met(kind) + 1);
+    this.#lastMetMs.set(kind, this.#world.clock.nowMs());
   }
 
   get crashed(): boolean {
@@ -323,8 +330,8 @@ export class FaultStore implements ObjectStore {
     const seen: FaultKind[] = [];
     let keys: readonly string[] = [];
     if (!this.#crashed && world.dice.drawPause(world.stopWeightOf(what))) {
-      this.#meets("actor-paused");
       await world.pause();
+      this.#meets("actor-paused");
       seen.push("actor-paused");
     }
     await this.#moment({ index, moment: "before", operation, key }, what);

@@ -167,19 +167,15 @@ export class Author extends Asker<LifeAgent> {
     agent: LifeAgent,
     isClone: boolean,
   ): Promise<{ base: PositionRef; files: Map<TreePath, Known> }> {
-    const { random, clock } = this.world;
     const { id } = this.project;
     const head = await agent.forge.getHead(id, { atLeast: this.seen });
     this.see({ position: head.position, root: head.root });
     const from = isClone ? POSITION_ZERO : this.#base.position;
     const files = new Map(isClone ? [] : this.#files);
     const wanted = new Map<ObjectId, number>();
-    // A slow client: what it was promised may be merged or collected meanwhile.
-    const slowMs = random.below(6) === 0 ? random.below(4 * DAY_MS) : 0;
     for await (const item of agent.forge.fetch(id, { from, to: head.position })) {
       if (item.kind === "changes") this.#apply(item, files, wanted);
       else if (item.kind === "frame") this.#take(item.frame, wanted);
-      if (slowMs > 0) await clock.sleep(random.below(slowMs));
     }
     if (wanted.size > 0) throw new Error(`${this.name}: ${wanted.size} objects of a fetch did not come`);
     for (const [path, known] of files) {
@@ -291,7 +287,7 @@ export class Author extends Asker<LifeAgent> {
   #newText(path: string): Uint8Array {
     const { random, contents } = this.world;
     const version = random.below(40);
-    const lines = random.below(12) === 0 ? 300 : 3 + random.below(12);
+    const lines = random.below(8) === 0 ? 300 : 3 + random.below(12);
     const text = Array.from({ length: lines }, (_, i) => `${path} line ${i} ${i === 1 ? version : ""}`);
     const content = utf8(text.join("\n"));
     contents.set(hashObject(content), content);

@@ -1,18 +1,25 @@
-import { type Mutant, patchesOf } from "../mutants.ts";
+import { type Mutant, patchesOf, type Variant } from "../mutants.ts";
 
 const COLLECT = "src/core/forge/collect/collect.ts";
 const ROOTS = "src/core/forge/collect/roots.ts";
 const WORLD = "test/sim/life/world.ts";
 const AUTHOR = "test/sim/life/author.ts";
+const TROUBLES = "test/sim/troubles.ts";
 const CONTENT_ORDER = "src/core/forge/merge-packs/content-order.ts";
 const MERGE = "src/core/forge/merge-packs/merge-packs.ts";
 const CLASHES = "src/core/forge/rollup/clashes.ts";
+const RENEWAL = "src/core/objects/renewal.ts";
+const RENEWS = "    if (!(await this.#directory.renew(this.#version))) throw error;\n";
+
+const LOST = /DATA LOSS: \S+ is deleted, and the head names it/;
+const MISSING = /the content of "\S+" is missing|the pack \w+ was not uploaded/;
+const MISSED_PACK = /pack \w+ is missing from the store/;
 
 /**
  * Not a mutant: packs, pages and rollups go in the first pass that finds them old, however long that pass takes and
  * as old as they are when it lists them. That the head is read after the listing is then the only guard left.
  */
-export const ONE_PASS: Mutant = {
+export const ONE_PASS: Variant = {
   name: "a collector that takes what is old and unnamed in one pass",
   file: COLLECT,
   from: "    if (this.#isGapOver && this.#comparable?.has(object) === true) {",
@@ -25,6 +32,8 @@ export const ONE_PASS: Mutant = {
     },
     { file: COLLECT, from: "const PASS_MS_MAX = 6 * 3_600_000;", to: "const PASS_MS_MAX = 1e15;" },
     { file: WORLD, from: '"list project": { weight: 6,', to: '"list project": { weight: 60,' },
+    // What is uploaded may be gone before anybody lands it.
+    { file: TROUBLES, from: "          mayMiss ||\n", to: "          true ||\n" },
   ],
 };
 
@@ -32,7 +41,7 @@ export const ONE_PASS: Mutant = {
  * Not a mutant: a merged pack leaves out content that no landing names, as far as the very head that takes it in
  * knows. Authors land content that came with an earlier landing of theirs, while somebody merges.
  */
-export const DROPPING: Mutant = {
+export const DROPPING: Variant = {
   name: "merged packs that leave out what no landing names",
   file: CONTENT_ORDER,
   from: "  const blobs = ofKind.blob.filter((object) => !chunks.has(object));\n",
@@ -85,6 +94,37 @@ export const DROPPING: Mutant = {
     },
     { file: WORLD, from: "[HOUR_MS, 3 * HOUR_MS]", to: "[40 * HOUR_MS]" },
     { file: AUTHOR, from: "this.#old[random.below(OLD_MAX)]", to: "this.#old.at(-1)" },
+    // Whoever lands what is gone is told so, and sends it.
+    { file: AUTHOR, from: "    return atMs !== undefined && ", to: "    return true || " },
+  ],
+};
+
+/**
+ * Not a mutant: whoever misses a pack does not read the head again, and nobody reads from one head for as long as a
+ * day. What a head named is there for that long after another head does not: two passes a day apart saw to it.
+ */
+export const SHORT_READS: Variant = {
+  name: "readers who keep to the head they have read, and are done within the day",
+  file: RENEWAL,
+  from: RENEWS,
+  to: "    throw error;\n",
+  also: [
+    {
+      file: "test/sim/life/slow-reader.ts",
+      from: "const NAP_MS_MAX = 8 * DAY_MS;",
+      to: "const NAP_MS_MAX = (DAY_MS * 20) / 24;",
+    },
+    {
+      file: "test/sim/life/slow-reader.ts",
+      from: "let left = 1 + random.below(3);",
+      to: "let left = 1;",
+    },
+    { file: AUTHOR, from: "- atMs > 3 * DAY_MS - CLOCK_SLACK_MS", to: "- atMs > 0" },
+    {
+      file: "test/sim/life/reader.ts",
+      from: "? random.below(4 * DAY_MS) : 0;",
+      to: "? random.below(3_600_000) : 0;",
+    },
   ],
 };
 
@@ -95,13 +135,14 @@ export const DROPPING: Mutant = {
 export const LIFE_MUTANTS: readonly Mutant[] = [
   {
     name: "the collector takes whatever is unnamed at once",
+    finds: MISSING,
     file: COLLECT,
     from: "    if (!this.#isOld(object)) {\n      this.#tally",
     to: "    if (days > 0) {\n      this.#doomed.push(object);\n      return;\n    }\n    if (!this.#isOld(object)) {\n      this.#tally",
   },
   {
     name: "the collector reads the head before it lists, and not after",
-    firstSeed: 10,
+    finds: LOST,
     file: COLLECT,
     from: "    if (!this.#isDeleted) await this.#roots.readHead();\n    if ((await store",
     to: "    if ((await store",
@@ -109,7 +150,7 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "content that need not come along is not looked for again on a new head",
-    firstSeed: 10,
+    finds: /object \w+ is in no pack of the project|the content of \S+ is missing at \d+/,
     file: "src/core/forge/landing/locate-content.ts",
     from: "const found = await snapshot.reader.has(ref);",
     to: "const found = ((this.#places.landing as any)[id] ??= await snapshot.reader.has(ref));",
@@ -117,60 +158,133 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "pages of the head are no roots",
-    firstSeed: 10,
+    finds: LOST,
     file: ROOTS,
     from: "    for (const ref of head.pages) await this.#addPage(ref);\n",
     to: "",
   },
   {
     name: "what stands in pages is no root",
-    firstSeed: 27,
+    finds: LOST,
     file: ROOTS,
     from: '    if ("packs" in page) this.#addPacks(page.packs);\n',
     to: '    if ("packs" in page) this.#pages.add(ref.hash);\n',
   },
   {
     name: "a merged pack leaves out former versions",
+    finds: /the content of .* is missing|objects of a fetch did not come|is not in the project/,
     file: MERGE,
     from: "  await writer.addOlder(content.older);\n",
     to: "",
   },
   {
     name: "a merged pack leaves out former nodes",
+    finds: /object \w+ is/,
     file: MERGE,
     from: "  await writer.add(nodes.older, OLDER_NODES_RAW_BYTES);\n",
     to: "",
   },
   {
     name: "a head may newly name what was written however long ago",
+    finds: /the head newly names/,
     file: "src/core/forge/head/epochs.ts",
     from: "return lastEpochs(storeMs, NAMEABLE).includes(epoch);",
     to: "return storeMs > 0 || epoch === lastEpochs(storeMs, NAMEABLE)[0];",
   },
   {
     name: "a swap is signed when it is sent, whenever what it names was checked",
-    firstSeed: 21,
+    finds: /the head newly names|DATA LOSS/,
     file: "src/core/forge/landing/sealed-head.ts",
     from: ", checkedAtMs: storeMs }",
     to: " }",
   },
   {
     name: "rollups know nothing of what was put below a path",
+    finds: /filters say|would be a file and the directory/,
     file: CLASHES,
     from: "if (own === undefined) return kind !== KIND_DELETE;",
     to: "if (own === undefined) return false;",
   },
   {
     name: "rollups compare kinds only",
+    finds: /filters say|overwrote what was landed/,
     file: CLASHES,
     from: "    if (block.fingerprints[at + i] !== fingerprint[i]) return true;\n",
     to: "",
   },
   {
     name: "rollups leave out the landing right after the base",
-    firstSeed: 3,
+    finds: /filters say|overwrote what was landed|would be a file and the directory/,
     file: CLASHES,
     from: "block.positions[entry]! > after;",
     to: "block.positions[entry]! > after + 1;",
+  },
+  {
+    name: "the front of a rollup is a root, and its parts are not",
+    finds: /DATA LOSS: \S+\/landing-log\/parts\/\S+ is deleted, and the head names it/,
+    file: ROOTS,
+    from: 'for (const part of decodeRollupFront(stored.bytes).parts) this.#named.add("part", days, part.hash);',
+    to: "decodeRollupFront(stored.bytes);",
+  },
+  {
+    name: "packs that only stored chunk lists name are no roots",
+    finds: MISSING,
+    file: ROOTS,
+    from: 'for (const { pack, epoch } of object.packs) this.#named.add("pack", epochToDays(epoch), pack);',
+    to: "",
+  },
+  {
+    name: "what open sessions recorded is no root",
+    finds: MISSING,
+    file: COLLECT,
+    from: 'return kind === "blob" ? this.#roots.isWanted(id) : ',
+    to: 'return kind === "blob" ? false : ',
+  },
+  {
+    name: "what a session recorded is looked for on the last days only",
+    finds: MISSING,
+    file: "src/core/forge/head/epochs.ts",
+    from: "const since = Math.max(0, Math.floor(storeMs / DAY_MS) - Math.floor(sinceMs / DAY_MS));",
+    to: "const since = sinceMs > 0 ? 0 : 1;",
+  },
+  {
+    name: "whoever misses a pack does not read the head again",
+    finds: MISSED_PACK,
+    file: RENEWAL,
+    from: RENEWS,
+    to: "    throw error;\n",
+  },
+  {
+    name: "what is of yesterday may be collected",
+    finds: /DATA LOSS/,
+    file: COLLECT,
+    from: "export const COLLECTABLE_DAYS = 3;",
+    to: "export const COLLECTABLE_DAYS = 1;",
+    also: patchesOf(ONE_PASS),
+  },
+  {
+    name: "one pass is enough",
+    finds: MISSED_PACK,
+    file: COLLECT,
+    from: "    if (this.#isGapOver && this.#comparable?.has(object) === true) {",
+    to: '    if (object.kind !== "blob" || (this.#isGapOver && this.#comparable?.has(object) === true)) {',
+    also: patchesOf(SHORT_READS),
+  },
+  {
+    name: "two passes may follow each other at once",
+    finds: MISSED_PACK,
+    file: COLLECT,
+    from: "export const PASS_GAP_MS: number = DAY_MS;",
+    to: "export const PASS_GAP_MS: number = 0;",
+    also: patchesOf(SHORT_READS),
+  },
+  {
+    name: "a change of the head's lists goes to whatever head there is",
+    finds: /went back|is not in the log|is missing|DATA LOSS|history/,
+    file: "src/core/forge/landing/publisher.ts",
+    from: "      const outcome = await this.#commit(sealed, changing);\n      if (outcome",
+    to: `      const { etag } = await this.#options.refresh();
+      const outcome = await this.#commit({ ...sealed, swap: { ...sealed.swap, expected: etag } }, changing);
+      if (outcome`,
   },
 ];

@@ -78,7 +78,7 @@ export class SessionWorker extends Author {
     if (!isDecided) return;
     session.decisions.push(decision);
     if (random.below(4) === 0) return await this.#abandon(session);
-    if (random.below(8) === 0) await this.world.sleepUntilEnd(random.below(9 * DAY_MS));
+    if (random.below(5) === 0) await this.world.sleepUntilEnd(random.below(9 * DAY_MS));
     else await this.world.rest(24 * HOUR_MS);
     session.mayBeClosed = true;
     await this.#land(session);

@@ -1,6 +1,6 @@
 /**
- * Somebody who began to read days ago and has not finished: what the head of that day named was merged, and collected,
- * since. Everything comes all the same.
+ * Somebody who began to read days ago, with a process of his own that has read nothing before, and has not finished:
+ * what the head of that day named was merged, and collected, since. Everything comes all the same.
  */
 import { concatBytes, equalBytes } from "../../../src/core/base/bytes.ts";
 import { hashObject } from "../../../src/core/base/hash.ts";
@@ -9,7 +9,7 @@ import type { LocatedEntry } from "../../../src/core/forge/forge.ts";
 import { openVerifiedFrame, sliceObject } from "../../../src/core/objects/read-frame.ts";
 import { objectOf } from "./content.ts";
 import type { LifeProject } from "./project.ts";
-import { DAY_MS, type LifeAgent, type LifeWorld } from "./world.ts";
+import { DAY_MS, LifeAgent, type LifeWorld } from "./world.ts";
 
 /** Longer than it takes until what is replaced today may be deleted. */
 const NAP_MS_MAX = 8 * DAY_MS;
@@ -31,7 +31,7 @@ export class SlowReader {
     const world = this.#world;
     while (!world.isOver) {
       await world.rest();
-      const agent = world.agent();
+      const agent = new LifeAgent(this.name, world);
       const since = world.since(agent);
       try {
         const reads = world.random.below(3) === 0 ? this.#readLog(agent) : this.#clone(agent);

@@ -248,7 +248,7 @@ export class LifeWorld {
 
   /** To be called before an agent is asked. */
   since(agent: LifeAgent): Since {
-    return new Since(agent);
+    return new Since(agent, this.clock.nowMs());
   }
 
   get isOver(): boolean {
