@@ -1,5 +1,5 @@
 /** Tokens and users at a running server: what ends, when, and what a token makes of itself. RELIABILITY 41 and 42. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { beforeAll, describe, expect, test } from "vitest";
 import { Served } from "./served.ts";
@@ -117,7 +117,9 @@ describe("41: a token that is over", () => {
     await call(secret, "GET", "/account");
     for (const token of [secret, OWNER]) {
       expect(served.log()).not.toContain(token);
-      for (const name of ["accounts.db", "accounts.db-wal"]) {
+      const databases = readdirSync(world.path("forge", "auth")).filter((name) => name.includes(".db"));
+      expect(databases).toContain("accounts-records.db-wal");
+      for (const name of databases) {
         expect(readFileSync(world.path("forge", "auth", name)).includes(token)).toBe(false);
       }
     }

@@ -2,6 +2,7 @@
 import { request as httpRequest } from "node:http";
 import Database from "better-sqlite3";
 import { expect, test } from "vitest";
+import { recordsFile } from "../../src/server/auth/database/records.ts";
 import { Visitor } from "../support/auth-server.ts";
 import { Served } from "./served.ts";
 import { type JsonDocument, World } from "./support.ts";
@@ -136,7 +137,8 @@ test("a hostile day leaves no secret in the log, and none in the audit log", asy
   expect(await served.end("SIGTERM")).toBe(0);
   const log = served.log();
   expect(log.split("\n").filter((line) => line.includes('"event":"call"')).length).toBeGreaterThan(40);
-  const database = new Database(world.path("forge", "auth", "accounts.db"), { readonly: true });
+  const records = recordsFile(world.path("forge", "auth", "accounts.db"));
+  const database = new Database(records, { readonly: true });
   const rows = JSON.stringify(database.prepare("SELECT * FROM audit").all());
   database.close();
   for (const text of secrets) {
