@@ -152,7 +152,7 @@ test("a pending landing that is refused for good is given up, and its files stay
   failLand = new MicError("forbidden", "not yours");
   await expect(syncWorkspace(spaces.open(a.dir).ws)).rejects.toMatchObject({ code: "forbidden" });
   expect((await workspaceStatus(spaces.open(a.dir).ws)).pending).not.toBeNull();
-  failLand = new MicError("unsupported", "no longer");
+  failLand = new MicError("too-large", "no longer");
   await syncWorkspace(spaces.open(a.dir).ws);
   expect((await workspaceStatus(spaces.open(a.dir).ws)).pending).toBeNull();
   expect(spaces.warnings.at(-1)).toContain("was given up: no longer");
