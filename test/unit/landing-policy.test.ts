@@ -188,6 +188,23 @@ describe.each(forges)("a policy that refuses secrets, in %s", (_, trustWriters) 
   });
 });
 
+test("a policy that is damaged refuses, and lets land what puts it right", async () => {
+  const { project, store, clock } = await makeFixture();
+  await landNow(project, { a: "1" });
+  const { objects } = await store.list("projects/");
+  const before = new Set(objects.map(({ key }) => key));
+  // Alone in a pack of its own: uploaded, so that the tree is somewhere else.
+  const pack = await project.putPack(packOf(REPORT));
+  const [content] = (await store.list("projects/")).objects.filter(({ key }) => !before.has(key));
+  await landNow(project, REPORT, { packs: [pack], frames: [] });
+  await store.delete([content!.key]);
+  const other = openFixture(store, clock);
+  expect(await refused(landNow(other, { "key.txt": SECRET }))).toMatchObject(REFUSED);
+  await landNow(other, { b: "1" });
+  await landNow(other, { ".micpolicy": "secrets = report # again\n" });
+  expect(await landNow(other, { "key.txt": SECRET })).toMatchObject({ position: 5 });
+});
+
 describe("a policy that comes meanwhile", () => {
   test("holds for a landing of the same batch, from its own position on", async () => {
     const { project, store } = await makeFixture();

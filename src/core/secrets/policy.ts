@@ -21,8 +21,8 @@ export interface LandingPolicy {
 }
 
 export const NO_POLICY: LandingPolicy = { secrets: "report" };
-/** Of a file that nobody can have written as a policy: it may have been meant as one. */
-const STRICTEST: LandingPolicy = { secrets: "refuse" };
+/** Where it is not known what the policy says: of a file that nobody can have written as one, too. */
+export const STRICTEST: LandingPolicy = { secrets: "refuse" };
 
 /** The policy of a tree, by what it has at `POLICY_PATH`. `read` is asked for a content of at most POLICY_BYTES_MAX. */
 export async function policyOfEntry(

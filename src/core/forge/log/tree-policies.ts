@@ -1,11 +1,18 @@
 /** The policies of trees. They follow from the root, so each is looked up once, and mostly known before it is asked for. */
+import { isMicError } from "../../base/errors.ts";
 import type { ObjectId } from "../../base/ids.ts";
 import { pathToKey } from "../../base/path.ts";
 import { decodeTreeEntry } from "../../codec/tree-entry.ts";
 import type { ObjectReader } from "../../objects/object-reader.ts";
 import type { Tree } from "../../prolly/tree.ts";
 import type { LeafEntry } from "../../prolly/types.ts";
-import { type LandingPolicy, NO_POLICY, POLICY_PATH, policyOfEntry } from "../../secrets/policy.ts";
+import {
+  type LandingPolicy,
+  NO_POLICY,
+  POLICY_PATH,
+  policyOfEntry,
+  STRICTEST,
+} from "../../secrets/policy.ts";
 
 export const POLICY_KEY: Uint8Array = pathToKey(POLICY_PATH);
 const ROOTS_MAX = 64;
@@ -13,7 +20,7 @@ const ROOTS_MAX = 64;
 export class TreePolicies {
   readonly #known = new Map<ObjectId, LandingPolicy>();
 
-  /** Without a promise when it is known. Errors: those of reading. */
+  /** Without a promise when it is known. The strictest while the file is damaged. Errors: those of reading. */
   of(tree: Tree, reader: ObjectReader): LandingPolicy | Promise<LandingPolicy> {
     return this.#known.get(tree.root) ?? this.#read(tree, reader);
   }
@@ -32,9 +39,16 @@ export class TreePolicies {
   }
 
   async #read(tree: Tree, reader: ObjectReader): Promise<LandingPolicy> {
-    const policy = await policyAt(await tree.find(POLICY_KEY), reader);
-    this.learn(tree.root, policy);
-    return policy;
+    const leaf = await tree.find(POLICY_KEY);
+    try {
+      const policy = await policyAt(leaf, reader);
+      this.learn(tree.root, policy);
+      return policy;
+    } catch (error) {
+      // Otherwise nobody could land, not even what puts it right.
+      if (isMicError(error, "corrupt") || isMicError(error, "not-found")) return STRICTEST;
+      throw error;
+    }
   }
 }
 
