@@ -20,7 +20,7 @@ export const define: DefineCommand = (command, bind) => {
         ["mic auth login --server http://127.0.0.1:7420 --token -", "a token, from stdin"],
         "mic auth status",
         ["mic auth token create ci --scope write --expires 30d", "for scripts"],
-        ["mic auth password", "with a sign-in of scope admin"],
+        "mic auth password",
       ),
       "",
       "For scripts: MIC_TOKEN is a token, and MIC_SERVER the server that it is for; it",
