@@ -7,57 +7,30 @@
  * nobody. A change is durable when Litestream has put it into the bucket and *afterwards* the lease could be swapped:
  * a next primary swaps the lease before it restores, so it restores that change.
  *
- * Here is who this server is, and how that changes; ./tenure.ts is what a primary does, ./followed-copy.ts what a
- * follower does.
+ * Here is who this server is, and how that changes; ./admission.ts is how it begins, ./tenure.ts what a primary
+ * does, ./followed-copy.ts what a follower does.
  */
 import path from "node:path";
-import type { Clock } from "../../../core/base/clock.ts";
-import { MicError } from "../../../core/base/errors.ts";
-import type { Random } from "../../../core/base/random.ts";
-import type { ObjectStore } from "../../../core/store/object-store.ts";
-import type { S3Settings } from "../../../core/store/s3/environment.ts";
-import type { ServerLog } from "../../context.ts";
 import type { AuthDatabase } from "../database/auth-database.ts";
 import type { AccountsReplica, ReplicaStatus } from "./accounts-replica.ts";
+import { admit } from "./admission.ts";
 import { FlushQueue } from "./flush-queue.ts";
 import { FollowedCopy } from "./followed-copy.ts";
 import { Lease } from "./lease.ts";
-import type { LeaseRecord } from "./lease-record.ts";
-import { LITESTREAM_CONFIG, type LitestreamProgram } from "./litestream.ts";
-import { checkUnreplicated, notInstalled, prepareLocal } from "./local-copy.ts";
-import { endOrphan } from "./orphan.ts";
+import { notInstalled, prepareLocal } from "./local-copy.ts";
 import { Pauses } from "./pauses.ts";
-import { frozen, heldBy, notFlushed, notPrimary } from "./replica-errors.ts";
+import { frozen, notFlushed, notPrimary } from "./replica-errors.ts";
+import type { AuthReplicaOptions } from "./replica-options.ts";
 import { lockDirectory, ReplicaStateFile } from "./replica-state.ts";
-import type { AuthRole } from "./replica-target.ts";
 import { ReplicatedTenure } from "./replicated-tenure.ts";
 import { type Tenure, UnreplicatedTenure } from "./tenure.ts";
-
-export interface OpenAuthReplica {
-  /** Of the database; its directory is this server's alone. */
-  readonly file: string;
-  /** Of the lease and the replica: the same place that `settings` name. Disposed of with the replica. */
-  readonly store: ObjectStore;
-  readonly settings: S3Settings;
-  readonly role: AuthRole;
-  readonly advertiseUrl: string | undefined;
-  /** Undefined: Litestream is not installed. */
-  readonly program: LitestreamProgram | undefined;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly elapsedMs: () => number;
-  readonly log: ServerLog;
-}
 
 const FOLLOW_MS = 750;
 const FLUSH_MS_MAX = 10_000;
 const WATCH_MS = 250;
-/** How long a start waits for a primary that is starting too. */
-const START_MS_MAX = 30_000;
-const START_STEP_MS = 250;
 
 export class AuthReplica implements AccountsReplica {
-  readonly #options: OpenAuthReplica;
+  readonly #options: AuthReplicaOptions;
   readonly #lease: Lease;
   readonly #lock: Disposable;
   readonly #stopping = new AbortController();
@@ -79,7 +52,7 @@ export class AuthReplica implements AccountsReplica {
   #running: Promise<unknown> | undefined;
   #closed: Promise<void> | undefined;
 
-  private constructor(options: OpenAuthReplica, lock: Disposable) {
+  private constructor(options: AuthReplicaOptions, lock: Disposable) {
     const { store, clock, random, elapsedMs, file, program, settings, log } = options;
     this.#options = options;
     this.#lock = lock;
@@ -93,12 +66,8 @@ export class AuthReplica implements AccountsReplica {
     this.#lease = new Lease({ store, clock, random, elapsedMs, holder: state.holder });
   }
 
-  /**
-   * Becomes the primary or a follower, and leaves a database at `file` that may be opened. Errors: `already-exists`
-   * when there is another primary and this server must be it; `unsupported` where there is no Litestream and there are
-   * accounts that only it can read; `unreachable`; `corrupt`.
-   */
-  static async open(options: OpenAuthReplica): Promise<AuthReplica> {
+  /** Becomes the primary or a follower, and leaves a database at `file` that may be opened. Errors: those of `admit`. */
+  static async open(options: AuthReplicaOptions): Promise<AuthReplica> {
     const replica = new AuthReplica(options, lockDirectory(path.dirname(options.file)));
     try {
       await replica.#start();
@@ -190,48 +159,20 @@ export class AuthReplica implements AccountsReplica {
   }
 
   async #start(): Promise<void> {
-    const { role, clock, elapsedMs, store, log, file, program } = this.#options;
-    // The one of a process that was killed would go on with a database that is about to be replaced.
-    const directory = path.dirname(file);
-    if (await endOrphan(directory, path.join(directory, LITESTREAM_CONFIG), (ms) => clock.sleep(ms)))
-      log.warn("litestream-orphan-ended");
-    const deadline = elapsedMs() + START_MS_MAX;
-    for (;;) {
-      const before = await this.#lease.look();
-      if (role !== "follower" && (await this.#lease.isFree())) {
-        if (program === undefined) {
-          this.#isFrozen =
-            checkUnreplicated({ file, state: this.#state, before }, store.description) === "frozen";
-        }
-        if (await this.#lease.take(this.#url)) return await this.#becomePrimary(before);
-        continue;
-      }
-      if (role === "primary") throw heldBy(before);
-      if (this.#copy === undefined) throw notInstalled(store.description);
-      if (before !== undefined && before.source > 0) {
-        await this.#copy.install(before);
-        log.info("auth-follower", { generation: before.generation, primary: before.url });
-        return;
-      }
-      if (elapsedMs() > deadline) {
-        throw new MicError("unreachable", `there are no accounts to follow in ${store.description}`, {
-          hint: "start the server that is to be the primary first",
-        });
-      }
-      await clock.sleep(START_STEP_MS);
-    }
-  }
-
-  /** `before`: what the lease said before it was taken. */
-  async #becomePrimary(before: LeaseRecord | undefined): Promise<void> {
     const { file, program, settings, log } = this.#options;
-    const kept =
-      program === undefined
-        ? "local"
-        : await this.#lease.whileHeld(
-            prepareLocal({ file, program, settings, state: this.#state, before, log }),
-          );
-    this.#begin(kept);
+    const admitted = await admit(this.#options, this.#lease, this.#state, this.#url);
+    if (admitted.role === "follower") {
+      const { record } = admitted;
+      await this.#copy!.install(record);
+      log.info("auth-follower", { generation: record.generation, primary: record.url });
+      return;
+    }
+    const { before, isFrozen } = admitted;
+    this.#isFrozen = isFrozen;
+    const local = { file, settings, state: this.#state, before, log };
+    this.#begin(
+      program === undefined ? "local" : await this.#lease.whileHeld(prepareLocal({ ...local, program })),
+    );
   }
 
   #begin(kept: "local" | "restored" | "new"): void {

@@ -1,6 +1,5 @@
 /** What callers are told while the accounts cannot be changed here, or not for sure. */
 import { MicError } from "../../../core/base/errors.ts";
-import type { LeaseRecord } from "./lease-record.ts";
 import { LITESTREAM_HINT } from "./litestream.ts";
 
 export function notPrimary(): MicError {
@@ -22,11 +21,4 @@ export function frozen(): MicError {
     "the accounts can be read and not changed: Litestream, which replicates them, is not installed",
     { hint: LITESTREAM_HINT },
   );
-}
-
-export function heldBy(record: LeaseRecord | undefined): MicError {
-  const where = record === undefined || record.url === "" ? "another server" : record.url;
-  return new MicError("already-exists", `${where} is the primary of these accounts`, {
-    hint: "stop it first, or start this server as a follower: --auth-role auto",
-  });
 }
