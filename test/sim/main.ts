@@ -1,5 +1,5 @@
 /**
- * `bun test/sim/main.ts [--story landing|life] [--seed N] [--count N] [--trace]`: runs seeds in a row, says what
+ * `bun test/sim/main.ts [--story landing|life|workspace] [--seed N] [--count N] [--trace]`: runs seeds in a row, says what
  * happened in one line of JSON, and stops at the first that fails.
  *
  * `--serve`: runs what each line of its input asks for (`life 17`) and answers each with one line of JSON, a
@@ -10,6 +10,7 @@ import { FaultTable } from "../../src/core/store/fault-table.ts";
 import type { Story } from "./failure.ts";
 import { simulateLife } from "./life/simulate.ts";
 import { simulate } from "./simulate.ts";
+import { simulateWorkspaces } from "./workspace/simulate.ts";
 
 /** What one seed came to. */
 export interface SeedAnswer {
@@ -32,6 +33,8 @@ function option(name: string, fallback: string): string {
   return at === -1 ? fallback : (options[at + 1] ?? fallback);
 }
 
+const SIMULATORS = { landing: simulate, life: simulateLife, workspace: simulateWorkspaces } as const;
+
 /** An error that nobody hears would end a server. */
 let unheard: unknown;
 process.on("unhandledRejection", (reason) => {
@@ -43,7 +46,7 @@ else await runInARow();
 
 async function runSeed(story: Story, seed: number, onTrace?: (line: string) => void): Promise<Ran> {
   try {
-    const summary = await (story === "life" ? simulateLife : simulate)(seed, onTrace);
+    const summary = await SIMULATORS[story](seed, onTrace);
     await new Promise((resolve) => setImmediate(resolve));
     if (unheard !== undefined) throw new Error(`seed ${seed}: nobody hears of this:`, { cause: unheard });
     const numbers = Object.entries(summary).filter(
