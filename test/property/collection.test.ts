@@ -127,7 +127,7 @@ async function attempt(run: () => Promise<void>): Promise<void> {
 
 /** What was uploaded is gone after some days; what landed never is. */
 function isMissingUpload(error: MicError): boolean {
-  return /was not uploaded|uploaded too long ago|the content of .* is missing/.test(error.message);
+  return /was not uploaded|the content of .* is missing/.test(error.message);
 }
 
 async function lander(world: World): Promise<void> {

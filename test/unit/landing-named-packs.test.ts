@@ -8,7 +8,14 @@ import { encodePack } from "../../src/core/codec/pack.ts";
 import { FrameBuilder } from "../../src/core/objects/frame-builder.ts";
 import { headKey, packKey } from "../../src/core/objects/keys.ts";
 import type { ObjectStore, Swap } from "../../src/core/store/object-store.ts";
-import { EMPTY_BASE, landRequest, makeFixture, newest, PROJECT } from "../support/project-fixture.ts";
+import {
+  EMPTY_BASE,
+  landRequest,
+  makeFixture,
+  newest,
+  openFixture,
+  PROJECT,
+} from "../support/project-fixture.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -65,6 +72,18 @@ describe("a landing that names a pack which was uploaded before", () => {
     const request = landRequest(EMPTY_BASE, { f: "content" }, { packs: [id], frames: [] });
     await expect(project.land(request)).rejects.toMatchObject({ code: "not-found" });
     expect((await headOf(store)).packs).toEqual([]);
+  });
+
+  test("days ago, and again today through another process, names the one of today", async () => {
+    const { clock, project, store } = await makeFixture();
+    const { id, bytes } = packOf("content");
+    await project.putPack(bytes);
+    clock.ms += 6 * DAY_MS;
+    await store.delete([packKey(PROJECT, epochOf(clock.ms - 6 * DAY_MS), id)]);
+    await openFixture(store, clock).putPack(bytes);
+    const request = landRequest(EMPTY_BASE, { f: "content" }, { packs: [id], frames: [] });
+    expect((await project.land(request)).kind).toBe("landed");
+    expect((await headOf(store)).packs.find(({ pack }) => pack === id)?.epoch).toBe(epochOf(clock.ms));
   });
 
   test("signs its swap with the time from before the check, however long that takes", async () => {

@@ -74,14 +74,20 @@ export class UploadedPacks {
    * the collector, which only deletes old epochs, cannot take it. Errors: `not-found`.
    */
   async require(pack: PackId, storeMs: number): Promise<UploadedPack> {
-    const found = await this.find(pack, storeMs);
-    if (found === undefined) {
-      throw new MicError("not-found", `the pack ${pack} was not uploaded`, {
-        hint: "upload it again",
-        data: { object: pack },
-      });
+    for (let found = await this.find(pack, storeMs); found !== undefined; ) {
+      if (isNameable(found.epoch, storeMs)) return found;
+      const copied = await this.#copy(found, storeMs);
+      if (copied !== undefined) return copied;
+      // It was collected. The same content may have been uploaded since, through another process.
+      this.#known.delete(pack);
+      const { epoch }: UploadedPack = found;
+      found = await this.#find(pack, storeMs);
+      if (found?.epoch === epoch) break;
     }
-    return isNameable(found.epoch, storeMs) ? found : await this.#copy(found, storeMs);
+    throw new MicError("not-found", `the pack ${pack} was not uploaded, or too long ago`, {
+      hint: "upload it again",
+      data: { object: pack },
+    });
   }
 
   /** An uploaded pack, under whatever epoch it is. */
@@ -136,19 +142,14 @@ export class UploadedPacks {
     return opened.tail;
   }
 
-  async #copy(found: UploadedPack, storeMs: number): Promise<UploadedPack> {
+  /** `undefined`: it is gone. */
+  async #copy(found: UploadedPack, storeMs: number): Promise<UploadedPack | undefined> {
     const key = packKey(this.#project, found.epoch, found.pack);
     const bytes = await readVerified(this.#store, key, {}, (stored) => {
       if (openPack(stored.bytes).id !== found.pack) throw corrupt(key, "has another hash");
       return stored.bytes;
     });
-    if (bytes === undefined) {
-      this.#known.delete(found.pack);
-      throw new MicError("not-found", `the pack ${found.pack} was uploaded too long ago`, {
-        hint: "upload it again",
-        data: { object: found.pack },
-      });
-    }
+    if (bytes === undefined) return undefined;
     const epoch = epochOf(storeMs);
     await this.#store.put(packKey(this.#project, epoch, found.pack), bytes);
     return this.#remember({ ...found, epoch });
