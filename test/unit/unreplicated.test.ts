@@ -14,6 +14,7 @@ import { readReplicaState, writeReplicaState } from "../../src/server/auth/repli
 import type { AuthRole } from "../../src/server/auth/replica/replica-target.ts";
 import { readReplicaOptions } from "../../src/server/auth/replica/replica-target.ts";
 import type { ServerLog } from "../../src/server/context.ts";
+import { replicaMetrics } from "../../src/server/telemetry/account-metrics.ts";
 import { SeededRandom } from "../support/seeded-random.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
@@ -113,6 +114,8 @@ describe("a server without Litestream", () => {
           role: "primary",
           problem: expect.stringMatching(/Litestream is not installed/),
         });
+        const problem = replicaMetrics(first.replica).find(({ name }) => name === "mic_replica_problem")!;
+        expect([...problem.samples()]).toEqual([["", "", 1]]);
         expect(await leaseNow()).toMatchObject({ generation: 1, source: 0, url: "http://first" });
         first.write();
         await first.replica.flushed();

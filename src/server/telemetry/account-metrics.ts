@@ -70,6 +70,9 @@ export function replicaMetrics(replica: Pick<AccountsReplica, "status">): readon
       "Age of the oldest change that the replica, or a follower, does not have",
       () => replica.status().lagMs / 1000,
     ),
+    new Gauge("mic_replica_problem", "1 while something is wrong; /readyz?verbose says what", () =>
+      replica.status().problem === undefined ? 0 : 1,
+    ),
     new Gauge("mic_replica_generation", "Grows with every new primary", () => replica.status().generation),
     new Readings("counter", "mic_replica_restarts_total", "How often Litestream was started again", () => [
       ["", "", replica.status().restarts],
