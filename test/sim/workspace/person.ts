@@ -125,9 +125,10 @@ export class Person extends CheckedDesk {
     const { random } = this.world;
     const before = this.seen;
     const held = this.files;
+    const isHalfDone = this.open(undefined).loadTransition() !== undefined;
     const end = await this.#command("syncs", (ws) => syncWorkspace(ws));
     if (end !== "done" || this.seen.operation === before.operation || random.below(4) !== 0) return;
-    if (this.edited.size > 0 || this.seen.operation !== before.operation + 1) return;
+    if (isHalfDone || this.edited.size > 0 || this.seen.operation !== before.operation + 1) return;
     // A landing that was pending is none that could be undone.
     const newest = this.open(undefined).loadOperations().operations.at(-1);
     if (newest?.kind !== "sync" || newest.from.position !== before.base) return;
