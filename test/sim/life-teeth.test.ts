@@ -10,7 +10,7 @@ import { SMALL_SIZES } from "./sizes.ts";
 
 const VARIANT_SEEDS = 3;
 /** From the first one that finds it: then it takes one, until something changes the runs. */
-const MUTANT_SEEDS = 40;
+const MUTANT_SEEDS = 120;
 
 let copies: string;
 beforeAll(() => {
