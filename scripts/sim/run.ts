@@ -1,13 +1,14 @@
 /**
  * The long run of the simulator:
- * `npm run sim -- --seeds 10000 [--from 1] [--workers 2] [--story landing|life] [--out FILE] [--every SEEDS]
- * [--lives N]`.
+ * `npm run sim -- --seeds 10000 [--from 1] [--workers 2] [--story landing|life|workspace] [--out FILE]
+ * [--every SEEDS] [--lives N] [--workspaces N]`.
  * One seed again, with everything that happened: `npm run sim -- --story life --sizes small --seed 7 --trace`.
  *
  * Works on a copy of the sources as they are when it starts. Prints each failure with the command that replays it,
  * and the table of faults: every so many seeds (default 1000) as it is so far, and at the end. `--out`: the last
  * table that was printed, in a file. `--lives N`: one in N seeds (in blocks of 50) runs the long story as well as the
- * short one, which takes a twentieth of its time; default 1. Exits with 1 when a seed failed, or when a run of at
+ * short one, which takes a twentieth of its time; default 1. `--workspaces N`: the same for the story of people with
+ * workspaces; default 5. Exits with 1 when a seed failed, or when a run of at
  * least 10,000 seeds falls short of what docs/simulation.md asks for (`shortfalls`).
  */
 import { execFile } from "node:child_process";
@@ -17,6 +18,7 @@ import { join } from "node:path";
 import { FaultTable } from "../../src/core/store/fault-table.ts";
 import { copySimulator } from "../../test/sim/copy.ts";
 import { SMALL_SIZES } from "../../test/sim/sizes.ts";
+import { WORKSPACE_SIZES } from "../../test/sim/workspace/sizes.ts";
 import { SeedRunner } from "./seed-runner.ts";
 import { formatTable, shortfalls } from "./table.ts";
 
@@ -57,7 +59,7 @@ function copyOf(sizes: Sizes): string {
   let copy = copies.get(sizes);
   if (copy === undefined) {
     copy = join(directory, sizes);
-    copySimulator(copy, sizes === "small" ? SMALL_SIZES : []);
+    copySimulator(copy, sizes === "small" ? [...SMALL_SIZES, ...WORKSPACE_SIZES] : []);
     copies.set(sizes, copy);
   }
   return copy;
@@ -120,17 +122,27 @@ function say(heading: string): number {
   return short.length;
 }
 
-/** Every seed runs both stories, or one in some the longer one; days in the life of a project mostly with small sizes. */
-function jobsOf(from: number, seeds: number, story: string | undefined): Job[] {
+/**
+ * Every seed runs the short story; all or one in some of them the long one, mostly with small sizes, and that of the
+ * workspaces.
+ */
+function jobsOf(from: number, seeds: number, only: string | undefined): Job[] {
   const lives = Number(option("--lives") ?? "1");
+  const workspaces = Number(option("--workspaces") ?? "5");
+  const isWanted = (story: string): boolean => only === undefined || only === story;
   const jobs: Job[] = [];
   for (let first = from; first < from + seeds; first += CHUNK) {
     const count = Math.min(CHUNK, from + seeds - first);
     const block = Math.floor((first - 1) / CHUNK);
-    if (story !== "life") jobs.push({ story: "landing", sizes: "real", first, count });
-    if (story === "landing" || block % lives !== 0) continue;
-    const sizes: Sizes = Math.floor(block / lives) % 4 === 3 ? "real" : "small";
-    jobs.push({ story: "life", sizes, first, count });
+    const sizesOf = (every: number, real: number): Sizes =>
+      Math.floor(block / every) % real === real - 1 ? "real" : "small";
+    if (isWanted("landing")) jobs.push({ story: "landing", sizes: "real", first, count });
+    if (isWanted("life") && block % lives === 0) {
+      jobs.push({ story: "life", sizes: sizesOf(lives, 4), first, count });
+    }
+    if (isWanted("workspace") && block % workspaces === 0) {
+      jobs.push({ story: "workspace", sizes: sizesOf(workspaces, 2), first, count });
+    }
   }
   return jobs;
 }
