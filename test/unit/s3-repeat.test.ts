@@ -431,6 +431,17 @@ describe("lists and deletes", () => {
     expect(server.plansLeft).toBe(0);
   });
 
+  test("list() passes over what is not the store's until it has something, or the end is there", async () => {
+    const store = await begin({ prefix: "p/" });
+    await store.put("a/own", utf8("x"));
+    const { objects } = server.objects;
+    for (const key of ["p/", "p/a/", "p/a/my notes", "p/a/z z", "p/a/\u00fc"])
+      objects.set(key, objects.get("p/a/own")!);
+    const first = { objects: [{ key: "a/own", size: 1 }], next: "a/own" };
+    expect(await store.list("a/", { limit: 1 })).toEqual(first);
+    expect(await store.list("a/", { limit: 1, after: "a/own" })).toEqual({ objects: [] });
+  });
+
   test("list() refuses a store that has no order, or that begins again", async () => {
     const store = await begin();
     const page = (...keys: string[]): Misbehaviour => ({

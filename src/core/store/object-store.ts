@@ -75,6 +75,7 @@ export interface ListedObject {
 }
 
 export interface ListPage {
+  /** Not empty, but on the last page. */
   readonly objects: readonly ListedObject[];
   /** Pass as `after` for the next page; absent on the last. */
   readonly next?: string;

@@ -22,13 +22,21 @@ interface RawPage {
 
 /**
  * Keys that no store of ours can have (a console's `folder/`, other programs' names with spaces) are left out.
- * A page may then be short, or empty and still have a `next`.
+ * A page may then be short, but an empty one is the end: callers ask for one key to learn whether there is any.
  */
 export async function listPage(
   client: S3Client,
   storePrefix: string,
   request: ListRequest,
 ): Promise<ListPage> {
+  for (let { after } = request; ; ) {
+    const page = await ownPage(client, storePrefix, { ...request, after });
+    if (page.objects.length > 0 || page.next === undefined) return page;
+    after = page.next;
+  }
+}
+
+async function ownPage(client: S3Client, storePrefix: string, request: ListRequest): Promise<ListPage> {
   const query: Record<string, string> = {
     "list-type": "2",
     "encoding-type": "url",
