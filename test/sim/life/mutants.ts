@@ -304,5 +304,17 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
       const { etag } = await this.#options.refresh();
       const outcome = await this.#commit({ ...sealed, swap: { ...sealed.swap, expected: etag } }, changing);
       if (outcome`,
+    // Somebody lands meanwhile.
+    also: [
+      {
+        file: AUTHOR,
+        from: "    await this.pursue(attempted, 2 + random.below(5));\n    if (attempted",
+        to: `    const { forge } = this.world.agent();
+    forge.upkeep(this.project.id, { all: true }).catch(() => undefined);
+    await this.world.clock.sleep(random.below(5_000));
+    await this.pursue(attempted, 2 + random.below(5));
+    if (attempted`,
+      },
+    ],
   },
 ];
