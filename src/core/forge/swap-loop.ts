@@ -34,18 +34,25 @@ const ATTEMPTS_MAX = 60;
 const BACKOFF_BASE_MS = 5;
 const BACKOFF_CAP_MS = 2_000;
 
+/** What is not known of swaps that were sent: those without an answer, and one that is said to be lost until the next look. */
+interface Doubt {
+  isUnanswered: boolean;
+  isLost: boolean;
+}
+
 /**
  * Returns the value that is stored when it ends. Errors: whatever `change` throws before anything was sent,
  * `outcome-unknown` when something was sent and the store gave no definite answer, `unreachable` when other
  * writers always came first.
  */
 export async function swapLoop<T>(context: SwapContext, request: SwapChange<T>): Promise<T> {
-  const unanswered: unknown[] = [];
+  const doubt: Doubt = { isUnanswered: false, isLost: false };
   try {
-    return await attempts(context, request, (cause) => unanswered.push(cause));
+    return await attempts(context, request, doubt);
   } catch (error) {
+    const isDefinite = !doubt.isUnanswered && !doubt.isLost;
     // A request without an answer may still be applied: then a failure to look is no refusal.
-    if (unanswered.length === 0 || !isMicError(error) || isRefusal(error)) throw error;
+    if (isDefinite || !isMicError(error) || isRefusal(error)) throw error;
     throw new MicError("outcome-unknown", `it is not known whether ${request.what} was changed`, {
       hint: "run the command again",
       cause: error,
@@ -58,27 +65,26 @@ function isRefusal(error: MicError): boolean {
   return error.kind === "input" || error.kind === "rebase" || error.code === "aborted";
 }
 
-async function attempts<T>(
-  context: SwapContext,
-  request: SwapChange<T>,
-  onUnknown: (cause: unknown) => void,
-): Promise<T> {
+async function attempts<T>(context: SwapContext, request: SwapChange<T>, doubt: Doubt): Promise<T> {
   const { store, clock, random } = context;
   const { key, what, signal } = request;
   const untilMs = clock.nowMs() + (context.timeoutMs ?? TIMEOUT_MS);
   const options = { untilMs, ...(signal === undefined ? {} : { signal }) };
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+  for (let attempt = 0; ; attempt++) {
     throwIfAborted(signal);
-    if (attempt > 0 && clock.nowMs() >= untilMs) break;
     const stored = await store.get(key, options);
     const current = stored === undefined ? undefined : request.decode(stored.bytes);
     const next = await request.change(current);
     if (next === current) return next;
+    doubt.isLost = false;
+    // Only after the look: the last swap may have been applied, whatever was said of it.
+    if (attempt === ATTEMPTS_MAX || (attempt > 0 && clock.nowMs() >= untilMs)) break;
     const swap = { key, expected: stored?.etag ?? null, bytes: request.encode(next) };
     const outcome = await store.commit([], swap, options);
     if (outcome.kind === "committed") return next;
     if (outcome.kind === "missing") throw new MicError("not-found", `${what} is gone`);
-    if (outcome.kind === "unknown") onUnknown(outcome.cause);
+    if (outcome.kind === "unknown") doubt.isUnanswered = true;
+    else doubt.isLost = true;
     await clock.sleep(jitterMs(random, attempt, BACKOFF_BASE_MS, BACKOFF_CAP_MS), signal);
   }
   throw new MicError("unreachable", `${what} is changed by others too often`, { hint: "try again" });
