@@ -94,6 +94,16 @@ describe("createProject()", () => {
     expect(accounts.findCreation(made.id)).toBeUndefined();
   });
 
+  test("repeated with a token that may write and not administer is answered too: it was enough the first time", async () => {
+    const ada = await user("ada", { scope: "write" });
+    const made = await make(ada, "ada/one");
+    expect(await make(ada, "ada/one", made.id)).toMatchObject({ id: made.id, name: "ada/one" });
+    accounts.setProjectRole(made.id, ada.userId!, undefined);
+    const ben = await user("ben", { scope: "write" });
+    joins("ada", ben, "write");
+    await expect(make(ben, "ada/one", made.id)).rejects.toMatchObject(taken(made.id));
+  });
+
   test("repeated by another member gives no role and no answer", async () => {
     const [ada, ben] = [await user("ada"), await user("ben")];
     const one = await make(ada, "acme/one");

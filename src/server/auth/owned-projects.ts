@@ -99,7 +99,7 @@ export class OwnedProjects {
       if (found === undefined) return await this.#make(request, asking);
       if (found.name !== request.name) throw idTaken(id);
       if (this.#isOwnCreation(found, asking)) return await this.#make(request, asking, { isBegun: true });
-      if (!this.#authorizer.may(principal, "project-own", found)) throw idTaken(id);
+      if (!this.#isOwner(principal, found)) throw idTaken(id);
       // One that was stopped before its name led to it is finished.
       return await this.#forge.createProject(request, optionsOf(asking.signal));
     });
@@ -123,9 +123,15 @@ export class OwnedProjects {
     const isOwn = isBegun || made.isNew === true;
     const ownsAll = this.#accounts.roleInOrganization(user, parseProjectName(name).org) === "owner";
     this.#accounts.endCreation(id, user, isOwn && !ownsAll);
-    if (!isOwn && !this.#authorizer.may(principal, "project-own", made)) throw idTaken(id);
+    if (!isOwn && !this.#isOwner(principal, made)) throw idTaken(id);
     if (isOwn) this.#record(asking, "project.created", `project:${id}`, { name });
     return made;
+  }
+
+  /** Whatever the token is for: one that may make projects may hear again that it did. */
+  #isOwner(principal: Principal, { id, name }: ProjectInfo): boolean {
+    const { org } = parseProjectName(name);
+    return principal.isSiteAdmin || this.#accounts.roleIn(userOf(principal), id, org) === "owner";
   }
 
   /** The server ended, or had no answer, between the project and the role of who made it. */
