@@ -5,6 +5,7 @@ import Database from "better-sqlite3";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { MicError } from "../../src/core/base/errors.ts";
 import type { LandingId, Position, ProjectId, SessionId } from "../../src/core/base/ids.ts";
+import { systemClock } from "../../src/core/base/system.ts";
 import type { LandResult } from "../../src/core/forge/forge.ts";
 import type { LandingEntry } from "../../src/server/auth/audit.ts";
 import { AuthDatabase } from "../../src/server/auth/database/auth-database.ts";
@@ -166,6 +167,41 @@ describe("SqliteLandingLog", () => {
     expect(() => sql((other) => other.exec("DELETE FROM landings"))).toThrow(/append-only/);
   });
 
+  test("is bounded where nobody has many", async () => {
+    log[Symbol.dispose]();
+    for (const name of [file(), `${file()}-wal`, `${file()}-shm`]) rmSync(name, { force: true });
+    log = open(1_000);
+    const others = Array.from({ length: 40 }, (_, number) => user(`other${number}`, "c"));
+    for (let position = 1; position < 6_000; position++)
+      void log.record(landing(position, { principal: others[position % 40]! }));
+    await log.record(landing(6_000));
+    for (let position = 6_001; position < 7_000; position++)
+      void log.record(landing(position, { principal: others[position % 40]! }));
+    await log.record(landing(7_000));
+    const all = log.list({ limit: 100_000 });
+    expect(all.length).toBeGreaterThanOrEqual(1_000);
+    expect(all.length).toBeLessThan(2_000);
+    expect(all.filter(({ account }) => account === "ada")).toHaveLength(2);
+    expect(lost).toBe(0);
+  });
+
+  test("is as long again as it may be, after another process made it shorter", async () => {
+    log[Symbol.dispose]();
+    log = open(2_000);
+    for (let position = 1; position < 5_000; position++) void log.record(landing(position));
+    await log.record(landing(5_000));
+    // So that all of them are counted.
+    await log.record(landing(5_001));
+    using pruner = new SqliteLandingLog({ file: file(), clock: systemClock });
+    await pruner.prune(clock.nowMs() + 1);
+    for (let position = 6_001; position < 7_500; position++) {
+      void log.record(landing(position));
+      if (position % 100 === 0) await log.record(landing(position));
+    }
+    await log.record(landing(7_500));
+    expect(log.list({ limit: 100_000 })).toHaveLength(1_500);
+  });
+
   test("a landing is answered though the log cannot be written", async () => {
     sql((other) => other.exec("DROP TABLE landings"));
     await log.record(landing(1));
@@ -218,6 +254,23 @@ describe("SqliteAudit with landings", () => {
     expect(audit.list({ limit: 10, action: "token." }).records).toHaveLength(4);
   });
 
+  test("a server goes on writing while much is removed", async () => {
+    for (let position = 1; position <= 12_000; position++) void log.record(landing(position));
+    await log.record(landing(12_001));
+    const beforeMs = clock.nowMs() + 1;
+    await clock.run(clock.sleep(10));
+    using pruner = new SqliteLandingLog({ file: file(), clock: systemClock });
+    let isOver = false;
+    const pruning = Promise.resolve(pruner.prune(beforeMs)).finally(() => {
+      isOver = true;
+    });
+    await log.record(landing(12_002));
+    expect(isOver).toBe(false);
+    expect(await pruning).toBe(12_001);
+    expect(positions()).toEqual([12_002]);
+    expect(lost).toBe(0);
+  });
+
   test("prunes both", async () => {
     using database = new AuthDatabase({ file: join(directory, "accounts.db") });
     const audit = new SqliteAudit({ database, clock, landings: log });
@@ -225,7 +278,7 @@ describe("SqliteAudit with landings", () => {
     await log.record(landing(1));
     await clock.run(clock.sleep(1000));
     await log.record(landing(2));
-    expect(audit.prune(clock.nowMs())).toBe(2);
+    expect(await audit.prune(clock.nowMs())).toBe(2);
     expect(positions()).toEqual([2]);
     expect(() => sql((other) => other.exec("DELETE FROM landings"))).toThrow(/append-only/);
   });

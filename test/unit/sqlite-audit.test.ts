@@ -114,7 +114,7 @@ describe("SqliteAudit", () => {
     audit.record({ principal: ADA, address: "", action: "token.created", target: "token:1" });
     await pass(1000);
     audit.record({ principal: ADA, address: "", action: "token.created", target: "token:2" });
-    expect(audit.prune(clock.nowMs())).toBe(1);
+    expect(await audit.prune(clock.nowMs())).toBe(1);
     expect(audit.list({ limit: 10 }).records.map(({ target }) => target)).toEqual(["token:2"]);
     expect(() => database.write((sql) => sql.exec("DELETE FROM audit"))).toThrow(/append-only/);
   });

@@ -143,7 +143,7 @@ export class OfflineAccountAdmin implements AsyncDisposable {
   /** `before`: RFC 3339. Returns how many records were removed. */
   async pruneAudit(before: string): Promise<number> {
     refuseCopy(path.dirname(this.#database.file));
-    const removed = this.#audit.prune(Date.parse(before));
+    const removed = await this.#audit.prune(Date.parse(before));
     const detail = { before, removed };
     this.#audit.record({
       principal: NOBODY,

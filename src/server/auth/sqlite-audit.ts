@@ -5,7 +5,13 @@
 import type { Clock } from "../../core/base/clock.ts";
 import { MicError } from "../../core/base/errors.ts";
 import type { Audit, AuditEntry, AuditPage, AuditQuery, AuditRecord } from "./audit.ts";
-import { ADDRESS_CHARACTERS_MAX, auditConditions, detailText, withoutTrigger } from "./audit-rows.ts";
+import {
+  ADDRESS_CHARACTERS_MAX,
+  auditConditions,
+  detailText,
+  pruneInPieces,
+  withoutTrigger,
+} from "./audit-rows.ts";
 import type { AuthDatabase } from "./database/auth-database.ts";
 import type { SqliteLandingLog } from "./sqlite-landing-log.ts";
 
@@ -88,17 +94,23 @@ export class SqliteAudit implements Audit {
     };
   }
 
-  /** Removes what was written before `beforeMs` from both logs; returns how many records. */
-  prune(beforeMs: number): number {
-    const removed = this.#database.writeRecords((sql) =>
-      withoutTrigger(
-        sql,
-        "audit_is_append_only_delete",
-        () => sql.prepare("DELETE FROM audit WHERE at < ?").run(beforeMs).changes,
-        "records",
-      ),
-    );
-    return removed + (this.#landings?.prune(beforeMs) ?? 0);
+  /** Removes what was written before `beforeMs` from both logs, in pieces; returns how many records. */
+  async prune(beforeMs: number): Promise<number> {
+    const removed = await pruneInPieces(this.#clock, (limit) => {
+      const { last } = this.#database
+        .prepare("SELECT max(id) AS last FROM (SELECT id FROM audit WHERE at < ? ORDER BY id LIMIT ?)")
+        .get(beforeMs, limit) as { readonly last: number | null };
+      if (last === null) return 0;
+      return this.#database.writeRecords((sql) =>
+        withoutTrigger(
+          sql,
+          "audit_is_append_only_delete",
+          () => sql.prepare("DELETE FROM audit WHERE id <= ? AND at < ?").run(last, beforeMs).changes,
+          "records",
+        ),
+      );
+    });
+    return removed + ((await this.#landings?.prune(beforeMs)) ?? 0);
   }
 
   #listAccounts(

@@ -12,7 +12,13 @@ import Database from "better-sqlite3";
 import type { Clock } from "../../core/base/clock.ts";
 import { MicError } from "../../core/base/errors.ts";
 import type { AuditQuery, AuditRecord, LandingEntry, LandingLog } from "./audit.ts";
-import { ADDRESS_CHARACTERS_MAX, auditConditions, detailText, withoutTrigger } from "./audit-rows.ts";
+import {
+  ADDRESS_CHARACTERS_MAX,
+  auditConditions,
+  detailText,
+  pruneInPieces,
+  withoutTrigger,
+} from "./audit-rows.ts";
 
 /** About half a gigabyte. */
 const ROWS_MAX = 2_000_000;
@@ -92,6 +98,8 @@ export class SqliteLandingLog implements LandingLog, Disposable {
   #sinceTrim = TRIM_EVERY;
   /** Records of each account, once there may be too many. */
   #counts: Map<string, number> | undefined;
+  /** What SQLite counted of other processes' changes then. */
+  #countedAt = 0;
 
   /** Errors: `corrupt`, `unsupported` for the file of a newer mic, `forbidden` where it cannot be opened. */
   constructor({ file, clock, onFailure, rowsMax = ROWS_MAX }: SqliteLandingLogOptions) {
@@ -131,13 +139,18 @@ export class SqliteLandingLog implements LandingLog, Disposable {
     return rows.map(toRecord);
   }
 
-  /** Removes what was written before `beforeMs`; returns how many. */
-  prune(beforeMs: number): number {
-    return this.#sql
-      .transaction(() =>
-        this.#remove(() => this.#sql.prepare("DELETE FROM landings WHERE at < ?").run(beforeMs).changes),
-      )
-      .immediate();
+  /** Removes what was written before `beforeMs`, in pieces; returns how many. */
+  async prune(beforeMs: number): Promise<number> {
+    const find = this.#sql
+      .prepare("SELECT max(id) FROM (SELECT id FROM landings WHERE at < ? ORDER BY id LIMIT ?)")
+      .pluck();
+    const remove = this.#sql.prepare("DELETE FROM landings WHERE id <= ? AND at < ?");
+    return await pruneInPieces(this.#clock, (limit) => {
+      const last = find.get(beforeMs, limit) as number | null;
+      if (last === null) return 0;
+      this.#counts = undefined;
+      return this.#sql.transaction(() => this.#remove(() => remove.run(last, beforeMs).changes)).immediate();
+    });
   }
 
   [Symbol.dispose](): void {
@@ -191,33 +204,34 @@ export class SqliteLandingLog implements LandingLog, Disposable {
     this.#sinceTrim = 0;
     const counts = this.#countByAccount();
     if (counts === undefined) return;
+    const most = [...counts].sort((a, b) => b[1] - a[1]);
     let excess = -this.#rowsMax;
-    for (const count of counts.values()) excess += count;
-    while (excess > 0) {
-      const sorted = [...counts].sort((a, b) => b[1] - a[1]);
-      const [account, most] = sorted[0]!;
-      // Down to the second, at most: then it is that one's turn as well.
-      const wanted = Math.min(excess, Math.max(most - (sorted[1]?.[1] ?? 0), TRIM_EVERY));
-      const removed = this.#remove(
-        () =>
-          this.#sql
-            .prepare(
-              "DELETE FROM landings WHERE id IN (SELECT id FROM landings WHERE account = ? ORDER BY id LIMIT ?)",
-            )
-            .run(account, wanted).changes,
-      );
-      counts.set(account, most - removed);
-      excess -= removed;
-      if (removed === wanted) continue;
-      // Another process has removed some.
-      this.#counts = undefined;
-      return;
-    }
+    for (const [, count] of most) excess += count;
+    if (excess <= 0) return;
+    const remove = this.#sql.prepare(
+      "DELETE FROM landings WHERE id IN (SELECT id FROM landings WHERE account = ? ORDER BY id LIMIT ?)",
+    );
+    const kept = levelFor(
+      most.map(([, count]) => count),
+      excess,
+    );
+    this.#remove(() => {
+      for (const [account, count] of most) {
+        const wanted = Math.min(excess, count - kept);
+        if (wanted <= 0) return;
+        remove.run(account, wanted);
+        counts.set(account, count - wanted);
+        excess -= wanted;
+      }
+    });
   }
 
   /** Undefined while there cannot be too many: ids are given out one after the other. */
   #countByAccount(): Map<string, number> | undefined {
-    if (this.#counts !== undefined) return this.#counts;
+    const othersAt = this.#sql.pragma("data_version", { simple: true }) as number;
+    if (this.#counts !== undefined && othersAt === this.#countedAt) return this.#counts;
+    this.#countedAt = othersAt;
+    this.#counts = undefined;
     const lastId = this.#sql.prepare("SELECT max(id) FROM landings").pluck().get() as number | null;
     if ((lastId ?? 0) <= this.#rowsMax) return undefined;
     const rows = this.#sql
@@ -227,9 +241,20 @@ export class SqliteLandingLog implements LandingLog, Disposable {
     return this.#counts;
   }
 
-  #remove(remove: () => number): number {
+  #remove<T>(remove: () => T): T {
     return withoutTrigger(this.#sql, "landings_are_append_only_delete", remove);
   }
+}
+
+/** How many each may keep so that `excess` go. `counts`: the largest first, and more than `excess` together. */
+function levelFor(counts: readonly number[], excess: number): number {
+  let above = 0;
+  for (const [index, count] of counts.entries()) {
+    above += count;
+    const level = Math.floor((above - excess) / (index + 1));
+    if (level >= (counts[index + 1] ?? 0)) return level;
+  }
+  return 0;
 }
 
 function open(file: string): Database.Database {
