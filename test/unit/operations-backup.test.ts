@@ -1,6 +1,8 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
+  chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -8,6 +10,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -25,6 +28,7 @@ import { landingLogFile, SqliteLandingLog } from "../../src/server/auth/sqlite-l
 import { backup } from "../../src/server/operations/backup.ts";
 import { diagnose, type Finding } from "../../src/server/operations/doctor.ts";
 import { restoreBackup } from "../../src/server/operations/restore.ts";
+import { openWorkDirectory } from "../../src/server/operations/work-directory.ts";
 
 const WORK_CHILD = path.join(import.meta.dirname, "../support/work-directory-child.ts");
 
@@ -207,6 +211,27 @@ describe("backup()", () => {
     writeFileSync(`${tar}.partial`, "precious");
     await expect(makeBackup()).rejects.toMatchObject({ code: "already-exists" });
     expect(readFileSync(`${tar}.partial`, "utf8")).toBe("precious");
+  });
+
+  test("neither follows a link that somebody put there, nor works where others may come in", async () => {
+    await using _open = await openData();
+    const elsewhere = path.join(directory, "elsewhere");
+    mkdirSync(elsewhere);
+    writeFileSync(path.join(elsewhere, "lock"), "");
+    writeFileSync(path.join(elsewhere, "mine"), "precious");
+    symlinkSync(elsewhere, `${tar}.partial`);
+    await expect(makeBackup()).rejects.toMatchObject({ code: "already-exists" });
+    expect(readFileSync(path.join(elsewhere, "mine"), "utf8")).toBe("precious");
+    rmSync(`${tar}.partial`);
+    mkdirSync(`${tar}.partial`);
+    if (process.getuid?.() === 0) {
+      chownSync(`${tar}.partial`, 12_345, 12_345);
+      await expect(makeBackup()).rejects.toMatchObject({ code: "already-exists" });
+      chownSync(`${tar}.partial`, 0, 0);
+    }
+    chmodSync(`${tar}.partial`, 0o777);
+    await using work = await openWorkDirectory(`${tar}.partial`, "a test");
+    expect(statSync(work.path).mode & 0o077).toBe(0);
   });
 
   test("of a damaged database fails and leaves no file", async () => {

@@ -3,7 +3,7 @@
  * is known for what it is, and the next one begins anew in its place. It may hold what signs everybody in: mode 0700.
  */
 import { existsSync } from "node:fs";
-import { mkdir, readdir, rm, stat } from "node:fs/promises";
+import { chmod, lstat, mkdir, readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { MicError } from "../../core/base/errors.ts";
 import { tryLock } from "../file-lock.ts";
@@ -50,9 +50,10 @@ async function lockDirectory(directory: string, purpose: string): Promise<Dispos
   for (;;) {
     await mkdir(directory, { mode: 0o700 }).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== "EEXIST") throw error;
-      if ((await stat(directory)).isDirectory() && (await isOurs(directory))) return;
+      // Not one that it is a link to, nor one of somebody who waits for it: it may stand where everybody may write.
+      if (await isOurs(directory)) return await chmod(directory, 0o700);
       throw new MicError("already-exists", `${directory} is in the way of ${purpose}`, {
-        hint: "mic did not make it, or an old version of it: move it away",
+        hint: "another user's mic, an old one, or something else made it: move it away",
       });
     });
     try {
@@ -70,6 +71,8 @@ async function lockDirectory(directory: string, purpose: string): Promise<Dispos
 
 /** Empty: one that was killed before it locked it. */
 async function isOurs(directory: string): Promise<boolean> {
+  const stats = await lstat(directory);
+  if (!stats.isDirectory() || (process.getuid !== undefined && stats.uid !== process.getuid())) return false;
   const names = await readdir(directory);
   return names.length === 0 || names.includes(LOCK);
 }
