@@ -4,6 +4,7 @@ import { hashObject } from "../../src/core/base/hash.ts";
 import type { ObjectId, Position } from "../../src/core/base/ids.ts";
 import { mintSessionId } from "../../src/core/base/random.ts";
 import { encodeManifestPage } from "../../src/core/codec/manifest-page.ts";
+import { decodeMeta, encodeMeta } from "../../src/core/codec/meta.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
 import type { ManifestPack } from "../../src/core/codec/pack-entry.ts";
 import type { FsckReport } from "../../src/core/forge/forge.ts";
@@ -17,6 +18,7 @@ import {
   collectorPassKey,
   headKey,
   metaKey,
+  nameKey,
   packKey,
   packsPrefix,
   projectPrefix,
@@ -26,7 +28,7 @@ import {
 import type { ObjectContent } from "../../src/core/objects/read-frame.ts";
 import type { ObjectStore } from "../../src/core/store/object-store.ts";
 import { type CollectedForge, collectedProject, DAY_MS } from "../support/collecting.ts";
-import { collect, path, type TestProject } from "../support/forge-project.ts";
+import { collect, path, TestProject } from "../support/forge-project.ts";
 
 /** Bytes of a rollup that are flipped, each followed by a repair. */
 const FLIPS = 8;
@@ -183,6 +185,35 @@ describe("repair()", () => {
         expect(await everything()).toBe(before);
       }
     });
+  });
+
+  test("a name is written anew for its project, unless another one says that it is its own", async () => {
+    const key = nameKey("acme", "app");
+    const record = await world.bytes(key);
+    // Its creation ended before it took the name.
+    const other = await TestProject.create(world.open(), "acme/other");
+    const meta = decodeMeta(await world.bytes(metaKey(other.id)));
+    await world.overwrite(metaKey(other.id), encodeMeta({ ...meta, name: "acme/app" }));
+    await flip(key, 9);
+    const damaged = await world.bytes(key);
+    for (const { id } of [other, project]) {
+      const { rebuilt, after } = await world.open().repair(id);
+      expect(rebuilt).toBe(0);
+      expect(after.findings).toContainEqual(expect.objectContaining({ code: "corrupt", object: key }));
+    }
+    expect(await world.bytes(key)).toEqual(damaged);
+    const located = world.open().locateProject("acme/app");
+    await expect(located).rejects.toMatchObject({
+      code: "corrupt",
+      data: { projects: [project.id, other.id].sort() },
+    });
+    await world.overwrite(
+      metaKey(other.id),
+      encodeMeta({ ...meta, name: "acme/app", deletedAtMs: world.clock.ms }),
+    );
+    expect(await world.open().locateProject("acme/app")).toBe(project.id);
+    expect((await repair()).rebuilt).toBe(1);
+    expect(await world.bytes(key)).toEqual(record);
   });
 
   test("a pack that is also under another day is found there", async () => {

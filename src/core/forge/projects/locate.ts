@@ -3,7 +3,7 @@
  * is believed.
  */
 import { throwIfAborted } from "../../base/clock.ts";
-import { isMicError, type MicError } from "../../base/errors.ts";
+import { isMicError, MicError } from "../../base/errors.ts";
 import { type ProjectId, parseProjectId } from "../../base/ids.ts";
 import type { NameRecord } from "../../codec/name.ts";
 import { metaKey, PROJECTS_PREFIX, projectOfKey } from "../../objects/keys.ts";
@@ -20,7 +20,7 @@ const READ_TOGETHER = 32;
 /**
  * By `org/project`, by id, or by `projects/{id}`. Where the name's record is missing or damaged every meta of the forge
  * is asked for the name. Errors: `not-found`, also for a name that was deleted; `corrupt` for a record that is damaged
- * where no meta has the name.
+ * where no meta has the name, or several have.
  */
 export async function locateProject(
   context: ForgeContext,
@@ -35,9 +35,18 @@ export async function locateProject(
   }
   const place = PLACE.exec(nameOrId)?.[1];
   if (place !== undefined) return parseProjectId(place);
-  const found = await findByMeta(context, nameOrId, options);
-  if (found !== undefined) return found;
-  throw record?.damage ?? projectNotFound(nameOrId);
+  const [found, ...others] = await projectsNamed(context, nameOrId, options);
+  if (found === undefined) throw record?.damage ?? projectNotFound(nameOrId);
+  if (others.length === 0) return found;
+  const ids = [found, ...others];
+  throw new MicError(
+    "corrupt",
+    `nothing tells which of ${ids.length} projects ${nameOrId} is: ${ids.join(", ")}`,
+    {
+      hint: "check one of them by its place, projects/ID; put the record of the name back from a backup",
+      data: { projects: ids },
+    },
+  );
 }
 
 async function readSoundName(
@@ -53,11 +62,15 @@ async function readSoundName(
   }
 }
 
-async function findByMeta(
-  context: ForgeContext,
+/**
+ * Projects whose metas say that a name is or was theirs. Besides the one that has it there may be others: their creation
+ * ended before they got it, or they came second.
+ */
+export async function projectsNamed(
+  context: Pick<ForgeContext, "store">,
   name: string,
   { signal }: CallOptions,
-): Promise<ProjectId | undefined> {
+): Promise<readonly ProjectId[]> {
   const options = signal === undefined ? {} : { signal };
   const hasName = async (project: ProjectId): Promise<boolean> => {
     const stored = await context.store.get(metaKey(project), options);
@@ -70,17 +83,17 @@ async function findByMeta(
       return false;
     }
   };
+  const found: ProjectId[] = [];
   for await (const projects of storedProjects(context, signal)) {
     const answers = await Promise.all(projects.map(hasName));
-    const found = projects.find((_, i) => answers[i]);
-    if (found !== undefined) return found;
+    found.push(...projects.filter((_, i) => answers[i]));
   }
-  return undefined;
+  return found;
 }
 
 /** Every project of which anything is stored: one short listing for each. */
 async function* storedProjects(
-  { store }: ForgeContext,
+  { store }: Pick<ForgeContext, "store">,
   signal: AbortSignal | undefined,
 ): AsyncIterable<readonly ProjectId[]> {
   let together: ProjectId[] = [];

@@ -105,9 +105,11 @@ class Repair {
 
   async #restoreNames(names: readonly LostName[]): Promise<void> {
     const { project } = this.#project;
+    const { signal } = this.#options;
+    const options = signal === undefined ? {} : { signal };
     const keepAside = async (key: string): Promise<void> => void (await this.#copyAside(key));
     for (const name of names) {
-      if (await restoreName(this.#context, project, name, keepAside)) this.rebuilt++;
+      if (await restoreName(this.#context, project, name, keepAside, options)) this.rebuilt++;
     }
   }
 

@@ -4,25 +4,30 @@ import type { ProjectId } from "../../base/ids.ts";
 import { encodeName } from "../../codec/name.ts";
 import { NAMES_PREFIX } from "../../objects/keys.ts";
 import type { ForgeContext } from "../context.ts";
+import type { CallOptions } from "../forge.ts";
 import type { LostName } from "../fsck/damage.ts";
+import { projectsNamed } from "../projects/locate.ts";
 import { decodeFor } from "../projects/names.ts";
 
 /**
- * True when it was written. One that is sound by now stays as it is, and so does one that newer code wrote. A swap
- * without an answer is not repeated: the next check tells. `keepAside`: keeps a copy of the damaged record first.
+ * True when it was written. One that is sound by now stays as it is, and so do one that newer code wrote and one that
+ * the meta of another project says is its own: nothing tells whose it was. A swap without an answer is not repeated: the
+ * next check tells. `keepAside`: keeps a copy of the damaged record first.
  */
 export async function restoreName(
-  { store }: Pick<ForgeContext, "store">,
+  context: Pick<ForgeContext, "store">,
   project: ProjectId,
   { name, state }: LostName,
   keepAside: (key: string) => Promise<void>,
+  options: CallOptions,
 ): Promise<boolean> {
+  const { store } = context;
   const key = NAMES_PREFIX + name;
   const stored = await store.get(key, { fresh: true });
-  if (stored !== undefined) {
-    if (!isDamaged(name, stored.bytes)) return false;
-    await keepAside(key);
-  }
+  if (stored !== undefined && !isDamaged(name, stored.bytes)) return false;
+  const claimants = await projectsNamed(context, name, options);
+  if (claimants.some((id) => id !== project)) return false;
+  if (stored !== undefined) await keepAside(key);
   const bytes = encodeName({ name, project, state });
   const outcome = await store.commit([], { key, expected: stored?.etag ?? null, bytes });
   return outcome.kind === "committed";
