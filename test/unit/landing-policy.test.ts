@@ -373,6 +373,31 @@ describe("a policy that refuses secrets, in a forge", () => {
     }
   });
 
+  test("stops history that came before the one that it follows was in", async () => {
+    const { landings, salt } = await historyOf([{ a: "1" }, REFUSE, { "key.txt": SECRET }]);
+    const [first, ...others] = landings;
+    const store = new MemoryStore(systemClock);
+    const ports = { address: "memory", clock: systemClock, random: systemRandom, trustWriters: false };
+    const forge = new ForgeService({ ...ports, store });
+    const id = mintProjectId(systemRandom);
+    await forge.createProject({ id, name: "acme/copy", salt });
+    const start = await forge.getHead(id);
+    const frames = [{ a: "1" }, REFUSE, { "key.txt": SECRET }].flatMap(
+      (changes) => landRequest(EMPTY_BASE, changes).frames,
+    );
+    const { promise, resolve } = Promise.withResolvers<void>();
+    holdWrites(store, promise);
+    const one = forge.importLandings(id, { after: start, landings: [first!], packs: [], frames });
+    await new Promise((done) => setTimeout(done, 5));
+    const rest = { after: first!, landings: others, packs: [], frames };
+    const two = refused(forge.importLandings(id, rest));
+    await new Promise((done) => setTimeout(done, 5));
+    resolve();
+    expect((await one).position).toBe(1);
+    expect(await two).toMatchObject({ ...REFUSED, data: { ...REFUSED.data, position: 3 } });
+    expect((await forge.getHead(id)).position).toBe(1);
+  });
+
   test("lets history in that holds one when somebody answers for it, and holds from then on", async () => {
     const changes = [
       { a: "1" },

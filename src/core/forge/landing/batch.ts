@@ -34,7 +34,9 @@ import type { ChangedLists } from "../head/change.ts";
 import { appendPacks, type PageCache } from "../head/manifest.ts";
 import type { Snapshot } from "../log/snapshot.ts";
 import { TouchedPaths } from "../log/touched-paths.ts";
+import { POLICY_KEY } from "../log/tree-policies.ts";
 import { doClash } from "./conflicts.ts";
+import { editOf } from "./edits.ts";
 import { ContentLocator } from "./locate-content.ts";
 import { checkNeighbours } from "./neighbours.ts";
 import type { GivenPlace, PreparedLanding } from "./prepared-landing.ts";
@@ -139,6 +141,9 @@ export class Batch {
       const policy = this.#broughtPolicy ?? (await snapshot.policy());
       if (policy.secrets === "refuse") throw new NotSearched();
     }
+    // What comes after it is to keep to that.
+    const isRead = landing.policyAfter !== undefined || editOf(edits, POLICY_KEY) === -1;
+    if (!isRead) throw new NotSearched();
     const position = (snapshot.head.position + this.#members.length + 1) as Position;
     const packs: UploadedPack[] = [];
     for (const pack of request.packs) packs.push(await uploads.require(pack, storeMs));

@@ -20,7 +20,7 @@ import { answerImport, type PreparedImport } from "./prepared-import.ts";
 import type { PreparedLanding } from "./prepared-landing.ts";
 import { ReadBeforeLanding } from "./read-before-landing.ts";
 
-/** A batch cannot take a landing that was not searched. Never leaves this folder. */
+/** A batch cannot take a landing that was not searched, or that brings a policy which was not read. Never leaves this folder. */
 export class NotSearched extends Error {}
 
 export interface PolicyPlaces {
