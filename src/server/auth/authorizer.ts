@@ -28,7 +28,7 @@ const REMEMBERED_MAX = 10_000;
 /** Pages that one call for a list reads to find what the caller may see. */
 const PAGES_MAX = 20;
 const PAGE_ITEMS_MAX = 1_000;
-/** Projects that are looked at together to find one that the caller sees. */
+/** Of a list, looked at together to find one that the caller sees. */
 const SEEN_TOGETHER = 100;
 const ID = /^[0-9a-f]{32}$/;
 /** Asked for in the place of a project that is not there. */
@@ -225,9 +225,18 @@ export class Authorizer {
     const items: T[] = [];
     let after = request.after === undefined ? undefined : this.#cursors.open(request.after);
     for (let pages = 0; pages < PAGES_MAX; pages++) {
-      const page = await list({ ...(after === undefined ? {} : { after }), limit: limit - items.length });
+      // Whoever chooses where a list begins finds out names by trying, wherever it may end before it found something.
+      const least = pages === 0 ? 0 : Math.min(PAGE_ITEMS_MAX, SEEN_TOGETHER << (pages - 1));
+      const page = await list({
+        ...(after === undefined ? {} : { after }),
+        limit: Math.max(limit - items.length, least),
+      });
       items.push(...(await choose(page.items)));
       after = page.next;
+      if (items.length > limit) {
+        items.length = limit;
+        after = items.at(-1)!.name;
+      }
       if (after === undefined || items.length >= limit) break;
     }
     if (after === undefined) return { items };

@@ -2,7 +2,7 @@
  * Places in a list that tell nothing: where a page ends at something that its reader may not see, `next` is that name,
  * encrypted. Servers that share their accounts share the key.
  *
- *     ~ base64url(nonce, 12 bytes | AES-256-GCM of the name | tag, 16 bytes)
+ *     ~ base64url(nonce, 12 bytes | AES-256-GCM of the name, with zeros to 256 bytes | tag, 16 bytes)
  */
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
 import { MicError } from "../../core/base/errors.ts";
@@ -12,6 +12,8 @@ const MARK = "~";
 const CIPHER = "aes-256-gcm";
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+/** More than any name has: no place tells how long its name is. */
+const NAME_BYTES = 256;
 const CHARACTERS_MAX = 1_000;
 
 export class SealedCursors {
@@ -25,9 +27,11 @@ export class SealedCursors {
   }
 
   seal(name: string): string {
+    const padded = Buffer.alloc(Math.ceil((Buffer.byteLength(name) + 1) / NAME_BYTES) * NAME_BYTES);
+    padded.write(name);
     const nonce = randomBytes(NONCE_BYTES);
     const cipher = createCipheriv(CIPHER, this.#key(), nonce);
-    const sealed = [nonce, cipher.update(name, "utf8"), cipher.final(), cipher.getAuthTag()];
+    const sealed = [nonce, cipher.update(padded), cipher.final(), cipher.getAuthTag()];
     return MARK + Buffer.concat(sealed).toString("base64url");
   }
 
@@ -40,7 +44,9 @@ export class SealedCursors {
     try {
       const decipher = createDecipheriv(CIPHER, this.#key(), bytes.subarray(0, NONCE_BYTES));
       decipher.setAuthTag(bytes.subarray(tagAt));
-      return decipher.update(bytes.subarray(NONCE_BYTES, tagAt), undefined, "utf8") + decipher.final("utf8");
+      const padded = decipher.update(bytes.subarray(NONCE_BYTES, tagAt));
+      decipher.final();
+      return padded.toString("utf8", 0, padded.indexOf(0));
     } catch (cause) {
       throw noPlace(cause);
     }
