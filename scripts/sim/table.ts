@@ -15,7 +15,7 @@ export const OPERATIONS: readonly string[] = [
   ...["blob", "gc", "head", "meta", "pack", "page", "rollup", "session"].map((what) => `read ${what}`),
   ...["blob", "pack", "project", "session"].map((what) => `list ${what}`),
   ...["blob", "pack", "page", "rollup"].map((what) => `put ${what}`),
-  ...["gc", "head", "session"].map((what) => `swap ${what}`),
+  ...["blob", "gc", "head", "session"].map((what) => `swap ${what}`),
   ...["blob", "pack", "page", "rollup"].map((what) => `delete ${what}`),
   "clock",
 ];

@@ -147,7 +147,7 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   {
     name: "the collector reads the head before it lists, and not after",
     finds: LOST,
-    firstSeed: 24,
+    firstSeed: 29,
     file: COLLECT,
     from: "    if (!this.#isDeleted) await this.#roots.readHead();\n    if ((await store",
     to: "    if ((await store",

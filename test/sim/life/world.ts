@@ -47,6 +47,7 @@ const RARE: Readonly<Record<string, { readonly weight: number; readonly deaths: 
   "read meta": { weight: 4, deaths: 3 },
   "read page": { weight: 4, deaths: 8 },
   "read rollup": { weight: 4, deaths: 2 },
+  "swap blob": { weight: 6, deaths: 15 },
   "swap gc": { weight: 8, deaths: 60 },
   "swap head": { weight: 1, deaths: 2 },
   "swap session": { weight: 4, deaths: 1 },
