@@ -236,6 +236,18 @@ describe("createProject()", () => {
 });
 
 describe("an organization's first project", () => {
+  test("leaves in the audit log who came to own the organization, once", async () => {
+    const ada = await user("ada");
+    const one = await make(ada, "acme/one");
+    await make(ada, "acme/two");
+    await projects.updateProject(one.id, { name: "lab/one" }, { principal: ada });
+    const { records } = audit.list({ action: "organization.created", limit: 9 });
+    expect(records.map(({ account, target }) => `${account} ${target}`)).toEqual([
+      "ada organization:lab",
+      "ada organization:acme",
+    ]);
+  });
+
   test("makes no member who writes its owner: neither of a user's own one, nor of one that is kept for its user", async () => {
     const [ada, ben] = [await user("ada"), await user("ben")];
     joins("ada", ben, "write");

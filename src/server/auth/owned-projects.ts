@@ -195,7 +195,9 @@ export class OwnedProjects {
     const { org } = parseProjectName(name);
     await this.#inTurn(org, async () => {
       const isFree = await this.#authorizer.create(asking.principal, name);
-      if (isFree) await this.#takeName({ name: org }, asking);
+      if (!isFree) return;
+      await this.#takeName({ name: org }, asking);
+      this.#record(asking, "organization.created", `organization:${org}`);
     });
   }
 
