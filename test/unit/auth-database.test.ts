@@ -1,6 +1,15 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
@@ -172,6 +181,15 @@ describe("AuthDatabase", () => {
     sql.exec(statements);
     sql.close();
     expect(open).toThrow(failsWith(code));
+  });
+
+  test("exchanges its records again where that failed half way", () => {
+    using database = open();
+    const fresh = `${file()}-fresh`;
+    mkdirSync(fresh);
+    expect(() => database.exchangeRecords(fresh, `${file()}-aside`)).toThrow(/EISDIR/);
+    database.exchangeRecords(undefined, `${file()}-aside-again`);
+    expect(database.prepare("SELECT count(*) FROM audit").pluck().get()).toBe(0);
   });
 
   test("refuses the file of a newer version, and leaves it alone", () => {

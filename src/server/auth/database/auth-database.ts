@@ -80,7 +80,9 @@ export class AuthDatabase implements Disposable {
    */
   exchangeRecords(fresh: string | undefined, aside: string): void {
     const file = recordsFile(this.file);
-    this.sql.exec("DETACH DATABASE records");
+    const attached = this.sql.pragma("database_list") as { readonly name: string }[];
+    // They are not where this failed half way before, on a full disk for instance.
+    if (attached.some(({ name }) => name === "records")) this.sql.exec("DETACH DATABASE records");
     moveDatabase(file, aside);
     if (fresh !== undefined) moveDatabase(fresh, file);
     attachRecords(this.sql, file, false);
