@@ -8,6 +8,7 @@ import { AuthDatabase } from "./auth/database/auth-database.ts";
 import { LOCAL_DURABILITY } from "./auth/durability.ts";
 import { OwnedProjects } from "./auth/owned-projects.ts";
 import { accountsFile, checkOwnerToken, startOwner } from "./auth/owner-token.ts";
+import type { PasswordHasher } from "./auth/password.ts";
 import type { AccountsReplica } from "./auth/replica/accounts-replica.ts";
 import { forwardKey } from "./auth/replica/forward-key.ts";
 import { Forwarder } from "./auth/replica/forwarder.ts";
@@ -27,6 +28,8 @@ export interface OpenAccess {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: ServerLog;
+  /** Default: one at PASSWORD_COST. */
+  readonly passwords?: PasswordHasher;
 }
 
 type AccessParts = Pick<
@@ -81,6 +84,7 @@ export async function openAccess(request: OpenAccess): Promise<OpenedAccess> {
       clock,
       random,
       ...given,
+      ...(request.passwords === undefined ? {} : { passwords: request.passwords }),
       onFailure: (error) => log.error("accounts", { error }),
     }),
   );

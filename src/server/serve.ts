@@ -8,6 +8,7 @@ import { ForgeService } from "../core/forge/service.ts";
 import type { CachedStore } from "../core/store/cache/cached-store.ts";
 import { createAuthServices } from "./auth/oauth/auth-services.ts";
 import { createAuthHandler } from "./auth/oauth/handler.ts";
+import type { PasswordHasher } from "./auth/password.ts";
 import { createForwarding } from "./auth/replica/forwarding.ts";
 import { createContentHandler } from "./content/handler.ts";
 import type { ServerContext, ServerLog } from "./context.ts";
@@ -52,6 +53,8 @@ export interface StartServer {
   readonly verbose?: boolean;
   /** Where a test is in a hurry. */
   readonly limits?: Partial<PortLimits>;
+  /** Likewise: default is one at PASSWORD_COST. */
+  readonly passwords?: PasswordHasher;
 }
 
 export interface RunningServer extends AsyncDisposable {
@@ -128,7 +131,18 @@ export async function startServer(request: StartServer): Promise<RunningServer> 
   const notices: ChangeNotices[] = [events];
   const forge = notifyingForge(stored, toEach(notices));
   // After what fails for want of a setting: the owner's token is shown once, by a start that succeeds.
-  const access = cleanup.use(await openAccess({ options, env, forge, clock, random, log }));
+  const { passwords } = request;
+  const access = cleanup.use(
+    await openAccess({
+      options,
+      env,
+      forge,
+      clock,
+      random,
+      log,
+      ...(passwords === undefined ? {} : { passwords }),
+    }),
+  );
   const draining = new AbortController();
   const network = createNetwork({
     settings: options.network,

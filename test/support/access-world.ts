@@ -17,6 +17,7 @@ import type { Role, Scope, UserId } from "../../src/server/auth/principal.ts";
 import { SqliteAccounts } from "../../src/server/auth/sqlite-accounts.ts";
 import { type RunningServer, startServer } from "../../src/server/serve.ts";
 import type { Caller } from "./access-expectations.ts";
+import { cheapPasswords } from "./cheap-passwords.ts";
 import { TestProject } from "./forge-project.ts";
 
 const OWNER_TOKEN = "mic_0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -66,6 +67,7 @@ export class AccessWorld implements AsyncDisposable {
       version: "0.0.0-test",
       logFormat: "json",
       writeLog: () => undefined,
+      passwords: cheapPasswords(),
     });
     const forge = await openRemoteForge(server.url, {
       token: OWNER_TOKEN,

@@ -10,11 +10,11 @@ import { AuthDatabase } from "../../src/server/auth/database/auth-database.ts";
 import { LOCAL_DURABILITY } from "../../src/server/auth/durability.ts";
 import { createAuthServices } from "../../src/server/auth/oauth/auth-services.ts";
 import { createAuthHandler } from "../../src/server/auth/oauth/handler.ts";
-import { PasswordHasher } from "../../src/server/auth/password.ts";
 import { SqliteAccounts } from "../../src/server/auth/sqlite-accounts.ts";
 import { createNetwork, type Network } from "../../src/server/network/network.ts";
 import { readNetworkSettings } from "../../src/server/network/network-options.ts";
 import type { Outbound } from "../../src/server/network/outbound.ts";
+import { cheapPasswords } from "./cheap-passwords.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
 export const PASSWORD = "correct horse battery staple";
@@ -40,7 +40,7 @@ export class AuthServer implements AsyncDisposable {
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const { clock } = this;
     this.database = new AuthDatabase({ file: join(this.#directory, "accounts.db") });
-    const passwords = new PasswordHasher({ random: systemRandom, cost: { ln: 4, r: 8, p: 1 } });
+    const passwords = cheapPasswords();
     this.accounts = new SqliteAccounts({ database: this.database, clock, random: systemRandom, passwords });
     const network: Network = createNetwork({
       settings: readNetworkSettings({ trustedProxy: "127.0.0.1" }, {}),

@@ -13,6 +13,7 @@ import { auditRoutes } from "../../src/server/rest/routes/audit.ts";
 import { memberRoutes } from "../../src/server/rest/routes/members.ts";
 import { userRoutes } from "../../src/server/rest/routes/users.ts";
 import { type RunningServer, startServer } from "../../src/server/serve.ts";
+import { cheapPasswords } from "../support/cheap-passwords.ts";
 import { TestProject } from "../support/forge-project.ts";
 import { RestClient, type RestReply, TOKEN } from "../support/rest-server.ts";
 
@@ -34,6 +35,7 @@ beforeAll(async () => {
     version: "0.0.0-test",
     logFormat: "json",
     writeLog: (line) => void log.push(line),
+    passwords: cheapPasswords(),
   });
   client = new RestClient(server.url);
 });

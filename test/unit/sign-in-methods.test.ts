@@ -9,6 +9,7 @@ import { AccountServiceDefinition, Scope } from "../../src/core/wire/gen/mic/v1/
 import { decodeStatus } from "../../src/core/wire/status.ts";
 import { type RunningServer, startServer } from "../../src/server/serve.ts";
 import { PASSWORD, Visitor } from "../support/auth-server.ts";
+import { cheapPasswords } from "../support/cheap-passwords.ts";
 
 const OWNER = "token-of-the-sign-in-methods";
 const { methods, fullName } = AccountServiceDefinition;
@@ -32,6 +33,7 @@ beforeAll(async () => {
     version: "0.0.0-test",
     logFormat: "json",
     writeLog: () => undefined,
+    passwords: cheapPasswords(),
   });
   client = new Client(new URL(server.url).host, credentials.createInsecure());
   await fetch(`${server.url}/api/mic/users`, {
