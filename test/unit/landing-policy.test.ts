@@ -199,7 +199,10 @@ test("a policy that is damaged refuses, and lets land what puts it right", async
   await landNow(project, REPORT, { packs: [pack], frames: [] });
   await store.delete([content!.key]);
   const other = openFixture(store, clock);
-  expect(await refused(landNow(other, { "key.txt": SECRET }))).toMatchObject(REFUSED);
+  const error = await refused(landNow(other, { "key.txt": SECRET }));
+  // An earlier attempt may have been judged while the file could be read.
+  expect(error).toMatchObject({ ...REFUSED, data: { ...REFUSED.data, isPolicyUnreadable: true } });
+  expect(error.hint).toContain(".micpolicy is damaged");
   await landNow(other, { b: "1" });
   await landNow(other, { ".micpolicy": "secrets = report # again\n" });
   expect(await landNow(other, { "key.txt": SECRET })).toMatchObject({ position: 5 });
@@ -249,6 +252,18 @@ describe("a policy that comes meanwhile", () => {
     await landNow(project, REPORT);
     expect(other.known?.head.position).toBe(2);
     expect(await other.land(landRequest(base, { "key.txt": SECRET }))).toMatchObject({ position: 4 });
+  });
+
+  test("that is lifted holds no longer for another process, whose landing changes it too", async () => {
+    const { project, store, clock } = await makeFixture();
+    await landNow(project, REFUSE);
+    const other = openFixture(store, clock);
+    await newest(other);
+    await landNow(project, REPORT);
+    expect(other.known?.head.position).toBe(1);
+    const changes = { ".micpolicy": "secrets = report # still\n", "key.txt": SECRET };
+    const landing = other.land(landRequest(await newest(project), changes));
+    expect(await landing).toMatchObject({ kind: "landed", position: 3 });
   });
 
   test("does not refuse a landing that has landed, asked again of any process", async () => {

@@ -5,6 +5,8 @@ import { MicError } from "../../src/core/base/errors.ts";
 import { mintProjectId } from "../../src/core/base/random.ts";
 import { systemRandom } from "../../src/core/base/system.ts";
 import type { Forge, LandRequest, LandResult } from "../../src/core/forge/forge.ts";
+import { UNREADABLE } from "../../src/core/secrets/policy.ts";
+import { refusedByPolicy } from "../../src/core/secrets/refusal.ts";
 import { cloneWorkspace } from "../../src/core/workspace/commands/clone.ts";
 import { gotoPosition } from "../../src/core/workspace/commands/goto.ts";
 import { workspaceStatus } from "../../src/core/workspace/commands/status.ts";
@@ -101,10 +103,13 @@ test("a landing sent again that conflicts by now is dropped and the edits stay",
 });
 
 describe("a landing that is on its way and refused when it is sent again", () => {
-  const refusal = () => new MicError("out-of-range", "this machine's clock is 400 s ahead of the store's");
+  const wrongClock = new MicError("out-of-range", "this machine's clock is 400 s ahead of the store's");
+  const unreadable = refusedByPolicy([], UNREADABLE);
 
   /** Lands once, with a request that arrives when `arrive` is called; every other is refused. */
-  async function landLate(): Promise<{ a: TestWorkspace; arrive: () => Promise<unknown> }> {
+  async function landLate(
+    refusal = wrongClock,
+  ): Promise<{ a: TestWorkspace; arrive: () => Promise<unknown> }> {
     let arrive: (() => Promise<unknown>) | undefined;
     const wrap = (forge: Forge): Forge =>
       new Proxy(forge, {
@@ -112,7 +117,7 @@ describe("a landing that is on its way and refused when it is sent again", () =>
           const value = Reflect.get(target, key);
           if (typeof value !== "function" || key !== "land") return value?.bind?.(target) ?? value;
           return async (...args: Parameters<Forge["land"]>): Promise<LandResult> => {
-            if (arrive !== undefined) throw refusal();
+            if (arrive !== undefined) throw refusal;
             arrive = () => target.land(...args);
             throw new MicError("outcome-unknown", "no answer");
           };
@@ -129,15 +134,18 @@ describe("a landing that is on its way and refused when it is sent again", () =>
     return { a, arrive: () => arrive!() };
   }
 
-  test("is not given up: it is found when it has landed", async () => {
-    const { a, arrive } = await landLate();
-    const refused = syncWorkspace(spaces.open(a.dir).ws);
-    await expect(refused).rejects.toMatchObject({ code: "outcome-unknown", cause: refusal() });
-    await arrive();
-    await syncWorkspace(spaces.open(a.dir).ws);
-    expect(a.position).toBe(1);
-    expect(await a.changes()).toEqual([]);
-  });
+  test.each([wrongClock, unreadable])(
+    "is not given up: it is found when it has landed (%#)",
+    async (refusal) => {
+      const { a, arrive } = await landLate(refusal);
+      const refused = syncWorkspace(spaces.open(a.dir).ws);
+      await expect(refused).rejects.toMatchObject({ code: "outcome-unknown", cause: refusal });
+      await arrive();
+      await syncWorkspace(spaces.open(a.dir).ws);
+      expect(a.position).toBe(1);
+      expect(await a.changes()).toEqual([]);
+    },
+  );
 
   test("is given up when nothing can be on its way any more", async () => {
     const { a } = await landLate();

@@ -18,11 +18,16 @@ export const POLICY_BYTES_MAX: number = 64 << 10;
 
 export interface LandingPolicy {
   readonly secrets: "report" | "refuse";
+  /** The file is damaged: what it says may be another thing, to whoever could read it. */
+  readonly isUnreadable?: boolean;
 }
 
 export const NO_POLICY: LandingPolicy = { secrets: "report" };
 /** Where it is not known what the policy says: of a file that nobody can have written as one, too. */
 export const STRICTEST: LandingPolicy = { secrets: "refuse" };
+
+/** Where it is there and cannot be read. */
+export const UNREADABLE: LandingPolicy = { secrets: "refuse", isUnreadable: true };
 
 /** The policy of a tree, by what it has at `POLICY_PATH`. `read` is asked for a content of at most POLICY_BYTES_MAX. */
 export async function policyOfEntry(

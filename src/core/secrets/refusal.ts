@@ -2,6 +2,7 @@
 import { MicError } from "../base/errors.ts";
 import type { Position } from "../base/ids.ts";
 import type { TreePath } from "../base/path.ts";
+import type { LandingPolicy } from "./policy.ts";
 
 /** What looks like a secret in a change. */
 export interface SecretFinding {
@@ -35,6 +36,26 @@ export function secretsRefused(
 }
 
 export const POLICY_REFUSES = "the project's .micpolicy refuses them";
+const POLICY_UNREADABLE = "the project's .micpolicy is damaged, so they are refused; land it anew by itself";
+
+/** Errors' `data.isPolicyUnreadable`: whoever can read the policy may let the same landing in. */
+export function refusedByPolicy(
+  secrets: readonly SecretFinding[],
+  { isUnreadable }: LandingPolicy,
+  position?: Position,
+): MicError {
+  if (isUnreadable !== true) return secretsRefused(secrets, POLICY_REFUSES, position);
+  const { code, message, hint, data } = secretsRefused(secrets, POLICY_UNREADABLE, position);
+  return new MicError(code, message, {
+    ...(hint === undefined ? {} : { hint }),
+    data: { ...data, isPolicyUnreadable: true },
+  });
+}
+
+/** Whether a landing was refused only because its project's policy could not be read. */
+export function isUnreadablePolicy(error: MicError): boolean {
+  return error.data["isPolicyUnreadable"] === true;
+}
 
 function describe(secrets: readonly SecretFinding[]): string {
   const shown = secrets.slice(0, SHOWN_MAX).map(({ path, line, kind }) => `${kind} (${path}, line ${line})`);

@@ -5,11 +5,12 @@
  *
  * A refusal is an answer, so it is given only by the newest head, after the look-up of the landing in it. It stays
  * true: a swap that was sent without an answer and may yet be applied was built on that head or not at all, and was
- * searched under the same policy.
+ * searched under the same policy; but for a policy that cannot be read any more, which the refusal says.
  */
+import { isMicError } from "../../base/errors.ts";
 import type { PackCache } from "../../objects/pack-cache.ts";
-import { type LandingPolicy, policyOfEntry } from "../../secrets/policy.ts";
-import { POLICY_REFUSES, secretsRefused } from "../../secrets/refusal.ts";
+import { type LandingPolicy, NO_POLICY, policyOfEntry } from "../../secrets/policy.ts";
+import { refusedByPolicy } from "../../secrets/refusal.ts";
 import type { UploadedPack, UploadedPacks } from "../content/uploaded-packs.ts";
 import type { HeadInfo, LandResult } from "../forge.ts";
 import type { Snapshot } from "../log/snapshot.ts";
@@ -51,10 +52,14 @@ export async function landUnderPolicy(
     try {
       judged = await judgeLanding(landing, changesPolicy, snapshot, places);
     } catch (error) {
+      const { etag } = snapshot;
       snapshot = await places.snapshot();
       const isIn = (await snapshot.findLanding(landingId, base.position)) !== undefined;
       if (isIn) return await publish(landing);
-      if (changesPolicy || (await snapshot.policy()).secrets === "refuse") throw error;
+      if ((await snapshot.policy()).secrets === "refuse") throw error;
+      // An older head's policy refused it; what it brings of its own would fail again.
+      const isOutdated = isMicError(error, "unsafe-path") && snapshot.etag !== etag;
+      if (changesPolicy && !isOutdated) throw error;
       continue;
     }
     try {
@@ -102,7 +107,8 @@ async function judgeLanding(
   places: PolicyPlaces,
 ): Promise<PreparedLanding> {
   const isKnownClean = places.trustWriters && landing.request.isSearched === true;
-  const isAsked = !isKnownClean && (await snapshot.policy()).secrets === "refuse";
+  const policy = isKnownClean ? NO_POLICY : await snapshot.policy();
+  const isAsked = policy.secrets === "refuse";
   if (!isAsked && !changesPolicy) return isKnownClean ? { ...landing, isSearched: true } : landing;
   const uploads = await uploadsOf(landing, places);
   let judged = landing;
@@ -114,7 +120,7 @@ async function judgeLanding(
     const landings = [landing];
     const search = { snapshot, uploads, cache: places.cache, signal: places.signal };
     const found = await findSecretsBrought({ landings, isAsked: () => true, places: search });
-    if (found !== undefined) throw secretsRefused(found.secrets, POLICY_REFUSES);
+    if (found !== undefined) throw refusedByPolicy(found.secrets, policy);
   }
   return isAsked || isKnownClean ? { ...judged, isSearched: true } : judged;
 }
@@ -131,18 +137,19 @@ async function judgeImport(
   if (!changes && policy.secrets !== "refuse") return landings;
   // Theirs together.
   const uploads = await uploadsOf(first, places);
-  const isAsked: boolean[] = [];
+  const policies: LandingPolicy[] = [];
   const judged: PreparedLanding[] = [];
   for (const landing of landings) {
-    isAsked.push(policy.secrets === "refuse" && !allowsSecrets);
+    policies.push(allowsSecrets ? NO_POLICY : policy);
     const policyAfter = await policyOf(landing, uploads, snapshot, places);
     judged.push({ ...landing, isSearched: true, ...(policyAfter === undefined ? {} : { policyAfter }) });
     policy = policyAfter ?? policy;
   }
   const search = { snapshot, uploads, cache: places.cache, signal: places.signal };
-  const found = await findSecretsBrought({ landings, isAsked: (i) => isAsked[i]!, places: search });
+  const isAsked = (i: number): boolean => policies[i]!.secrets === "refuse";
+  const found = await findSecretsBrought({ landings, isAsked, places: search });
   if (found === undefined) return judged;
-  throw secretsRefused(found.secrets, POLICY_REFUSES, landings[found.landing]!.given!.position);
+  throw refusedByPolicy(found.secrets, policies[found.landing]!, landings[found.landing]!.given!.position);
 }
 
 /** The policy after a landing; undefined where it leaves that file alone. */

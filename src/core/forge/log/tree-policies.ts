@@ -11,7 +11,7 @@ import {
   NO_POLICY,
   POLICY_PATH,
   policyOfEntry,
-  STRICTEST,
+  UNREADABLE,
 } from "../../secrets/policy.ts";
 
 export const POLICY_KEY: Uint8Array = pathToKey(POLICY_PATH);
@@ -46,7 +46,7 @@ export class TreePolicies {
       return policy;
     } catch (error) {
       // Otherwise nobody could land, not even what puts it right.
-      if (isMicError(error, "corrupt") || isMicError(error, "not-found")) return STRICTEST;
+      if (isMicError(error, "corrupt") || isMicError(error, "not-found")) return UNREADABLE;
       throw error;
     }
   }

@@ -12,6 +12,7 @@ import type { PendingLanding, PendingOperation } from "../../codec/pending-landi
 import type { TransitionStep } from "../../codec/transition.ts";
 import type { Forge, LandRequest, LandResult, Operation, PositionRef } from "../../forge/forge.ts";
 import type { Frame } from "../../objects/frame.ts";
+import { isUnreadablePolicy } from "../../secrets/refusal.ts";
 import { maintainObjects } from "../content/maintain.ts";
 import { callOptions } from "../context.ts";
 import { fileError } from "../disk/file-error.ts";
@@ -138,7 +139,7 @@ async function sendAgain(
     return await forge.land(ws.settings.project, requestOf(pending, content), callOptions(ws));
   } catch (error) {
     if (!isMicError(error)) throw error;
-    const isRefused = REFUSED_NOW.has(error.code);
+    const isRefused = REFUSED_NOW.has(error.code) || isUnreadablePolicy(error);
     if (!isRefused && !HOPELESS.has(error.code)) throw error;
     if (isRefused && ageMs < ON_ITS_WAY_MS_MAX) {
       // This attempt is over: what may be on its way is what was sent before.
