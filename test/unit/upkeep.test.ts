@@ -38,6 +38,20 @@ describe("upkeep()", () => {
     expect(await rollupKeys()).toHaveLength(1);
   });
 
+  test("looks for rollups that are small enough no longer than its budget", async () => {
+    for (let i = LANDINGS; i < 210; i++) await project.land({ put: { [`r${i % 9}`]: `${i}` } });
+    const { memory, clock } = world;
+    const get = memory.get.bind(memory);
+    memory.get = async (...args) => {
+      clock.ms += 10;
+      return await get(...args);
+    };
+    const beganMs = clock.ms;
+    const options = { rollupEntriesMax: 10, budgetMs: 100 };
+    expect(await world.open().upkeep(project.id, options)).toMatchObject({ rollups: 0 });
+    expect(clock.ms - beganMs).toBeLessThan(1_000);
+  });
+
   describe("of rollups that are there", () => {
     let key: string;
 

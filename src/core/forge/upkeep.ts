@@ -184,7 +184,7 @@ class Upkeep {
   async #firstOfOneLevel(snapshot: Snapshot, due: readonly DueRollup[]): Promise<readonly DueRollup[]> {
     const chosen: DueRollup[] = [];
     for (const each of due) {
-      if (chosen.length === ROLLUPS_TOGETHER) break;
+      if (chosen.length === ROLLUPS_TOGETHER || this.#msLeft <= 0) break;
       if (chosen.length > 0 && each.level !== chosen[0]!.level) continue;
       if (await this.#isSmall(snapshot, each)) chosen.push(each);
     }
