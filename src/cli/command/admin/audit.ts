@@ -23,7 +23,8 @@ interface AuditOptions extends AdminOptions {
 }
 
 const COUNT_DEFAULT = 50;
-const COUNT_MAX = 1_000_000;
+/** More than the log of landings holds: all of it can be taken along before it is pruned. */
+const COUNT_MAX = 100_000_000;
 const PAGE_LIMIT = 100;
 
 export function defineAudit(admin: Command, bind: Bind): void {
@@ -95,7 +96,7 @@ function render({ at, account, address, action, target, token, detail }: AuditDo
 
 function parseCount(text: string): number {
   const count = Number(text);
-  if (!/^\d{1,7}$/.test(text) || count < 1 || count > COUNT_MAX) {
+  if (!/^\d{1,9}$/.test(text) || count < 1 || count > COUNT_MAX) {
     throw new InvalidArgumentError(`It must be a number from 1 to ${COUNT_MAX}.`);
   }
   return count;
