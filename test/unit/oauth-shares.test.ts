@@ -84,6 +84,12 @@ describe("registrations", () => {
     expect(count("oauth_clients")).toBeLessThanOrEqual(10_000);
   });
 
+  test("of each block of one network, as many as there may be, shut nobody else out", () => {
+    registered(10_000, "printf('2001:db8:7:%x::1', i)");
+    const { id } = register("198.51.100.1");
+    expect(clients.findKnown(id)).toBeDefined();
+  });
+
   test("that are in use stay; where all are, there is no room", () => {
     registered(10_000, "'192.0.2.1'");
     database.write((sql) => {
@@ -121,7 +127,33 @@ describe("device codes", () => {
     create("2001:db8:0:1:ffff::1");
   });
 
-  test("when there is no more room, the oldest of the address with the most makes it", () => {
+  test("one of each block of one network, as many as there may be, shut nobody else out", async () => {
+    const fill = (): unknown =>
+      database.write((sql) =>
+        sql.exec(`${numbers(10_000)} INSERT INTO device_codes
+          SELECT randomblob(8), 'U' || i, 'c', 'c', 'read', printf('2001:db8:7:%x::1', i), ${clock.nowMs()} + i,
+            ${clock.nowMs()} + 600000, 'pending', NULL FROM n`),
+      );
+    fill();
+    const made = ["198.51.100.1", "2001:db8:8::1", "198.51.100.2"].map(create);
+    expect(made.every(({ userCode }) => devices.find(userCode) !== undefined)).toBe(true);
+    expect(count("device_codes")).toBe(10_000);
+    // And many who are refused do not take as long as it takes to look through all.
+    database.write((sql) => sql.exec("DELETE FROM device_codes"));
+    fill();
+    database.write((sql) => sql.exec("UPDATE device_codes SET address = printf('2001:db8:%x::1', rowid)"));
+    await pass(1_000);
+    const statements: string[] = [];
+    const prepare = database.sql.prepare.bind(database.sql);
+    database.sql.prepare = ((text: string) => {
+      statements.push(text);
+      return prepare(text);
+    }) as typeof database.sql.prepare;
+    for (let i = 0; i < 20; i++) expect(() => create(`198.51.101.${i}`)).toThrow(unavailable);
+    expect(statements.filter((text) => text.includes("ORDER BY created_at"))).toHaveLength(1);
+  });
+
+  test("when there is no more room, the oldest of the network with the most makes it", async () => {
     create("192.0.2.1");
     database.write((sql) =>
       sql.exec(`${numbers(9_999)} INSERT INTO device_codes
@@ -134,6 +166,7 @@ describe("device codes", () => {
     expect(count("device_codes", "address = '192.0.2.1'")).toBe(50);
     expect(count("device_codes", "state = 'approved'")).toBe(1);
     // Nobody has more than another: there is room for nobody.
+    await pass(1_000);
     database.write((sql) =>
       sql.exec("UPDATE device_codes SET address = '10.0.' || (rowid / 250) || '.' || rowid"),
     );

@@ -101,6 +101,11 @@ export function addressBlock(address: string): string {
   return address.includes(":") ? `${groupsOf(address).slice(0, 4).join(":")}::/64` : address;
 }
 
+/** What one customer of a network may have: an IPv4 address; the /48 of an IPv6 one, with its 65,536 blocks. */
+export function addressNetwork(address: string): string {
+  return address.includes(":") ? `${groupsOf(address).slice(0, 3).join(":")}::/48` : address;
+}
+
 /** The first groups of a valid IPv6 address, those left out written. */
 function groupsOf(address: string): string[] {
   const gap = address.indexOf("::");

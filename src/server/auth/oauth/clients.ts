@@ -4,7 +4,7 @@ import type Database from "better-sqlite3";
 import type { Clock } from "../../../core/base/clock.ts";
 import type { Random } from "../../../core/base/random.ts";
 import type { AuthDatabase } from "../database/auth-database.ts";
-import { sharesByAddress } from "./address-shares.ts";
+import { sharesByNetwork } from "./address-shares.ts";
 import type { ClientDocuments } from "./client-documents.ts";
 import { type ClientMetadata, DEVICE_GRANT, type GrantType } from "./client-metadata.ts";
 import { OAuthError } from "./oauth-error.ts";
@@ -19,8 +19,8 @@ const ID_RANDOM_BYTES = 16;
 const CLIENTS_MAX = 10_000;
 /** Where room is needed, those go that nobody has signed in with so long after they registered, the oldest first, */
 const UNUSED_MS = 3_600_000;
-/** then younger ones of the address that has the most of them, down to so many, */
-const UNUSED_PER_ADDRESS = 20;
+/** then younger ones of the network that has the most of them, down to so many, */
+const UNUSED_PER_NETWORK = 20;
 /** and as many at a time, so that a flood is not looked through for each. */
 const REMOVED_AT_ONCE = 100;
 
@@ -118,8 +118,8 @@ function removeUnused(sql: Database.Database, nowMs: number): void {
     .all({ nowMs });
   let removed = unused.filter(({ created_at }) => created_at < nowMs - UNUSED_MS);
   if (removed.length === 0) {
-    const [most] = sharesByAddress(unused);
-    removed = most?.rows.slice(0, Math.max(0, most.rows.length - UNUSED_PER_ADDRESS)) ?? [];
+    const [most] = sharesByNetwork(unused);
+    removed = most?.rows.slice(0, Math.max(0, most.rows.length - UNUSED_PER_NETWORK)) ?? [];
   }
   const remove = sql.prepare("DELETE FROM oauth_clients WHERE id = ?");
   for (const { id } of removed.slice(0, REMOVED_AT_ONCE)) remove.run(id);

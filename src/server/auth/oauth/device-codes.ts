@@ -4,13 +4,11 @@
  *
  * How often a device polls is kept in memory only: a poll writes nothing.
  */
-import type Database from "better-sqlite3";
 import type { Clock } from "../../../core/base/clock.ts";
 import type { Random } from "../../../core/base/random.ts";
-import { addressBlock } from "../../network/client-address.ts";
 import type { AuthDatabase } from "../database/auth-database.ts";
 import type { Scope, UserId } from "../principal.ts";
-import { sharesByAddress } from "./address-shares.ts";
+import { DeviceRoom, LIVE_MAX } from "./device-room.ts";
 import { OAuthError } from "./oauth-error.ts";
 import { codeDigest, mintCode, mintFamily } from "./one-time-codes.ts";
 import type { TokenPair, TokenPairs } from "./token-pairs.ts";
@@ -22,9 +20,6 @@ const SLOWER_BY_MS = 5_000;
 const POLL_TOLERANCE_MS = 250;
 /** How long an expired code is told from one that never was. */
 const KEPT_MS = 3_600_000;
-const LIVE_MAX = 10_000;
-/** Of one address: an office, or twenty commands in each of some jobs behind one. */
-const LIVE_PER_ADDRESS_MAX = 100;
 /** No vowels, so no words; no letters that pass for others (RFC 8628, 6.1). */
 const LETTERS = "BCDFGHJKLMNPQRSTVWXZ";
 const USER_CODE_LETTERS = 8;
@@ -74,6 +69,7 @@ export class DeviceCodes {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #polling = new Map<string, Polling>();
+  readonly #room = new DeviceRoom();
 
   constructor({ database, pairs, clock, random }: DeviceCodesOptions) {
     this.#database = database;
@@ -92,10 +88,7 @@ export class DeviceCodes {
     const letters = mintLetters(this.#random);
     this.#database.write((sql) => {
       sql.prepare("DELETE FROM device_codes WHERE expires_at < ?").run(nowMs - KEPT_MS);
-      const { live } = sql
-        .prepare<[number], { live: number }>("SELECT count(*) AS live FROM device_codes WHERE expires_at > ?")
-        .get(nowMs)!;
-      if (live >= LIVE_PER_ADDRESS_MAX) makeRoom(sql, address, nowMs);
+      this.#room.take(sql, letters, address, nowMs);
       sql
         .prepare(
           `INSERT INTO device_codes (device_code_hash, user_code, client_id, client_name, scope, address, created_at,
@@ -220,31 +213,6 @@ export class DeviceCodes {
     }
     if (this.#polling.size >= LIVE_MAX) this.#polling.clear();
   }
-}
-
-/**
- * For one more. Where there are too many, the oldest that waits goes of the address that has the most: one that fills
- * the table stands in its own way. Errors: `temporarily_unavailable`.
- */
-function makeRoom(sql: Database.Database, address: string, nowMs: number): void {
-  const live = sql
-    .prepare<[number], { user_code: string; address: string; state: Row["state"] }>(
-      "SELECT user_code, address, state FROM device_codes WHERE expires_at > ? ORDER BY created_at",
-    )
-    .all(nowMs);
-  const shares = sharesByAddress(live);
-  const block = addressBlock(address);
-  const own = shares.find((share) => share.block === block)?.rows.length ?? 0;
-  if (own >= LIVE_PER_ADDRESS_MAX) throw tooMany("too many devices are signing in from this address");
-  if (live.length < LIVE_MAX) return;
-  const [most] = shares;
-  const oldest = most!.rows.find(({ state }) => state === "pending");
-  if (most!.rows.length <= own + 1 || oldest === undefined) throw tooMany("too many devices are signing in");
-  sql.prepare("DELETE FROM device_codes WHERE user_code = ?").run(oldest.user_code);
-}
-
-function tooMany(what: string): OAuthError {
-  return new OAuthError("temporarily_unavailable", what, { retryAfter: 60 });
 }
 
 /** Letters alone, in capitals; undefined for what no user code looks like. */
