@@ -15,6 +15,8 @@ export interface LandingCaller {
 const UNDECIDED: ReadonlySet<ErrorCode> = new Set(["outcome-unknown", "aborted", "unreachable", "internal"]);
 /** Of the authors of an import. */
 const AUTHORS_NAMED = 10;
+/** Of an author or an agent: it says who it is, and history has all of it. */
+const STATED_CHARACTERS_MAX = 200;
 
 /** Runs `land`. Errors: its own. */
 export async function auditedLanding(
@@ -24,7 +26,8 @@ export async function auditedLanding(
   land: () => Promise<LandResult>,
 ): Promise<LandResult> {
   const { principal, context } = caller;
-  const { landingId, author, agent } = wanted;
+  const { landingId } = wanted;
+  const [author, agent] = [shortened(wanted.author), shortened(wanted.agent)];
   const stated = agent === "" ? { author } : { author, agent };
   let result: LandResult;
   try {
@@ -57,7 +60,7 @@ export async function auditedImport(
     from: after.position + 1,
     landings: landings.length,
     ...(allowSecrets === true ? { allowSecrets } : {}),
-    authors: authors.slice(0, AUTHORS_NAMED),
+    authors: authors.slice(0, AUTHORS_NAMED).map(shortened),
     ...(authors.length > AUTHORS_NAMED ? { moreAuthors: authors.length - AUTHORS_NAMED } : {}),
   };
   const { principal, address, context } = caller;
@@ -78,8 +81,12 @@ export async function recordImportedSession(
   project: ProjectId,
   { id, owner }: Session,
 ): Promise<void> {
-  const detail = { session: id, owner };
+  const detail = { session: id, owner: shortened(owner) };
   await context.landingLog.record({ principal, address, action: "session.imported", project, detail });
+}
+
+function shortened(text: string): string {
+  return text.length <= STATED_CHARACTERS_MAX ? text : `${text.slice(0, STATED_CHARACTERS_MAX)}…`;
 }
 
 function isUndecided(error: unknown): boolean {

@@ -6,13 +6,13 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { MicError } from "../../src/core/base/errors.ts";
 import type { LandingId, Position, ProjectId, SessionId } from "../../src/core/base/ids.ts";
 import { systemClock } from "../../src/core/base/system.ts";
-import type { LandResult } from "../../src/core/forge/forge.ts";
+import type { HeadInfo, ImportLandings, LandResult } from "../../src/core/forge/forge.ts";
 import type { LandingEntry } from "../../src/server/auth/audit.ts";
 import { AuthDatabase } from "../../src/server/auth/database/auth-database.ts";
 import { NOBODY, type Principal } from "../../src/server/auth/principal.ts";
 import { SqliteAudit } from "../../src/server/auth/sqlite-audit.ts";
 import { landingLogFile, SqliteLandingLog } from "../../src/server/auth/sqlite-landing-log.ts";
-import { auditedLanding } from "../../src/server/landing-audit.ts";
+import { auditedImport, auditedLanding } from "../../src/server/landing-audit.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 const user = (account: string, id: string): Principal => ({
@@ -286,11 +286,11 @@ describe("SqliteAudit with landings", () => {
 
 describe("auditedLanding()", () => {
   const wanted = { landingId: landingId(1), author: "bob", agent: "codex" };
-  const run = (answer: LandResult | MicError): Promise<LandResult> =>
+  const run = (answer: LandResult | MicError, stated = wanted): Promise<LandResult> =>
     auditedLanding(
       { context: { landingLog: log }, principal: ADA, address: "192.0.2.7" },
       PROJECT,
-      wanted,
+      stated,
       () => (answer instanceof MicError ? Promise.reject(answer) : Promise.resolve(answer)),
     );
   const actions = (): string[] => log.list({ limit: 10 }).map(({ action }) => action);
@@ -302,6 +302,19 @@ describe("auditedLanding()", () => {
     expect(log.list({ limit: 10 }).map(({ detail }) => detail)).toEqual([
       { position: 1, landing: wanted.landingId, author: "bob", agent: "codex" },
     ]);
+  });
+
+  test("keeps no more of what is stated than says who it is: the log is on the disk of the accounts", async () => {
+    const long = { ...wanted, author: "b".repeat(4_096), agent: "c".repeat(4_096) };
+    const root = "00".repeat(32) as never;
+    await run({ kind: "landed", position: 1 as Position, root, session: "cd".repeat(16) as SessionId }, long);
+    const caller = { context: { landingLog: log }, principal: ADA, address: "192.0.2.7" };
+    const landings = Array.from({ length: 3 }, () => ({ author: long.author }));
+    const request = { after: { position: 1 }, landings } as unknown as ImportLandings;
+    await auditedImport(caller, PROJECT, request, () => Promise.resolve({} as HeadInfo));
+    const [imported, landed] = log.list({ limit: 10 }).map(({ detail }) => detail);
+    expect(landed).toMatchObject({ author: `${"b".repeat(200)}…`, agent: `${"c".repeat(200)}…` });
+    expect(imported).toMatchObject({ authors: [`${"b".repeat(200)}…`] });
   });
 
   test("records a landing whose caller left before the answer, and none that was refused", async () => {
