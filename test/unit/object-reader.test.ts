@@ -185,8 +185,20 @@ describe("ObjectReader.read()", () => {
     await reader.read({ id: objects[0]!.id, hint: 1 });
     await store.delete([keyOf(entry)]);
     await expect(reader.read({ id: objects[30]!.id, hint: 1 })).rejects.toBeInstanceOf(MissingPackError);
-    expect(cache.peek(entry.pack)).toBeUndefined();
+    expect(cache.peek(entry)).toBeUndefined();
     expect(cache.usedBytes).toBe(0);
+  });
+
+  test("reads an open pack under the day that the directory says", async () => {
+    const { store, directory, cache, reader } = setUp();
+    const objects = blobs(40, 10_000);
+    const entry = await storePack(store, directory, framesOf(objects, 20_000), 1);
+    const known = { ...entry, epoch: "2020-01-01" as typeof entry.epoch };
+    await store.put(keyOf(known), (await store.get(keyOf(entry)))!.bytes);
+    await cache.open(known);
+    await store.delete([keyOf(known)]);
+    const { id, content } = objects[30]!;
+    expect(await contentOf(reader, { id, hint: 1 })).toEqual(content);
   });
 
   test("joins reads that miss at the same time", async () => {
@@ -359,6 +371,17 @@ describe("ObjectReader", () => {
     store.reset();
     expect(await reader.has({ id: objects[3]!.id, hint: 4 })).toEqual({ entry });
     expect(store.reads).toBe(1);
+  });
+
+  test("has() names the pack as the directory lists it, whoever opened it before", async () => {
+    const { store, directory, cache, reader } = setUp();
+    const object = testObject("a");
+    const entry = await storePack(store, directory, framesOf([object]), 6);
+    // An attempt to land it at 5, which another landing then took.
+    await cache.open({ ...entry, first: 5 as Position, last: 5 as Position });
+    for (const hint of [6, 0, 5]) {
+      expect(await reader.has({ id: object.id, hint })).toEqual({ entry });
+    }
   });
 
   test("recordsNear() gives the records of one frame, behind or before everything else", async () => {

@@ -59,7 +59,7 @@ export async function planFrames(lookup: ObjectLookup, refs: readonly ObjectRef[
       addRow(last.plan, id, nextRow++);
       continue;
     }
-    const found: PackRow | undefined =
+    const found: FoundRow | undefined =
       last !== undefined && isNext
         ? { pack: last.plan.pack, row: nextRow }
         : (lookup.peekRow(idBytes, hint) ?? (await lookup.findRow(objectIdToBytes(id), hint)));
@@ -84,7 +84,7 @@ function addRow(plan: FramePlan, id: ObjectId, row: number): void {
 }
 
 function planOf(
-  { pack, row }: PackRow,
+  { pack, row }: FoundRow,
   plans: FramePlan[],
   plansOfPack: Map<OpenPack, Map<number, FramePlan>>,
 ): FramePlan {
@@ -103,6 +103,8 @@ function planOf(
   return plan;
 }
 
+type FoundRow = Pick<PackRow, "pack" | "row">;
+
 /**
  * Opens the packs of positions, many at a time. A pack that cannot be opened is reported by the lookup that needs it.
  * Errors: those of the directory.
@@ -112,7 +114,7 @@ export async function openPacksAt(lookup: ObjectLookup, positions: Iterable<numb
   for (const position of positions) {
     if (position === 0) continue;
     for (const entry of await lookup.entriesAt(position)) {
-      if (lookup.cache.peek(entry.pack) === undefined) {
+      if (lookup.cache.peek(entry) === undefined) {
         closed.set(entry.pack, () => lookup.cache.open(entry));
       }
     }

@@ -17,6 +17,8 @@ const POSITIONS_MAX = 8192;
 export interface PackRow {
   readonly pack: OpenPack;
   readonly row: number;
+  /** As the directory lists the pack: what is open may have been opened for other positions, or none. */
+  readonly entry: PackEntry;
 }
 
 export class ObjectLookup {
@@ -102,17 +104,17 @@ export class ObjectLookup {
       if (entry.size <= WHOLE_PACK_BYTES_MAX) continue;
       const pack = await this.cache.reopen(entry);
       const row = pack.index.findRow(id);
-      if (row !== -1) return { pack, row };
+      if (row !== -1) return { pack, row, entry };
     }
     return undefined;
   }
 
   #peekIn(entries: readonly PackEntry[], id: Uint8Array): PackRow | undefined {
     for (const entry of entries) {
-      const pack = this.cache.peek(entry.pack);
+      const pack = this.cache.peek(entry);
       if (pack === undefined) continue;
       const row = pack.index.findRow(id);
-      if (row !== -1) return { pack, row };
+      if (row !== -1) return { pack, row, entry };
     }
     return undefined;
   }
@@ -125,16 +127,15 @@ export class ObjectLookup {
   ): Promise<PackRow | undefined> {
     let missing: MissingPackError | undefined;
     for (let from = 0; from < entries.length; from += width) {
-      const opened = await Promise.all(
-        entries.slice(from, from + width).map((entry) => this.#tryOpen(entry)),
-      );
-      for (const pack of opened) {
+      const together = entries.slice(from, from + width);
+      const opened = await Promise.all(together.map((entry) => this.#tryOpen(entry)));
+      for (const [i, pack] of opened.entries()) {
         if (pack instanceof MissingPackError) {
           missing ??= pack;
           continue;
         }
         const row = pack.index.findRow(id);
-        if (row !== -1) return { pack, row };
+        if (row !== -1) return { pack, row, entry: together[i]! };
       }
     }
     if (missing !== undefined) throw missing;

@@ -56,11 +56,11 @@ export class ObjectReader {
     openPacksAt(this.#lookup, [position]).catch(() => undefined);
   }
 
-  /** Which pack holds an object, without reading it; `undefined` when none does. */
+  /** Which pack holds an object, as the directory lists it, without reading it; `undefined` when none does. */
   async has(ref: ObjectRef): Promise<{ readonly entry: PackEntry } | undefined> {
     const id = objectIdToBytes(ref.id);
     const found = await renewing(this.#lookup.directory, () => this.#lookup.findRow(id, ref.hint));
-    return found === undefined ? undefined : { entry: found.pack.entry };
+    return found === undefined ? undefined : { entry: found.entry };
   }
 
   /**

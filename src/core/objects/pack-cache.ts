@@ -59,7 +59,8 @@ export interface PackCacheOptions {
 
 /** A pack whose index is in memory. */
 export class OpenPack implements LruEntry {
-  readonly entry: PackEntry;
+  /** Under which day its bytes are. Of the positions it says nothing: they are the directory's. */
+  entry: PackEntry;
   readonly index: PackIndex;
   /** All bytes of a small pack. */
   readonly whole: Uint8Array | undefined;
@@ -172,15 +173,18 @@ export class PackCache {
   }
 
   /** The pack, if its index is in memory. */
-  peek(pack: PackId): OpenPack | undefined {
-    const open = this.#packs.get(pack);
-    if (open !== undefined) this.#lru.touch(open);
+  peek(entry: PackEntry): OpenPack | undefined {
+    const open = this.#packs.get(entry.pack);
+    if (open === undefined) return undefined;
+    this.#lru.touch(open);
+    // It was stored again under another day; what was read of it may have been collected since.
+    if (open.entry.epoch !== entry.epoch) open.entry = entry;
     return open;
   }
 
   /** Reads the index when it is not in memory. Errors: MissingPackError, `corrupt`, `unreachable`. */
   async open(entry: PackEntry): Promise<OpenPack> {
-    const open = this.peek(entry.pack);
+    const open = this.peek(entry);
     if (open !== undefined) return open;
     let opening = this.#opening.get(entry.pack);
     if (opening === undefined) {
