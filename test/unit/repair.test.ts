@@ -7,6 +7,7 @@ import { encodeManifestPage } from "../../src/core/codec/manifest-page.ts";
 import { decodeMeta, encodeMeta } from "../../src/core/codec/meta.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
 import type { ManifestPack } from "../../src/core/codec/pack-entry.ts";
+import { COLLECTABLE_DAYS } from "../../src/core/forge/collect/collect.ts";
 import type { FsckReport } from "../../src/core/forge/forge.ts";
 import type { RepairReport } from "../../src/core/forge/maintenance.ts";
 import { ProjectStore } from "../../src/core/forge/project-store.ts";
@@ -32,6 +33,8 @@ import { collect, path, TestProject } from "../support/forge-project.ts";
 
 /** Bytes of a rollup that are flipped, each followed by a repair. */
 const FLIPS = 8;
+/** After these no head can newly name what was stored. */
+const OLD_MS = COLLECTABLE_DAYS * DAY_MS;
 
 describe("repair()", () => {
   let world: CollectedForge;
@@ -119,6 +122,55 @@ describe("repair()", () => {
     expect((await world.open().fsck(project.id)).findings).toEqual([]);
   });
 
+  describe("what is damaged and named by nothing", () => {
+    const LEFT = "left over";
+
+    async function damagedLeftOver(): Promise<string> {
+      const key = await world.leftOver(project.id, LEFT);
+      await flip(key, 20);
+      return key;
+    }
+
+    test("stays where it is while a landing may still name its like, and a copy is kept", async () => {
+      const key = await damagedLeftOver();
+      const damaged = await world.bytes(key);
+      for (let day = 0; day < 3; day++) {
+        const report = await repair();
+        expect(report.left, `day ${day}`).toEqual([key]);
+        expect(errors(report.after)).toEqual([expect.objectContaining({ object: key })]);
+        expect(await world.bytes(key)).toEqual(damaged);
+        expect(report.quarantined).toHaveLength(day === 0 ? 1 : 0);
+        world.pass(DAY_MS);
+      }
+      expect(await repair()).toMatchObject({ left: [], after: { findings: [] } });
+      expect(await world.memory.get(key)).toBeUndefined();
+    });
+
+    test("stays when it is stored again before it would be deleted", async () => {
+      const key = await damagedLeftOver();
+      const sound = (await world.bytes(key)).slice();
+      sound[20]! ^= 1 << 4;
+      world.pass(4 * DAY_MS);
+      // Once a copy of what was damaged is written.
+      world.store = new Proxy(world.memory, {
+        get(target, name) {
+          const method = (target as ObjectStore)[name as keyof ObjectStore] as unknown;
+          if (typeof method !== "function") return method;
+          if (name !== "put") return method.bind(target);
+          return async (...args: Parameters<ObjectStore["put"]>) => {
+            await target.put(...args);
+            if (args[0].startsWith(quarantinePrefix(project.id))) await world.overwrite(key, sound);
+          };
+        },
+      });
+      const report = await repair();
+      expect(report.quarantined).toHaveLength(1);
+      expect(await world.bytes(key)).toEqual(sound);
+      world.store = world.memory;
+      expect((await repair()).before.findings).toEqual([]);
+    });
+  });
+
   describe("a merged pack whose packs are still there", () => {
     let before: string;
     let merged: ManifestPack;
@@ -128,6 +180,7 @@ describe("repair()", () => {
       world.pass(DAY_MS);
       await world.mergePacks(project.id);
       merged = (await namedPacks())[0]!;
+      world.pass(OLD_MS);
     });
 
     async function expectWhole(report: RepairReport): Promise<void> {
@@ -173,6 +226,7 @@ describe("repair()", () => {
 
     test("is repaired in the end when the repair ends anywhere", async () => {
       for (let at = 1; at <= 400; at += 31) {
+        world.pass(OLD_MS);
         const sound = await world.bytes(keyOf((await namedPacks())[0]!));
         await flip(keyOf((await namedPacks())[0]!), Math.floor(sound.length / 3));
         world.store = endingAt(world.memory, at);
@@ -327,6 +381,7 @@ describe("repair()", () => {
       const elsewhere = await copyOf(world);
       const packs = await namedPacks();
       for (const entry of packs) await damageFrame(entry);
+      world.pass(OLD_MS);
       const report = await repair([elsewhere]);
       expect(errors(report.before).length).toBeGreaterThan(0);
       expect(report.after.findings).toEqual([]);
@@ -440,6 +495,7 @@ describe("repair()", () => {
       expect(keys.length).toBeGreaterThan(0);
       const size = (await world.bytes(keys[0]!)).length;
       for (let i = 0; i < FLIPS; i++) {
+        world.pass(OLD_MS);
         const [key] = (await world.keys(projectPrefix(project.id)))
           .filter((each) => each.startsWith(`${projectPrefix(project.id)}landing-log/level-1/`))
           .slice(-1);

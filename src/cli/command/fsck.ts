@@ -91,7 +91,7 @@ async function repair(invocation: Invocation, project: CheckedProject): Promise<
   }
   const { workspaceCopies } = await import("../workspace-copies.ts");
   const { workspace } = project;
-  const { before, rebuilt, quarantined, after } = await maintenance.repair(project.id, {
+  const { before, rebuilt, quarantined, left, after } = await maintenance.repair(project.id, {
     signal: invocation.signal,
     onProgress: (progress) => showProgress(invocation, progress),
     copies: workspace === undefined ? [] : [workspaceCopies(workspace)],
@@ -99,13 +99,14 @@ async function repair(invocation: Invocation, project: CheckedProject): Promise<
   const { output } = invocation;
   const { positions, packs, objects, bytes, unreferenced, findings } = after;
   const document = { project: project.name, positions, packs, objects, bytes, unreferenced, findings };
-  output.answer({ ...document, before: before.findings, rebuilt, quarantined }, () =>
+  output.answer({ ...document, before: before.findings, rebuilt, quarantined, left }, () =>
     [
       summary(project, after),
       `before: ${before.findings.length === 0 ? "no problems" : plural(before.findings.length, "problem")}`,
       ...before.findings.map((finding) => line(invocation, finding)),
       `repaired ${plural(rebuilt, "object")}, put ${plural(quarantined.length, "damaged one")} aside`,
       ...quarantined.map((key) => `  ${escapeLine(key)}`),
+      ...leftLines(left),
       `after: ${findings.length === 0 ? "no problems" : plural(findings.length, "problem")}`,
       ...findings.map((finding) => line(invocation, finding)),
       ...verdict(invocation, findings),
@@ -119,6 +120,14 @@ async function repair(invocation: Invocation, project: CheckedProject): Promise<
 function sayHeadIsMissed({ output }: Invocation, { findings }: FsckReport): void {
   if (!findings.some(({ object }) => object?.endsWith("/head") === true)) return;
   output.hint("without its head nothing more of it can be checked: put it back from a backup of the store");
+}
+
+function leftLines(left: readonly string[]): string[] {
+  if (left.length === 0) return [];
+  return [
+    `left ${plural(left.length, "damaged one")} that nothing names: a later repair moves aside what is three days old, or \`mic gc\` deletes it`,
+    ...left.map((key) => `  ${escapeLine(key)}`),
+  ];
 }
 
 function showProgress({ output }: Invocation, progress: Progress): void {

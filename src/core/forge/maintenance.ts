@@ -41,6 +41,11 @@ export interface RepairReport {
   readonly rebuilt: number;
   /** Where the bytes of damaged objects are that this run put aside. */
   readonly quarantined: readonly string[];
+  /**
+   * Keys of damaged objects that nothing names and that are where they were: landings may still name what was stored
+   * in the last days. A later repair moves them aside, or the collector takes them.
+   */
+  readonly left: readonly string[];
   readonly after: FsckReport;
 }
 

@@ -66,6 +66,11 @@ export async function collect(
   }
 }
 
+/** Whether no head can newly name what was stored on this day: docs/format/collection.md. */
+export function isCollectable(days: number, storeMs: number): boolean {
+  return Math.floor(storeMs / DAY_MS) - days >= COLLECTABLE_DAYS;
+}
+
 /** False where the log that it would be built from is damaged too. */
 async function rebuild(
   context: ForgeContext,
@@ -225,7 +230,7 @@ class Pass {
   }
 
   #isOld({ days }: StoredKey): boolean {
-    return Math.floor(this.#startedMs / DAY_MS) - days >= COLLECTABLE_DAYS;
+    return isCollectable(days, this.#startedMs);
   }
 
   /** After the head was read once more, so that what was listed was listed before. */

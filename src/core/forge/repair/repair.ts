@@ -1,19 +1,22 @@
 /**
  * Repairs what a check finds damaged: builds again what follows from the rest, replaces packs by what can be found of
- * their objects elsewhere, and moves aside what is damaged and named by nothing. What is named and stays damaged stays
- * where it is, is reported with the positions and paths that it affects, and is copied aside: whatever is put in its
- * place later, its bytes are not lost.
+ * their objects elsewhere, and moves aside what is damaged and named by nothing, once no head can newly name it. What is
+ * named and stays damaged stays where it is, is reported with the positions and paths that it affects, and is copied
+ * aside: whatever is put in its place later, its bytes are not lost.
  */
 import { equalBytes } from "../../base/bytes.ts";
 import { isMicError } from "../../base/errors.ts";
 import { hashObject } from "../../base/hash.ts";
 import type { LandingId, ObjectId, Position, ProjectId } from "../../base/ids.ts";
 import type { RollupRef } from "../../codec/head.ts";
+import { decodeLooseObject } from "../../codec/loose-object.ts";
 import { packIdOf } from "../../codec/pack.ts";
 import type { ManifestPack } from "../../codec/pack-entry.ts";
 import type { PageRef } from "../../codec/page-ref.ts";
 import { NAMES_PREFIX, packKey, pageKey, projectPrefix, quarantinePrefix } from "../../objects/keys.ts";
+import { parseStoredKey } from "../../objects/stored-key.ts";
 import { verifyPack } from "../../objects/verify-pack.ts";
+import { isCollectable } from "../collect/collect.ts";
 import type { ForgeContext } from "../context.ts";
 import type { CallOptions, Progress } from "../forge.ts";
 import type { Damage, LostName, LostObject } from "../fsck/damage.ts";
@@ -58,7 +61,7 @@ export async function repair(
   }
   await run.keepDamaged(last.damage);
   const { rebuilt, quarantined } = run;
-  return { before: first.report, rebuilt, quarantined, after: last.report };
+  return { before: first.report, rebuilt, quarantined, left: last.damage.unnamed, after: last.report };
 }
 
 /** As far as a repair can do anything. */
@@ -107,7 +110,7 @@ class Repair {
     const { project } = this.#project;
     const { signal } = this.#options;
     const options = signal === undefined ? {} : { signal };
-    const keepAside = async (key: string): Promise<void> => void (await this.#copyAside(key));
+    const keepAside = (key: string): Promise<void> => this.#copyAside(key);
     for (const name of names) {
       if (await restoreName(this.#context, project, name, keepAside, options)) this.rebuilt++;
     }
@@ -310,43 +313,74 @@ class Repair {
     }
   }
 
-  /** Moves aside what the newest head does not lead to. */
+  /**
+   * Moves aside what the newest head does not lead to, and no later one can. Of the last days copies are kept, and no
+   * more is done: somebody may store the same object again, soundly, and a landing name it, before it were deleted.
+   */
   async #quarantine(keys: readonly string[]): Promise<void> {
     if (keys.length === 0) return;
     const { project } = this.#project;
-    const { packs, pages } = await listPacks(this.#context, await this.#project.snapshot());
+    const storeMs = await this.#context.store.nowMs();
+    const { packs, pages, damagedPages } = await listPacks(this.#context, await this.#project.snapshot());
     const named = new Set([
       ...packs.map(({ epoch, pack }) => packKey(project, epoch, pack)),
       ...pages.map(({ epoch, hash }) => pageKey(project, epoch, hash)),
     ]);
-    for (const key of keys) if (!named.has(key)) await this.#moveAside(key);
+    for (const key of keys) {
+      if (named.has(key)) continue;
+      const { kind, days } = parseStoredKey(project, key);
+      const isOld = kind === "other" || isCollectable(days, storeMs);
+      if (isOld && damagedPages.length === 0) await this.#moveAside(key);
+      else await this.#copyAside(key);
+    }
   }
 
-  /** Copies before it deletes. */
+  /** Copies before it deletes, and deletes what it copied. What is sound by now stays. */
   async #moveAside(key: string): Promise<void> {
-    if (!(await this.#copyAside(key))) return;
-    await this.#context.store.delete([key]);
+    const { store } = this.#context;
+    const stored = await store.get(key, { fresh: true });
+    if (stored === undefined || isAsNamed(this.#project.project, key, stored.bytes)) return;
+    if (!(await this.#keepAside(key, stored.bytes))) return;
+    const again = await store.get(key, { fresh: true });
+    if (again === undefined || !equalBytes(again.bytes, stored.bytes)) return;
+    await store.delete([key]);
     this.#moved++;
   }
 
-  /** Whether its bytes are aside: the same ones once, others of the same key each under a name of their own. */
-  async #copyAside(key: string): Promise<boolean> {
+  async #copyAside(key: string): Promise<void> {
+    const stored = await this.#context.store.get(key, { fresh: true });
+    if (stored !== undefined) await this.#keepAside(key, stored.bytes);
+  }
+
+  /** Whether these bytes are aside: the same ones once, others of the same key each under a name of their own. */
+  async #keepAside(key: string, bytes: Uint8Array): Promise<boolean> {
     const { store } = this.#context;
     const { project } = this.#project;
-    const stored = await store.get(key, { fresh: true });
-    if (stored === undefined) return false;
     const prefix = projectPrefix(project);
     const below = key.startsWith(prefix) ? key.slice(prefix.length) : key;
     const plain = quarantinePrefix(project) + below;
-    for (const aside of [plain, `${plain}-${hashObject(stored.bytes)}`]) {
+    for (const aside of [plain, `${plain}-${hashObject(bytes)}`]) {
       const there = await store.get(aside, { fresh: true });
-      if (there !== undefined && !equalBytes(there.bytes, stored.bytes)) continue;
+      if (there !== undefined && !equalBytes(there.bytes, bytes)) continue;
       if (there === undefined) {
-        await store.put(aside, stored.bytes);
+        await store.put(aside, bytes);
         this.quarantined.push(aside);
       }
       return true;
     }
+    return false;
+  }
+}
+
+/** Whether an object that is named by its content is what its name says. */
+function isAsNamed(project: ProjectId, key: string, bytes: Uint8Array): boolean {
+  const { kind, id } = parseStoredKey(project, key);
+  if (kind !== "blob") return hashObject(bytes) === id;
+  try {
+    decodeLooseObject(bytes, id as ObjectId);
+    return true;
+  } catch (error) {
+    if (!isMicError(error, "corrupt") && !isMicError(error, "unsupported")) throw error;
     return false;
   }
 }
