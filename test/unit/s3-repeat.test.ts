@@ -383,6 +383,19 @@ describe("lists and deletes", () => {
     });
   });
 
+  test.each(["head", ""])("delete() repeats no key that it was not asked for (%j)", async (key) => {
+    const store = await begin();
+    for (const each of ["a", "b", "head"]) await store.put(each, utf8(each));
+    const error = `<Error><Key>${key}</Key><Code>InternalError</Code><Message>m</Message></Error>`;
+    server.misbehave(
+      { kind: "say", answer: xmlAnswer(200, `<DeleteResult>${error}</DeleteResult>`), isDone: false },
+      ({ method }) => method === "POST",
+    );
+    await expect(store.delete(["a", "b"])).rejects.toMatchObject({ code: "unsupported" });
+    expect(server.requests.filter(({ method }) => method === "POST")).toHaveLength(1);
+    expect(server.objects.objects.has("head")).toBe(true);
+  });
+
   test("delete() key by key ends with the first that fails, and deletes nothing afterwards", async () => {
     const store = await begin();
     const keys = Array.from({ length: 100 }, (_, i) => `k${String(i).padStart(2, "0")}`);

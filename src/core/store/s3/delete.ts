@@ -1,7 +1,7 @@
 /** DeleteObjects in batches, or one request per key where a store lacks it. */
 import { createHash } from "node:crypto";
 import { utf8 } from "../../base/bytes.ts";
-import { isMicError } from "../../base/errors.ts";
+import { isMicError, MicError } from "../../base/errors.ts";
 import type { S3Client } from "./client.ts";
 import { isRetryable, type Refusal, refusalError } from "./errors.ts";
 import type { TransportAnswer } from "./transport.ts";
@@ -73,12 +73,26 @@ async function deleteBatch(
       },
     );
     if (answer.status !== 200) return false;
+    checkAsked(client, left, failed!);
     const fatal = failed!.find(({ refusal }) => !isRetryable(refusal) || round === ROUNDS_MAX);
     if (fatal !== undefined) throw refusalError(fatal.refusal, client.place, `deleting ${fatal.key}`);
-    left = failed!.map(({ key }) => key);
+    left = [...new Set(failed!.map(({ key }) => key))];
     if (left.length > 0) await client.backOff(round + 1, signal);
   }
   return true;
+}
+
+/** What an answer names is deleted next. Errors: `unsupported` for a key that was not to be deleted. */
+function checkAsked({ origin }: S3Client, asked: readonly string[], failed: readonly FailedKey[]): void {
+  if (failed.length === 0) return;
+  const known = new Set(asked);
+  const other = failed.find(({ key }) => !known.has(key));
+  if (other === undefined) return;
+  throw new MicError(
+    "unsupported",
+    `deleting ${asked.length} keys: ${origin} says that it failed to delete "${other.key.slice(0, 200)}", which it was not asked to`,
+    { hint: "run `mic storage probe` to see whether a forge can rely on this store" },
+  );
 }
 
 function isLacking({ status, code }: Refusal): boolean {
