@@ -113,7 +113,7 @@ async function repair(invocation: Invocation, project: CheckedProject): Promise<
     ].join("\n"),
   );
   sayHeadIsMissed(invocation, after);
-  return exitCode(after);
+  return exitCode(after, new Set(left));
 }
 
 /** The check ended there. */
@@ -161,6 +161,8 @@ function verdict({ output }: Invocation, findings: readonly FsckFinding[]): stri
   return [`${plural(findings.length, "problem")} found`];
 }
 
-function exitCode({ findings }: FsckReport): number {
-  return findings.some(({ severity }) => severity === "error") ? EXIT_FAILED : EXIT_OK;
+/** `left`: keys of what a repair had nothing more to do about. */
+function exitCode({ findings }: FsckReport, left: ReadonlySet<string> = new Set()): number {
+  const isWrong = findings.some(({ severity, object }) => severity === "error" && !left.has(object ?? ""));
+  return isWrong ? EXIT_FAILED : EXIT_OK;
 }
