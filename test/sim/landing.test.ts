@@ -1,19 +1,10 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { FaultTable } from "../../src/core/store/fault-table.ts";
 import { FAULT_KINDS } from "../../src/core/store/faults.ts";
-import { copySimulator } from "./copy.ts";
-import { INDEX_AT_ONCE, MUTANTS, patchesOf, SHORT_RING } from "./mutants.ts";
-import { failureOf, runCopy, TIMES } from "./run-copy.ts";
 import { simulate } from "./simulate.ts";
 
 /** `MIC_SIM_SEEDS` runs more of them. */
 const SEEDS = Number(process.env["MIC_SIM_SEEDS"] ?? 800);
-/** From the first one that finds it, where that is known: then it takes a few. */
-const MUTANT_SEEDS = 3000;
-const VARIANT_SEEDS = 100;
 const FAULTS_LEAST = 5;
 
 describe("landing over a faulty store", () => {
@@ -43,38 +34,3 @@ describe("landing over a faulty store", () => {
     }
   });
 });
-
-describe("the simulator's teeth", () => {
-  let copies: string;
-
-  beforeAll(() => {
-    copies = mkdtempSync(join(tmpdir(), "mic-mutants-"));
-  });
-  afterAll(() => {
-    rmSync(copies, { recursive: true, force: true });
-  });
-
-  test.concurrent.each([SHORT_RING, INDEX_AT_ONCE])("are not set off by: $name", TIMES, async (variant) => {
-    const directory = join(copies, variant.name.replaceAll(" ", "-"));
-    copySimulator(directory, patchesOf(variant));
-    const { code, output } = await run(directory, VARIANT_SEEDS);
-    expect(code, output).toBe(0);
-  });
-
-  test.concurrent.each(MUTANTS.map((mutant, index) => ({ ...mutant, index })))(
-    "finds out: $name",
-    TIMES,
-    async (mutant) => {
-      const directory = join(copies, String(mutant.index));
-      copySimulator(directory, patchesOf(mutant));
-      const { code, output } = await run(directory, MUTANT_SEEDS, mutant.firstSeed);
-      expect(code, `${mutant.name} was not found in ${MUTANT_SEEDS} seeds\n${output}`).toBe(1);
-      expect(failureOf(output), output).toMatch(mutant.finds);
-      expect(output).toContain("replay: ");
-    },
-  );
-});
-
-function run(directory: string, seeds: number, first = 1): Promise<{ code: number; output: string }> {
-  return runCopy(directory, ["--seed", String(first), "--count", String(seeds)]);
-}

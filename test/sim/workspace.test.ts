@@ -4,16 +4,13 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { FaultTable } from "../../src/core/store/fault-table.ts";
 import { copySimulator } from "./copy.ts";
-import { patchesOf } from "./mutants.ts";
-import { failureOf, runCopy, TIMES } from "./run-copy.ts";
-import { WORKSPACE_MUTANTS } from "./workspace/mutants.ts";
+import { runCopy, TIMES } from "./run-copy.ts";
 import { simulateWorkspaces } from "./workspace/simulate.ts";
 import { WORKSPACE_SIZES } from "./workspace/sizes.ts";
 
 /** `npm run sim` runs thousands. */
 const SEEDS = 6;
 const SMALL_SEEDS = 4;
-const MUTANT_SEEDS = 60;
 
 let copies: string;
 beforeAll(() => {
@@ -57,18 +54,4 @@ describe("people with workspaces over a faulty store", () => {
     const first = await simulateWorkspaces(5);
     expect((await simulateWorkspaces(5)).fingerprint).toBe(first.fingerprint);
   });
-});
-
-describe("their teeth", () => {
-  test.concurrent.each(WORKSPACE_MUTANTS.map((mutant, index) => ({ ...mutant, index })))(
-    "find out: $name",
-    TIMES,
-    async (mutant) => {
-      const directory = join(copies, String(mutant.index));
-      copySimulator(directory, patchesOf(mutant));
-      const { code, output } = await runCopy(directory, workspace(MUTANT_SEEDS, mutant.firstSeed));
-      expect(code, `${mutant.name} was not found in ${MUTANT_SEEDS} seeds\n${output}`).toBe(1);
-      expect(failureOf(output), output).toMatch(mutant.finds);
-    },
-  );
 });

@@ -180,7 +180,8 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a merged pack leaves out former versions",
-    finds: /the content of .* is missing|objects of a fetch did not come|is not in the project/,
+    finds:
+      /the content of .* is missing|objects of a fetch did not come|is not in the project|object \w+ is in no pack/,
     file: MERGE,
     from: "  await writer.addOlder(content.older);\n",
     to: "",
