@@ -103,6 +103,7 @@ export class Invocation implements AsyncDisposable {
       warn: (message) => output.warn(message),
       ...(world.platform === "linux" ? { findChangedDirectories: this.#askWatcher } : {}),
       lockTimeoutMs: this.timeoutMs,
+      landTimeoutMs: this.timeoutMs,
     };
   }
 

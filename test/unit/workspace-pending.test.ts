@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { MicError } from "../../src/core/base/errors.ts";
@@ -109,6 +109,7 @@ describe("a landing that is on its way and refused when it is sent again", () =>
   /** Lands once, with a request that arrives when `arrive` is called; every other is refused. */
   async function landLate(
     refusal = wrongClock,
+    change: Partial<WorkspaceContext> = {},
   ): Promise<{ a: TestWorkspace; arrive: () => Promise<unknown> }> {
     let arrive: (() => Promise<unknown>) | undefined;
     const wrap = (forge: Forge): Forge =>
@@ -128,7 +129,7 @@ describe("a landing that is on its way and refused when it is sent again", () =>
     const dir = spaces.newDir();
     const options = { address: "https://forge.test", projectName: "acme/app", dir };
     await cloneWorkspace(options, spaces.context());
-    const a = spaces.open(dir);
+    const a = spaces.open(dir, change);
     a.write({ f: "1\n" });
     await expect(a.land("first")).rejects.toMatchObject({ code: "outcome-unknown" });
     return { a, arrive: () => arrive!() };
@@ -158,6 +159,37 @@ describe("a landing that is on its way and refused when it is sent again", () =>
     utimesSync(pending, hourAgo - 60, hourAgo - 60);
     await syncWorkspace(spaces.open(a.dir).ws);
     expect(spaces.warnings.at(-1)).toMatch(/^the landing .* was given up: this machine's clock/);
+    expect(await a.changes()).toEqual(["add f"]);
+  });
+
+  test("is not given up within an hour after the time for which it may be sent", async () => {
+    const hoursMs = (hours: number): number => hours * 3_600_000;
+    const { a, arrive } = await landLate(wrongClock, { landTimeoutMs: hoursMs(24) });
+    const pending = join(a.dir, ".mic/pending");
+    function pass(ms: number): void {
+      const seconds = (statSync(pending).mtimeMs - ms) / 1000;
+      utimesSync(pending, seconds, seconds);
+    }
+    const lost = withFaults(["before"], [])(await spaces.openForge("https://forge.test", false));
+    const unanswered = syncWorkspace(spaces.open(a.dir, { openForge: async () => lost }).ws);
+    await expect(unanswered).rejects.toMatchObject({ code: "unreachable" });
+    // A day of attempts, and the last one may take as long: whoever sent it again meanwhile had less time for it.
+    for (const hours of [25, 23]) {
+      pass(hoursMs(hours));
+      await expect(syncWorkspace(spaces.open(a.dir).ws)).rejects.toMatchObject({ code: "outcome-unknown" });
+    }
+    await arrive();
+    await syncWorkspace(spaces.open(a.dir).ws);
+    expect(a.position).toBe(1);
+    expect(await a.changes()).toEqual([]);
+  });
+
+  test("is given up an hour after the time for which it may be sent", async () => {
+    const { a } = await landLate(wrongClock, { landTimeoutMs: 1_000 });
+    const pending = join(a.dir, ".mic/pending");
+    const seconds = statSync(pending).mtimeMs / 1000 - 3_602;
+    utimesSync(pending, seconds, seconds);
+    await syncWorkspace(spaces.open(a.dir).ws);
     expect(await a.changes()).toEqual(["add f"]);
   });
 

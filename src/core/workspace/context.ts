@@ -34,6 +34,8 @@ export interface WorkspaceContext {
   readonly findChangedDirectories?: (root: string, index: string) => Promise<readonly string[] | undefined>;
   /** How long to wait for another command in the same workspace. Default 10,000. */
   readonly lockTimeoutMs?: number;
+  /** How long the forge begins attempts at a landing for; the last may take as long. Default 120,000. */
+  readonly landTimeoutMs?: number;
 }
 
 /** Of a call to the forge in the name of a workspace's command. */

@@ -45,6 +45,7 @@ export const LATEST_FILE = "latest-known";
 export const EMBEDDED_ADDRESS = ".mic/forge";
 
 const LOCK_TIMEOUT_MS = 10_000;
+const LAND_TIMEOUT_MS = 120_000;
 
 export class Workspace implements AsyncDisposable {
   /** Absolute. */
@@ -188,22 +189,36 @@ export class Workspace implements AsyncDisposable {
   savePending(pending: PendingLanding, content: Uint8Array | undefined): void {
     if (content !== undefined) this.#write(PENDING_CONTENT_FILE, content);
     this.#write(PENDING_FILE, encodePendingLanding(pending));
+    if (pending.resendable) this.notePendingSending();
   }
 
   loadPendingContent(): Uint8Array | undefined {
     return readFileIfExistsSync(metaPath(this.root, PENDING_CONTENT_FILE));
   }
 
-  /** When the pending landing was last sent, and how long ago: by the file system's clock. */
-  pendingSince(): { readonly sinceMs: number; readonly ageMs: number } {
-    const sinceMs = statSync(metaPath(this.root, PENDING_FILE)).mtimeMs;
-    return { sinceMs, ageMs: fileSystemTimeMs(this.root) - sinceMs };
+  /**
+   * Until when the pending landing is sent at the latest, and how long ago that was, negative while it is to come: by
+   * the file system's clock.
+   */
+  pendingSent(): { readonly untilMs: number; readonly ageMs: number } {
+    const untilMs = statSync(metaPath(this.root, PENDING_FILE)).mtimeMs;
+    return { untilMs, ageMs: fileSystemTimeMs(this.root) - untilMs };
   }
 
-  /** The pending landing is sent now, or was last sent then. */
-  notePendingSent(atMs = fileSystemTimeMs(this.root)): void {
-    if (!Number.isFinite(atMs)) return;
-    utimesSync(metaPath(this.root, PENDING_FILE), atMs / 1000, atMs / 1000);
+  /** The pending landing is sent from now on. */
+  notePendingSending(): void {
+    const untilMs = fileSystemTimeMs(this.root) + this.#sendingMsMax;
+    this.notePendingSent(Math.max(untilMs, this.pendingSent().untilMs));
+  }
+
+  notePendingSent(untilMs: number): void {
+    if (!Number.isFinite(untilMs)) return;
+    utimesSync(metaPath(this.root, PENDING_FILE), untilMs / 1000, untilMs / 1000);
+  }
+
+  /** The last attempt may begin at the end of the time for them. */
+  get #sendingMsMax(): number {
+    return 2 * (this.context.landTimeoutMs ?? LAND_TIMEOUT_MS);
   }
 
   clearPending(): void {

@@ -114,8 +114,8 @@ const REFUSED_NOW: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 
 /**
- * Nothing that was sent longer ago than this can land any more: agents try for minutes, and a store takes a request
- * for a quarter of an hour after it was signed.
+ * Nothing can land any more this long after the last time at which it may have been sent: servers try for minutes, and
+ * a store takes a request for a quarter of an hour after it was signed.
  */
 const ON_ITS_WAY_MS_MAX = 3_600_000;
 
@@ -133,8 +133,8 @@ async function sendAgain(
       data: { landing: landingId },
     });
   }
-  const { sinceMs, ageMs } = ws.pendingSince();
-  ws.notePendingSent();
+  const { untilMs, ageMs } = ws.pendingSent();
+  ws.notePendingSending();
   try {
     return await forge.land(ws.settings.project, requestOf(pending, content), callOptions(ws));
   } catch (error) {
@@ -143,9 +143,9 @@ async function sendAgain(
     if (!isRefused && !HOPELESS.has(error.code)) throw error;
     if (isRefused && ageMs < ON_ITS_WAY_MS_MAX) {
       // This attempt is over: what may be on its way is what was sent before.
-      ws.notePendingSent(sinceMs);
+      ws.notePendingSent(untilMs);
       throw new MicError("outcome-unknown", `landing ${landingId} may still happen: ${error.message}`, {
-        hint: "run this again; an hour after the landing was first sent it is given up if it is refused then",
+        hint: "run this again; an hour after the time for which it may have been sent (twice --timeout) it is given up if it is refused then",
         cause: error,
         data: { landing: landingId },
       });
