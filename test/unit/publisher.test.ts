@@ -100,6 +100,19 @@ describe("the outcome of a swap", () => {
     expect(await filesOf(project)).toEqual(idsOf({ a: "1", other: "x" }));
   });
 
+  test("content that landed through another process a moment ago is not missing", async () => {
+    const { project, store, clock } = await scripted([]);
+    const other = openFixture(store, clock);
+    await project.land(landRequest(EMPTY_BASE, { own: "0" }));
+    await landNow(other, { other: "1" });
+    const request = landRequest(EMPTY_BASE, { a: "1" });
+    const operations = [...request.operations].map((operation) => ({ ...operation, hint: 2 }));
+    const copy = { ...request, operations, frames: [] };
+    expect(await project.land(copy)).toMatchObject({ kind: "landed", position: 3 });
+    const missing = { ...landRequest(EMPTY_BASE, { b: "2" }), frames: [] };
+    await expect(project.land(missing)).rejects.toMatchObject({ code: "not-found" });
+  });
+
   test("lost while the head is unchanged: the same bytes again", async () => {
     const { project, store } = await scripted([async () => lost, async () => lost, async () => lost]);
     expect(await project.land(landRequest(EMPTY_BASE, { a: "1" }))).toMatchObject({ position: 1 });

@@ -310,7 +310,11 @@ export class Publisher {
             : await this.#addLanding(batch, pending, context);
         if (isIn) members.push(pending);
       } catch (error) {
-        pending.fail(error);
+        // What is not there may have landed through another process since the head was asked for.
+        if (isMicError(error, "not-found") && pending.asksBefore === this.#asks) {
+          this.#mustAsk = true;
+          waiting.push(pending);
+        } else pending.fail(error);
       }
       // It stands on the head itself, all of it or nothing, so it shares no batch.
       if (pending instanceof PendingImport) break;
