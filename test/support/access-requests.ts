@@ -127,8 +127,25 @@ function timeoutMsOf(path: string): number {
   return /\/Watch/.test(path) ? 300 : 30_000;
 }
 
-/** The same over gRPC: on the wire every kind of call is a stream of requests and one of answers. */
-export function callGrpc(
+/**
+ * The same over gRPC: on the wire every kind of call is a stream of requests and one of answers. Now and then, with many
+ * calls on one connection, this client (grpc-js in Bun) sees the end of a stream before its trailers: that call is
+ * made again.
+ */
+export async function callGrpc(
+  client: Client,
+  path: string,
+  message: Uint8Array,
+  token: string | undefined,
+): Promise<WireStatus> {
+  for (let left = 3; ; left--) {
+    const status = await callGrpcOnce(client, path, message, token);
+    const isCutShort = status.code === GRPC.INTERNAL && /RST_STREAM with code 0/.test(status.message);
+    if (!isCutShort || left === 0) return status;
+  }
+}
+
+function callGrpcOnce(
   client: Client,
   path: string,
   message: Uint8Array,
