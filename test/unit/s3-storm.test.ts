@@ -7,6 +7,7 @@ import { openS3Store } from "../../src/core/store/s3/open.ts";
 import { landNow, openFixture, PROJECT } from "../support/project-fixture.ts";
 import { errorAnswer, type S3Request } from "../support/s3-objects.ts";
 import { type Misbehaviour, S3Server } from "../support/s3-server.ts";
+import { SeededRandom } from "../support/seeded-random.ts";
 
 /** Pauses end at once; a timeout stays one. */
 const clock: Clock = {
@@ -44,9 +45,16 @@ test.each(["fetch", "undici"] as const)(
     const storm = (what: Misbehaviour, when: (request: S3Request) => boolean): void =>
       server.misbehave(what, (request) => when(request) && ++met > 0);
     for (let round = 0; round < 2; round++) for (const what of STORM) storm(what, isSwap);
-    // What may be repeated meets the first kinds only: the others would apply it, too.
-    for (let i = 0; i < 40; i++)
-      storm(refuse([429, 503, 500][i % 3]!), (request) => !isSwap(request) && i % 2 === 0);
+    // What may be repeated meets the first kinds only: the others would apply it, too. One in four, so that none meets as
+    // many in a row as end it.
+    const random = new SeededRandom(37);
+    let turn: { readonly request: S3Request; readonly isRefused: boolean } | undefined;
+    const isInTurn = (request: S3Request): boolean => {
+      if (turn?.request !== request) turn = { request, isRefused: random.below(4) === 0 };
+      return turn.isRefused;
+    };
+    for (let i = 0; i < 20; i++)
+      storm(refuse([429, 503, 500][i % 3]!), (request) => !isSwap(request) && isInTurn(request));
     const landed = await Promise.all(
       landers.flatMap((lander, who) =>
         Array.from({ length: LANDINGS }, async (_, i) => {
