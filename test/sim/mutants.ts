@@ -79,8 +79,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a clash with a batch-mate is reported before the swap",
     finds: /was told .*"conflict".*then .*"landed"|was reported as a conflict and landed/,
     file: PUBLISHER,
-    from: "        waiting.push(pending);\n",
-    to: '        pending.resolve({ kind: "conflict", paths: [pending.landing.request.operations[0]!.path] });\n',
+    from: "        waiting.push(pending);\n        continue;\n",
+    to: '        pending.resolve({ kind: "conflict", paths: [pending.landing.request.operations[0]!.path] });\n        continue;\n',
   },
   {
     name: "batch-mates are not checked against each other",
