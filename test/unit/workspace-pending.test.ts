@@ -59,6 +59,23 @@ async function remote(faults: Fault[], sent: LandRequest[]): Promise<[TestWorksp
   return [await clone(), await clone()];
 }
 
+test("what landed is not in the way of a file that has taken its directory's place since", async () => {
+  const [a, b] = await remote(["none", "none", "after"], []);
+  b.write({ f: "1\n" });
+  await b.land("a file");
+  await syncWorkspace(a.ws);
+  b.remove("f");
+  await b.land("no file");
+  a.remove("f");
+  a.write({ "f/g": "1\n" });
+  await expect(a.land("a directory", { paths: ["f/g"] })).rejects.toMatchObject({ code: "unreachable" });
+  rmSync(join(a.dir, "f"), { recursive: true });
+  a.write({ f: "2\n" });
+  const result = await syncWorkspace(spaces.open(a.dir).ws);
+  expect(result.position).toBe(3);
+  expect(a.read("f")).toBe("2\n");
+});
+
 test("a landing whose answer was lost is found by the next command, once", async () => {
   const sent: LandRequest[] = [];
   const [a, b] = await remote(["none", "after"], sent);

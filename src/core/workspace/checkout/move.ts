@@ -84,7 +84,9 @@ export async function runMove(ws: Workspace, request: MoveRequest): Promise<Move
 /** Nothing is written unless every path of the target is one that may be written here. */
 function checkTarget(ws: Workspace, steps: readonly TransitionStep[]): void {
   const rules = nameRules(ws.settings.folding);
-  const written = steps.filter((step) => step.diskAfter !== undefined);
+  const kept = steps.filter((step) => step.diskAfter !== undefined);
+  // What landed of ours is not written, and may have been replaced on the disk since it was sent.
+  const written = kept.filter((step) => !sameSide(step.diskBefore, step.diskAfter));
   checkTreePaths(
     written.map((step) => step.path),
     rules,
@@ -92,7 +94,7 @@ function checkTarget(ws: Workspace, steps: readonly TransitionStep[]): void {
   if (!rules.folding.case && !rules.folding.normalization) return;
   const gone = new Set(steps.filter((step) => step.diskAfter === undefined).map((step) => step.path));
   const present = [...ws.index.entries()].map((entry) => entry.path).filter((path) => !gone.has(path));
-  checkCollisions([...present, ...written.map((step) => step.path)], rules);
+  checkCollisions([...present, ...kept.map((step) => step.path)], rules);
 }
 
 /** Steps 2 to 4 above. Leaves the journal in place when it throws. */
