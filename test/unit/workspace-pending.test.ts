@@ -2,6 +2,7 @@ import { readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { MicError } from "../../src/core/base/errors.ts";
+import { parseTreePath } from "../../src/core/base/path.ts";
 import { mintProjectId } from "../../src/core/base/random.ts";
 import { systemRandom } from "../../src/core/base/system.ts";
 import type { Forge, LandRequest, LandResult } from "../../src/core/forge/forge.ts";
@@ -68,7 +69,7 @@ test("what landed is not in the way of a file that has taken its directory's pla
   await b.land("no file");
   a.remove("f");
   a.write({ "f/g": "1\n" });
-  await expect(a.land("a directory", { paths: ["f/g"] })).rejects.toMatchObject({ code: "unreachable" });
+  await expect(a.land("a directory", { paths: [parseTreePath("f/g")] })).rejects.toMatchObject({ code: "unreachable" });
   rmSync(join(a.dir, "f"), { recursive: true });
   a.write({ f: "2\n" });
   const result = await syncWorkspace(spaces.open(a.dir).ws);
