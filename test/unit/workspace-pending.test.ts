@@ -69,7 +69,9 @@ test("what landed is not in the way of a file that has taken its directory's pla
   await b.land("no file");
   a.remove("f");
   a.write({ "f/g": "1\n" });
-  await expect(a.land("a directory", { paths: [parseTreePath("f/g")] })).rejects.toMatchObject({ code: "unreachable" });
+  await expect(a.land("a directory", { paths: [parseTreePath("f/g")] })).rejects.toMatchObject({
+    code: "unreachable",
+  });
   rmSync(join(a.dir, "f"), { recursive: true });
   a.write({ f: "2\n" });
   const result = await syncWorkspace(spaces.open(a.dir).ws);
