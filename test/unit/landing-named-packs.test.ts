@@ -5,6 +5,7 @@ import { hashObject } from "../../src/core/base/hash.ts";
 import { epochOf } from "../../src/core/base/ids.ts";
 import { decodeHead, encodeHead, type Head } from "../../src/core/codec/head.ts";
 import { encodePack } from "../../src/core/codec/pack.ts";
+import { UploadedPacks } from "../../src/core/forge/content/uploaded-packs.ts";
 import { FrameBuilder } from "../../src/core/objects/frame-builder.ts";
 import { headKey, packKey } from "../../src/core/objects/keys.ts";
 import type { ObjectStore, Swap } from "../../src/core/store/object-store.ts";
@@ -84,6 +85,21 @@ describe("a landing that names a pack which was uploaded before", () => {
     const request = landRequest(EMPTY_BASE, { f: "content" }, { packs: [id], frames: [] });
     expect((await project.land(request)).kind).toBe("landed");
     expect((await headOf(store)).packs.find(({ pack }) => pack === id)?.epoch).toBe(epochOf(clock.ms));
+  });
+
+  test("is found under the day that a chunk list names, when the one that is remembered was collected", async () => {
+    const { store, clock } = await makeFixture();
+    const { id, bytes } = packOf("content");
+    const options = { store, project: PROJECT, trustWriters: true };
+    const own = new UploadedPacks(options);
+    await own.put(bytes);
+    clock.ms += DAY_MS;
+    const named = { pack: id, epoch: epochOf(clock.ms) };
+    await new UploadedPacks(options).put(bytes);
+    clock.ms += 7 * DAY_MS;
+    await store.delete([packKey(PROJECT, epochOf(clock.ms - 8 * DAY_MS), id)]);
+    expect(await own.findAll([named], clock.ms)).toHaveLength(1);
+    expect((await own.require(id, clock.ms)).epoch).toBe(epochOf(clock.ms));
   });
 
   test("signs its swap with the time from before the check, however long that takes", async () => {

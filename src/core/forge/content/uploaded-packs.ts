@@ -156,14 +156,15 @@ export class UploadedPacks {
   }
 
   /** Says where a pack will be found that another process may have stored. */
+  /** The one that a list names is kept as long as the list is, which cannot be said of another that is known. */
   #expect(pack: PackId, epoch: Epoch): void {
-    if (this.#known.has(pack)) return;
+    if (this.#known.get(pack)?.epoch === epoch) return;
     if (this.#expected.size >= REMEMBERED_MAX) this.#expected.clear();
     this.#expected.set(pack, epoch);
   }
 
   #remember(pack: UploadedPack): UploadedPack {
-    this.#expected.delete(pack.pack);
+    if (this.#expected.get(pack.pack) === pack.epoch) this.#expected.delete(pack.pack);
     this.#known.delete(pack.pack);
     this.#known.set(pack.pack, pack);
     if (this.#known.size > REMEMBERED_MAX) {
