@@ -22,8 +22,17 @@ class FarStore extends MemoryStore {
   }
 }
 
+interface Turns {
+  readonly writers: number;
+  readonly turns: number;
+  readonly startMs?: (writer: number) => number;
+  readonly pauseMs: (writer: number) => number;
+  /** Each landing is made on the one before of its writer, not on the empty base. */
+  readonly isChained?: boolean;
+}
+
 /** Writers that each land again a moment after they were answered. */
-async function landInTurns(writers: number, turns: number, pauseMs: (writer: number) => number) {
+async function landInTurns({ writers, turns, startMs, pauseMs, isChained }: Turns) {
   const clock = new VirtualClock();
   const store = new FarStore(clock);
   const project = openFixture(store, clock);
@@ -31,9 +40,12 @@ async function landInTurns(writers: number, turns: number, pauseMs: (writer: num
   store.swaps = 0;
   const began = clock.nowMs();
   const one = async (writer: number): Promise<void> => {
+    let base = EMPTY_BASE;
+    if (startMs !== undefined) await clock.sleep(startMs(writer));
     for (let turn = 0; turn < turns; turn++) {
-      const landed = await project.land(landRequest(EMPTY_BASE, { [`w${writer}/t${turn}`]: "1" }));
-      expect(landed.kind).toBe("landed");
+      const landed = await project.land(landRequest(base, { [`w${writer}/t${turn}`]: "1" }));
+      if (landed.kind !== "landed") throw new Error(`turn ${turn} of writer ${writer}: ${landed.kind}`);
+      if (isChained) base = landed;
       await clock.sleep(pauseMs(writer));
     }
   };
@@ -42,13 +54,41 @@ async function landInTurns(writers: number, turns: number, pauseMs: (writer: num
 }
 
 test("those whom a swap answered share the next one, though they come back one after the other", async () => {
-  const { swaps } = await landInTurns(16, 10, (writer) => writer / 4);
+  const { swaps } = await landInTurns({ writers: 16, turns: 10, pauseMs: (writer) => writer / 4 });
   // The first comes alone, and everybody else a swap later.
   expect(swaps).toBeLessThanOrEqual(12);
 });
 
+test("writers who came in two groups are one after a few swaps", async () => {
+  const { swaps } = await landInTurns({
+    writers: 16,
+    turns: 20,
+    startMs: (writer) => (writer % 2) * (SWAP_MS / 2),
+    pauseMs: (writer) => writer / 4,
+    isChained: true,
+  });
+  expect(swaps).toBeLessThanOrEqual(24);
+});
+
+test("where others wait, nobody waits for those who were answered and do not come back", async () => {
+  const clock = new VirtualClock();
+  const store = new FarStore(clock);
+  const project = openFixture(store, clock);
+  await clock.run(project.create());
+  // One every 5 ms, each by a writer of its own: enough that somebody always comes.
+  const tookMs: number[] = [];
+  const landOne = async (k: number): Promise<void> => {
+    await clock.sleep(k * 5);
+    const began = clock.nowMs();
+    await project.land(landRequest(EMPTY_BASE, { [`f${k}`]: "1" }));
+    tookMs.push(clock.nowMs() - began);
+  };
+  await clock.run(Promise.all(Array.from({ length: 200 }, (_, k) => landOne(k))));
+  expect(Math.max(...tookMs)).toBeLessThanOrEqual(2 * SWAP_MS + SWAP_MS / 8);
+});
+
 test("a writer who is alone waits for nobody", async () => {
-  const { tookMs } = await landInTurns(1, 10, () => 0);
+  const { tookMs } = await landInTurns({ writers: 1, turns: 10, pauseMs: () => 0 });
   expect(tookMs).toBe(10 * SWAP_MS);
 });
 

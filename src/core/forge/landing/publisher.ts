@@ -19,6 +19,7 @@ import { sessionLanded } from "../log/session-errors.ts";
 import type { Snapshot } from "../log/snapshot.ts";
 import { Batch, type BatchContext, checkWriterVersion, type SealedBatch } from "./batch.ts";
 import { findConflicts } from "./conflicts.ts";
+import { Gathering } from "./gathering.ts";
 import {
   landed,
   type Pending,
@@ -42,16 +43,6 @@ const BACKOFF_LOST_CAP_MS = 200;
 const SIGNED_AGAIN_MS = 5 * 60_000;
 /** A head that was seen this recently is built on without asking whether it is still the newest. */
 const FRESH_MS = 1_000;
-/**
- * Those whom a batch answered come back with their next landing a moment later. The next batch waits for them while
- * they keep coming, this part of what the swap took at most: without it the first to come back would go alone, and
- * everybody else a whole swap later. It stretches with the store: with a local one it is nothing.
- */
-const GATHER_SHARE = 2 / 3;
-const GATHER_MS_MAX = 50;
-/** Without anybody coming, the wait is over. */
-const GATHER_PAUSE_MS = 8;
-
 /** Changes that one swap carries at most. */
 const CHANGES_MAX = 64;
 
@@ -97,14 +88,11 @@ export class Publisher {
   #asks = 0;
   /** Attempts in a row that were not committed. */
   #setbacks = 0;
-  /** Landings of the last batch, and until when the next one waits for as many. */
-  #lastSize = 0;
-  #gatherUntilMs = 0;
-  /** Ends that wait. */
-  #gathered: (() => void) | undefined;
+  readonly #gathering: Gathering;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
+    this.#gathering = new Gathering(options.clock);
   }
 
   /** Something is landing or waits for it. */
@@ -135,7 +123,7 @@ export class Publisher {
 
   #enqueue<Result>(pending: PendingLandings & { readonly result: Promise<Result> }): Promise<Result> {
     this.#queue.push(pending);
-    if (this.#queue.length >= this.#lastSize) this.#gathered?.();
+    this.#gathering.came(pending.base.position, this.#queue.length);
     this.#start();
     return pending.result;
   }
@@ -161,7 +149,7 @@ export class Publisher {
 
   /** One batch and the changes that wait, on one head: look up, check, build, swap. */
   async #round(): Promise<void> {
-    await this.#gather();
+    await this.#gathering.wait(() => this.#queue.length);
     const snapshot = await this.#head();
     const context = await this.#batchContext(snapshot);
     const { batch, members } = await this.#build(context);
@@ -191,9 +179,10 @@ export class Publisher {
     try {
       const outcome = await this.#commit(sealed, [...members, ...changing]);
       if (outcome.kind === "committed") {
-        const endedMs = clock.nowMs();
-        this.#lastSize = members.length;
-        this.#gatherUntilMs = endedMs + Math.min((endedMs - beganMs) * GATHER_SHARE, GATHER_MS_MAX);
+        const first = sealed.members[0]!.record.position;
+        const { position: last } = sealed.head;
+        const tookMs = clock.nowMs() - beganMs;
+        this.#gathering.answered({ first, last, calls: members.length, tookMs }, this.#queue.length);
         this.#settle(sealed, members, outcome.etag);
         for (const pending of changing) pending.resolve("applied");
         return;
@@ -254,21 +243,6 @@ export class Publisher {
     if (changing.length === 0) return undefined;
     const { rollups, pages, packs } = snapshot.head;
     return { pending: changing, lists: { rollups, pages, packs, puts } };
-  }
-
-  /** Waits, for a moment, until as many landings are there as the last batch had. */
-  async #gather(): Promise<void> {
-    const { clock } = this.#options;
-    for (let before = -1; this.#queue.length < this.#lastSize && this.#queue.length > before; ) {
-      const leftMs = this.#gatherUntilMs - clock.nowMs();
-      if (leftMs < 1) return;
-      before = this.#queue.length;
-      const enough = new Promise<void>((resolve) => {
-        this.#gathered = resolve;
-      });
-      await Promise.race([clock.sleep(Math.min(leftMs, GATHER_PAUSE_MS)), enough]);
-      this.#gathered = undefined;
-    }
   }
 
   /** A head to build on. Asks the store unless it was asked just now and nobody else seems to land. */
