@@ -31,6 +31,8 @@ class ScriptedStore extends MemoryStore {
   readonly sent: Swap[] = [];
   script: CommitStep[] = [];
   failReads = 0;
+  /** What reads of the head wait for, before they fail or not. */
+  readGate: Promise<void> | undefined;
 
   /** What `untilMs` was given along, by operation. */
   readonly until: [string, number | undefined][] = [];
@@ -45,6 +47,7 @@ class ScriptedStore extends MemoryStore {
 
   override async revalidate(...parameters: Parameters<ObjectStore["revalidate"]>) {
     this.until.push(["revalidate", parameters[2]?.untilMs]);
+    await this.readGate;
     if (this.failReads > 0) {
       this.failReads--;
       throw new MicError("unreachable", "no route");
@@ -331,6 +334,23 @@ describe("group commit", () => {
     const { head } = await project.snapshot();
     expect(head.packs.length).toBe(2);
     for (const at of [1, 2, 30, 51]) expect(Object.keys(await filesOf(project, at)).length).toBe(at);
+  });
+
+  test("who comes while the head is asked for has no part in that failing", async () => {
+    const { project, store, clock } = await scripted([]);
+    const asked = gate();
+    store.readGate = asked.opened;
+    store.failReads = 1;
+    // Old enough that the store is asked first.
+    clock.ms += 60_000;
+    const early = project.land(landRequest(EMPTY_BASE, { early: "1" }));
+    early.catch(() => undefined);
+    await new Promise((resolve) => setImmediate(resolve));
+    const late = project.land(landRequest(EMPTY_BASE, { late: "1" }));
+    await new Promise((resolve) => setImmediate(resolve));
+    asked.open();
+    await expect(early).rejects.toMatchObject({ code: "unreachable" });
+    expect(await late).toMatchObject({ kind: "landed", position: 1 });
   });
 
   test("a batch is at most half the ring", async () => {

@@ -136,12 +136,14 @@ export class Publisher {
 
   async #run(): Promise<void> {
     while (this.#queue.length > 0 || this.#changes.length > 0) {
+      const began = new Set<Waiting>([...this.#queue, ...this.#changes]);
       try {
         await this.#round();
       } catch (error) {
-        // What stops a round before anything is sent stops everyone who waits for it.
-        for (const pending of this.#queue.splice(0)) pending.fail(error);
-        for (const pending of this.#changes.splice(0)) pending.fail(error);
+        // What stops a round before anything is sent stops everyone it began for. It may be over for who came since.
+        for (const pending of began) pending.fail(error);
+        keepOnly(this.#queue, (pending) => !began.has(pending));
+        keepOnly(this.#changes, (pending) => !began.has(pending));
       }
     }
     this.#isRunning = false;
@@ -449,6 +451,10 @@ function signedAgain(swap: Swap, storeMs: number): Swap {
   const { checkedAtMs } = swap;
   if (checkedAtMs === undefined || epochOf(storeMs) !== epochOf(checkedAtMs)) return swap;
   return { ...swap, checkedAtMs: Math.max(checkedAtMs, storeMs) };
+}
+
+function keepOnly<T>(list: T[], isKept: (item: T) => boolean): void {
+  list.splice(0, list.length, ...list.filter(isKept));
 }
 
 /** Seals a batch; when that fails, nothing of it was sent. */
