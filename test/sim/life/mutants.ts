@@ -298,7 +298,7 @@ export const LIFE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a change of the head's lists goes to whatever head there is",
-    finds: /went back|is not in the log|is missing|DATA LOSS|history/,
+    finds: /went back|is not in the log|is missing|DATA LOSS|history|is at \d+, before \d+/,
     file: "src/core/forge/landing/publisher.ts",
     from: "      const outcome = await this.#commit(sealed, changing);\n      if (outcome",
     to: `      await this.#options.clock.sleep(5_000);
