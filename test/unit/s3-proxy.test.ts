@@ -100,7 +100,7 @@ describe("a server's store", () => {
     const https = createHttpsServer(keys, (incoming, response) => response.end(incoming.url));
     const proxy = await startProxy(await listen(https as unknown as Server));
     const ask = async (host: string, certificates: string) => {
-      await using transport = new UndiciTransport(certificates, settings({ https: proxy.url }));
+      await using transport = new UndiciTransport(systemClock, certificates, settings({ https: proxy.url }));
       const { status, body } = await transport.send({
         method: "GET",
         origin: `https://${host}`,

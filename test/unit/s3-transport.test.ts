@@ -17,7 +17,7 @@ import { UndiciTransport } from "../../src/core/store/s3/transport-undici.ts";
 
 const TRANSPORTS: [string, () => Transport][] = [
   ["fetch", () => new FetchTransport(systemClock)],
-  ["undici", () => new UndiciTransport()],
+  ["undici", () => new UndiciTransport(systemClock)],
 ];
 
 /** What a raw server saw and does; `onRequest` runs for each request, complete with its body. */
@@ -164,6 +164,17 @@ describe.each(TRANSPORTS)("%s", (name, make) => {
       reason: "connect",
       mayBeSent: false,
     });
+  });
+
+  test("send() gives up on a connection that does not come about", async () => {
+    // It takes the connection and says nothing: there is no TLS to send a request over.
+    const [, origin] = await serve(() => undefined);
+    const sent = transport().send(request(origin.replace("http:", "https:"), { timeoutMs: 200 }));
+    const waits = systemClock.sleep(5_000).then(() => Promise.reject(new Error("still waits")));
+    const failed = await failure(Promise.race([sent, waits]));
+    expect(failed.reason).toBe(name === "undici" ? "connect" : "timeout");
+    // The platform does not tell how far a request came.
+    expect(failed.mayBeSent).toBe(name !== "undici");
   });
 
   test("send() tells that the other side has no TLS", async () => {
@@ -341,7 +352,7 @@ describe.each(TRANSPORTS)("%s", (name, make) => {
     const trusting =
       name === "fetch"
         ? new FetchTransport(systemClock, tls("cert.pem"))
-        : new UndiciTransport(tls("cert.pem"));
+        : new UndiciTransport(systemClock, tls("cert.pem"));
     open.push({ close: async () => trusting[Symbol.asyncDispose]() });
     const sent = await Promise.all([1, 2, 3].map(() => trusting.send(request(origin))));
     expect(sent.map(({ status }) => status)).toEqual([200, 200, 200]);

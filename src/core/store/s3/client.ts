@@ -342,7 +342,7 @@ async function loadTools(
   const signer = new Signer(dialect);
   if (transport === "undici") {
     const { UndiciTransport } = await import("./transport-undici.ts");
-    return { transport: new UndiciTransport(certificates, proxy), signer, payloadHash };
+    return { transport: new UndiciTransport(clock, certificates, proxy), signer, payloadHash };
   }
   const { FetchTransport } = await import("./transport-fetch.ts");
   return { transport: new FetchTransport(clock, certificates), signer, payloadHash };

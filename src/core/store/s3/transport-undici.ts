@@ -2,6 +2,7 @@
 import type { Dispatcher } from "undici/index.js";
 // Bun replaces the bare name by a stub of its own.
 import { Agent, EnvHttpProxyAgent, Pool } from "undici/index.js";
+import type { Clock } from "../../base/clock.ts";
 import { isNeverProxied, type ProxySettings } from "./proxy.ts";
 import {
   AnswerBody,
@@ -21,6 +22,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const IDLE_MS = 4_000;
 
 export class UndiciTransport implements Transport {
+  readonly #clock: Clock;
   readonly #givenCertificates: string | undefined;
   readonly #proxy: ProxySettings | undefined;
   #agents: Agents;
@@ -28,7 +30,8 @@ export class UndiciTransport implements Transport {
   #replacing: Promise<void> | undefined;
 
   /** `certificates`: PEM, trusted beside the runtime's and the system's. */
-  constructor(certificates?: string, proxy?: ProxySettings) {
+  constructor(clock: Clock, certificates?: string, proxy?: ProxySettings) {
+    this.#clock = clock;
     this.#givenCertificates = certificates;
     this.#proxy = proxy;
     this.#agents = new Agents(undefined, proxy);
@@ -37,13 +40,13 @@ export class UndiciTransport implements Transport {
   async send(request: TransportRequest): Promise<TransportAnswer> {
     const agents = this.#agents;
     try {
-      return await exchange(agents.for(request.origin), request);
+      return await exchange(agents.for(request.origin), this.#clock, request);
     } catch (error) {
       if (!hasUnknownIssuer(error)) throw error;
       this.#replacing ??= this.#replace();
       await this.#replacing;
       if (agents === this.#agents) throw error;
-      return exchange(this.#agents.for(request.origin), request);
+      return exchange(this.#agents.for(request.origin), this.#clock, request);
     }
   }
 
@@ -102,9 +105,9 @@ class Agents {
   }
 }
 
-function exchange(agent: Dispatcher, request: TransportRequest): Promise<TransportAnswer> {
+function exchange(agent: Dispatcher, clock: Clock, request: TransportRequest): Promise<TransportAnswer> {
   return new Promise((resolve, reject) => {
-    const exchange = new Exchange(request, resolve, reject);
+    const exchange = new Exchange(clock, request, resolve, reject);
     try {
       agent.dispatch(
         {
@@ -138,8 +141,11 @@ class Exchange implements Dispatcher.DispatchHandler {
   #headers: Readonly<Record<string, string | string[] | undefined>> = {};
   #body: AnswerBody | undefined;
   #declared: number | undefined;
+  /** undici times a request from its start: this is for the wait for a connection, or for a free one. */
+  readonly #untilStarted = new AbortController();
 
   constructor(
+    clock: Clock,
     request: TransportRequest,
     resolve: (answer: TransportAnswer) => void,
     reject: (error: TransportError) => void,
@@ -147,12 +153,17 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#request = request;
     this.#resolve = resolve;
     this.#reject = reject;
+    clock.sleep(request.timeoutMs, this.#untilStarted.signal).then(
+      () => this.fail(new TransportError("connect", false, { code: "ETIMEDOUT" })),
+      () => undefined,
+    );
     request.signal?.addEventListener("abort", this.#onAbort, { once: true });
     if (request.signal?.aborted) this.#onAbort();
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
+    this.#untilStarted.abort();
     if (this.#isSettled) controller.abort(new Error("no longer wanted"));
     else this.#isStarted = true;
   }
@@ -220,6 +231,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   #settle(): boolean {
     if (this.#isSettled) return false;
     this.#isSettled = true;
+    this.#untilStarted.abort();
     this.#request.signal?.removeEventListener("abort", this.#onAbort);
     return true;
   }
