@@ -21,6 +21,7 @@ import type { PackIndex } from "../../codec/pack-index.ts";
 import type { Frame, ObjectKind } from "../../objects/frame.ts";
 import { FrameBuilder } from "../../objects/frame-builder.ts";
 import { ensureDirectory, writeFileAtomic, writeFileInBackground } from "../disk/atomic-file.ts";
+import { withFileIfExists } from "../disk/open-file.ts";
 import { isMissing, metaPath } from "../layout.ts";
 
 export const OBJECTS_DIR = "objects";
@@ -281,23 +282,14 @@ function openReceived(path: string): LocalPack | undefined {
 
 /** Undefined when another command has merged it away since the directory was listed. */
 function openPack(path: string): LocalPack | undefined {
-  let file: number;
-  try {
-    file = openSync(path, "r");
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
-  try {
+  return withFileIfExists(path, (file) => {
     const { size } = fstatSync(file);
     if (size < TRAILER_BYTES) throw corrupt(path, "is shorter than a pack's trailer");
     const trailer = asBuffer(readAt(file, size - TRAILER_BYTES, TRAILER_BYTES));
     const indexLength = trailer.readUInt32LE(TRAILER_LENGTH_OFFSET);
     if (indexLength > size) throw corrupt(path, `says that its index has ${indexLength} bytes`);
     return { path, size, index: openPackIndex(readAt(file, size - indexLength, indexLength)) };
-  } finally {
-    closeSync(file);
-  }
+  });
 }
 
 function readRange(path: string, offset: number, length: number): Uint8Array {

@@ -3,7 +3,7 @@
  * file is still that. Immutable; `update` makes the next one. Base and entries are one file, so that they
  * change together.
  */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { fstatSync, readSync } from "node:fs";
 import { corrupt, isMicError, MicError } from "../../base/errors.ts";
 import {
   EMPTY_ROOT,
@@ -22,8 +22,9 @@ import {
 } from "../../codec/workspace-index.ts";
 import type { PositionRef } from "../../forge/forge.ts";
 import { writeFileAtomic } from "../disk/atomic-file.ts";
+import { withFileIfExists } from "../disk/open-file.ts";
 import type { FileStat } from "../disk/stat.ts";
-import { INDEX_FILE, isMissing, metaPath } from "../layout.ts";
+import { INDEX_FILE, metaPath } from "../layout.ts";
 import { IdTable } from "./id-table.ts";
 import type { ScanFindings } from "./scan-findings.ts";
 import { updateColumns } from "./update.ts";
@@ -321,14 +322,7 @@ function emptyColumns(base: PositionRef): IndexColumns {
 
 /** The whole file at the start of a buffer of its own, as views need it. */
 function readAligned(path: string): Uint8Array | undefined {
-  let file: number;
-  try {
-    file = openSync(path, "r");
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
-  try {
+  return withFileIfExists(path, (file) => {
     const size = fstatSync(file).size;
     const bytes = new Uint8Array(
       size >= SHARE_BYTES_MIN ? new SharedArrayBuffer(size) : new ArrayBuffer(size),
@@ -340,7 +334,5 @@ function readAligned(path: string): Uint8Array | undefined {
       filled += count;
     }
     return bytes.subarray(0, filled);
-  } finally {
-    closeSync(file);
-  }
+  });
 }

@@ -4,12 +4,12 @@
  * `.micignore` comes first. What lies below an ignored directory is ignored, whatever rules say about it.
  * Tracked files are never ignored: that is the scan's business.
  */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { fstatSync, readSync } from "node:fs";
 import { asBuffer } from "../../base/bytes.ts";
 import { MicError } from "../../base/errors.ts";
+import { withFileIfExists } from "../disk/open-file.ts";
 import { kindOfMode, lstatIfExists } from "../disk/stat.ts";
 import { IGNORE_FILE_NAMES } from "../index/scan-findings.ts";
-import { isMissing } from "../layout.ts";
 import { IgnoreRules } from "./ignore-rules.ts";
 
 const IGNORE_BYTES_MAX = 8 << 20;
@@ -73,14 +73,7 @@ export function isPathIgnored(root: string, path: string, isDirectory: boolean):
 function readIgnoreFile(path: string): string | undefined {
   const stats = lstatIfExists(path);
   if (stats === undefined || !isRegular(stats.mode)) return undefined;
-  let file: number;
-  try {
-    file = openSync(path, "r");
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
-  try {
+  return withFileIfExists(path, (file) => {
     const size = fstatSync(file).size;
     if (size > IGNORE_BYTES_MAX) {
       throw new MicError("too-large", `${path} is larger than ${IGNORE_BYTES_MAX} bytes`, {
@@ -89,9 +82,7 @@ function readIgnoreFile(path: string): string | undefined {
     }
     const bytes = new Uint8Array(size);
     return asBuffer(bytes.subarray(0, readSync(file, bytes, 0, size, 0))).toString("utf8");
-  } finally {
-    closeSync(file);
-  }
+  });
 }
 
 function isRegular(mode: number): boolean {
