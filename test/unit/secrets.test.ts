@@ -139,6 +139,14 @@ describe("findSecretsIn()", () => {
     expect(find(bytes.subarray(0, bytes.length - 1))).toEqual(["2 a GitHub token"]);
   });
 
+  it.each([
+    [0xff, 0xfe],
+    [0xfe, 0xff],
+  ])("is not led astray by bytes %i and %i before what is no UTF-16", (...mark) => {
+    const text = `\nx ghp_${random(36)}\n`;
+    expect(find(Buffer.concat([Buffer.from(mark), Buffer.from(text)]))).toEqual(["2 a GitHub token"]);
+  });
+
   it("does not look at binary content, nor beyond the first MiB", () => {
     const token = ` ghp_${random(36)} `;
     expect(find(`\0${token}`)).toEqual([]);

@@ -6,8 +6,12 @@ export function textBytes(content: Uint8Array): Uint8Array {
   const first = content[0];
   if (first === undefined || first < 0xef) return content;
   const second = content[1];
-  if (first === 0xff && second === 0xfe) return fromUtf16(content.subarray(2));
-  if (first === 0xfe && second === 0xff) return fromUtf16(swapped(content.subarray(2)));
+  const isMarked = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
+  // In UTF-16 half of every ASCII character is zero: what has none only begins as if it were.
+  if (isMarked && content.includes(0)) {
+    const units = content.subarray(2);
+    return fromUtf16(first === 0xff ? units : swapped(units));
+  }
   return first === 0xef && second === 0xbb && content[2] === 0xbf ? content.subarray(3) : content;
 }
 
