@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 const report = process.env["MIC_TEST_REPORT"];
@@ -6,9 +7,12 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.{ts,tsx}"],
     pool: "threads",
-    maxWorkers: "100%",
+    // Many tests wait for processes, sockets and clocks.
+    maxWorkers: 2 * availableParallelism(),
     testTimeout: 120_000,
     hookTimeout: 180_000,
+    // Bun reads TypeScript itself: modules are tested as they run, and nothing is transformed first.
+    experimental: { viteModuleRunner: false, nodeLoader: false },
     // Only a failure waits as long: a busy machine is slow, not wrong.
     expect: { poll: { timeout: 20_000 } },
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
