@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { BATCH_LANDINGS_MAX } from "../../src/core/forge/landing/batch.ts";
 import { MemoryStore } from "../../src/core/store/memory-store.ts";
 import type { CommitOutcome, Put, Swap } from "../../src/core/store/object-store.ts";
 import { EMPTY_BASE, landRequest, openFixture } from "../support/project-fixture.ts";
@@ -68,6 +69,19 @@ test("writers who came in two groups are one after a few swaps", async () => {
     isChained: true,
   });
   expect(swaps).toBeLessThanOrEqual(24);
+});
+
+test("more than fit into a batch are not waited for", async () => {
+  const turns = 6;
+  const { swaps, tookMs } = await landInTurns({
+    writers: 2 * BATCH_LANDINGS_MAX,
+    turns,
+    pauseMs: (writer) => writer / 8,
+    isChained: true,
+  });
+  // One swap after the other, each full.
+  expect(swaps).toBe(2 * turns);
+  expect(tookMs).toBeLessThan(2 * turns * SWAP_MS + BATCH_LANDINGS_MAX / 4 + SWAP_MS / 2);
 });
 
 test("where others wait, nobody waits for those who were answered and do not come back", async () => {

@@ -19,13 +19,15 @@ export interface AnsweredBatch {
   readonly last: Position;
   /** How many wait for its answer: one for each landing, or one who imports many. */
   readonly calls: number;
+  /** How many fit into one, as far as this one tells. */
+  readonly callsMax: number;
   /** What its swap took. */
   readonly tookMs: number;
 }
 
 export class Gathering {
   readonly #clock: Clock;
-  #answered: AnsweredBatch = { first: 1 as Position, last: 0 as Position, calls: 0, tookMs: 0 };
+  #answered: AnsweredBatch = { first: 1 as Position, last: 0 as Position, calls: 0, callsMax: 0, tookMs: 0 };
   /** Landings that came since then and stand on one of its positions: from those who were answered. */
   #returned = 0;
   /** Landings that the next batch waits for, and until when. */
@@ -52,7 +54,8 @@ export class Gathering {
     this.#answered = batch;
     this.#returned = 0;
     // As many as this time, or, where those who were answered do come back, these and the ones who are here.
-    this.#wanted = Math.max(batch.calls, waiting + Math.round(batch.calls * returning));
+    const expected = waiting + Math.round(batch.calls * returning);
+    this.#wanted = Math.min(Math.max(batch.calls, expected), batch.callsMax);
     this.#untilMs = this.#clock.nowMs() + Math.min(batch.tookMs * SHARE, MS_MAX);
   }
 

@@ -17,7 +17,13 @@ import { type ChangedLists, type ChangeOutcome, checkLists, type HeadChange } fr
 import type { ProjectCaches } from "../log/caches.ts";
 import { sessionLanded } from "../log/session-errors.ts";
 import type { Snapshot } from "../log/snapshot.ts";
-import { Batch, type BatchContext, checkWriterVersion, type SealedBatch } from "./batch.ts";
+import {
+  BATCH_LANDINGS_MAX,
+  Batch,
+  type BatchContext,
+  checkWriterVersion,
+  type SealedBatch,
+} from "./batch.ts";
 import { findConflicts } from "./conflicts.ts";
 import { Gathering } from "./gathering.ts";
 import {
@@ -184,7 +190,9 @@ export class Publisher {
         const first = sealed.members[0]!.record.position;
         const { position: last } = sealed.head;
         const tookMs = clock.nowMs() - beganMs;
-        this.#gathering.answered({ first, last, calls: members.length, tookMs }, this.#queue.length);
+        const { length: calls } = members;
+        const callsMax = batch.isFull ? calls : BATCH_LANDINGS_MAX;
+        this.#gathering.answered({ first, last, calls, callsMax, tookMs }, this.#queue.length);
         this.#settle(sealed, members, outcome.etag);
         for (const pending of changing) pending.resolve("applied");
         return;
