@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 const report = process.env["MIC_TEST_REPORT"];
@@ -7,8 +6,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.{ts,tsx}"],
     pool: "threads",
-    // Many tests wait for processes, sockets and clocks.
-    maxWorkers: 2 * availableParallelism(),
+    maxWorkers: "100%",
     testTimeout: 120_000,
     hookTimeout: 180_000,
     // Bun reads TypeScript itself: modules are tested as they run, and nothing is transformed first.
