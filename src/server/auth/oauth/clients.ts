@@ -4,9 +4,9 @@ import type Database from "better-sqlite3";
 import type { Clock } from "../../../core/base/clock.ts";
 import type { Random } from "../../../core/base/random.ts";
 import type { AuthDatabase } from "../database/auth-database.ts";
-import { sharesByNetwork } from "./address-shares.ts";
 import type { ClientDocuments } from "./client-documents.ts";
 import { type ClientMetadata, DEVICE_GRANT, type GrantType } from "./client-metadata.ts";
+import { NetworkShares } from "./network-shares.ts";
 import { OAuthError } from "./oauth-error.ts";
 
 export interface Client extends ClientMetadata {
@@ -118,8 +118,10 @@ function removeUnused(sql: Database.Database, nowMs: number): void {
     .all({ nowMs });
   let removed = unused.filter(({ created_at }) => created_at < nowMs - UNUSED_MS);
   if (removed.length === 0) {
-    const [most] = sharesByNetwork(unused);
-    removed = most?.rows.slice(0, Math.max(0, most.rows.length - UNUSED_PER_NETWORK)) ?? [];
+    const shares = new NetworkShares<(typeof unused)[number]>();
+    for (const client of unused) shares.of(client.address).push(client);
+    const most = shares.largest();
+    removed = most.slice(0, Math.max(0, most.length - UNUSED_PER_NETWORK));
   }
   const remove = sql.prepare("DELETE FROM oauth_clients WHERE id = ?");
   for (const { id } of removed.slice(0, REMOVED_AT_ONCE)) remove.run(id);

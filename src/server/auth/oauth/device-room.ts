@@ -6,7 +6,8 @@
  * counted.
  */
 import type Database from "better-sqlite3";
-import { addressBlock, addressNetwork } from "../../network/client-address.ts";
+import { addressBlock } from "../../network/client-address.ts";
+import { NetworkShares } from "./network-shares.ts";
 import { OAuthError } from "./oauth-error.ts";
 
 export const LIVE_MAX = 10_000;
@@ -18,8 +19,8 @@ interface Looked {
   readonly atMs: number;
   /** By block. */
   readonly counts: Map<string, number>;
-  /** User codes that waited, by network, the oldest first. */
-  readonly waiting: Map<string, string[]>;
+  /** User codes that waited, the oldest first. */
+  readonly waiting: NetworkShares<string>;
 }
 
 export class DeviceRoom {
@@ -41,10 +42,9 @@ export class DeviceRoom {
     const block = addressBlock(address);
     const own = counts.get(block) ?? 0;
     if (own >= LIVE_PER_ADDRESS_MAX) throw tooMany("too many devices are signing in from this address");
-    const network = addressNetwork(address);
-    if (live >= LIVE_MAX) giveWay(sql, waiting, network);
+    if (live >= LIVE_MAX) giveWay(sql, waiting, address);
     counts.set(block, own + 1);
-    listOf(waiting, network).push(userCode);
+    waiting.of(address).push(userCode);
   }
 }
 
@@ -54,34 +54,24 @@ function look(sql: Database.Database, nowMs: number): Looked {
       "SELECT user_code, address, state FROM device_codes WHERE expires_at > ? ORDER BY created_at",
     )
     .all(nowMs);
-  const looked: Looked = { atMs: nowMs, counts: new Map(), waiting: new Map() };
+  const looked: Looked = { atMs: nowMs, counts: new Map(), waiting: new NetworkShares() };
   for (const { user_code, address, state } of rows) {
     const block = addressBlock(address);
     looked.counts.set(block, (looked.counts.get(block) ?? 0) + 1);
-    if (state === "pending") listOf(looked.waiting, addressNetwork(address)).push(user_code);
+    if (state === "pending") looked.waiting.of(address).push(user_code);
   }
   return looked;
 }
 
-function giveWay(sql: Database.Database, waiting: ReadonlyMap<string, string[]>, network: string): void {
-  let most: string[] = [];
-  for (const codes of waiting.values()) if (codes.length > most.length) most = codes;
-  const own = waiting.get(network)?.length ?? 0;
+function giveWay(sql: Database.Database, waiting: NetworkShares<string>, address: string): void {
+  const most = waiting.largest();
+  const own = waiting.of(address).length;
   const remove = sql.prepare("DELETE FROM device_codes WHERE user_code = ? AND state = 'pending'");
   while (most.length > own + 1) {
     // One that was approved meanwhile stays.
     if (remove.run(most.shift()!).changes > 0) return;
   }
   throw tooMany("too many devices are signing in");
-}
-
-function listOf(waiting: Map<string, string[]>, network: string): string[] {
-  let codes = waiting.get(network);
-  if (codes === undefined) {
-    codes = [];
-    waiting.set(network, codes);
-  }
-  return codes;
 }
 
 function tooMany(what: string): OAuthError {
